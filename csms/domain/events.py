@@ -1,0 +1,228 @@
+"""
+What stations report, in our words.
+
+An edge turns a wire message into one of these; `flows/report.py` decides and stores it. Ids and
+random numbers a rule may need are drawn at the edge and stand in the event, so the rules stay pure.
+
+Times: `at` is what the station says, `received_at` is the system's clock at arrival; both aware, UTC.
+Energy is integer Wh. `raw` is the frame's text as it came, kept where the report moves money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Reading(NamedTuple):
+    """One measured instant. `digest` (32 bits, signed) tells apart readings of the same millisecond."""
+
+    at: datetime
+    digest: int
+    register_wh: int | None
+    power_w: int | None = None
+
+
+class SessionMetered(NamedTuple):
+    """Readings of a running session. A NamedTuple, not a dataclass: this is the one hot event."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    readings: tuple[Reading, ...]
+    connector: int | None
+    offline: bool
+    session_id: UUID | None
+    """Drawn when this event may be the first that is heard of its session (2.x); None on 1.6."""
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """
+    A session began.
+
+    `ref` is the wire's transaction id: the station's own on 2.x; on 1.6 a random one drawn by the
+    edge, used if this is news. `start_key` is what a retry repeats (2.x: `ref` again; 1.6:
+    connector, token, time and meter). `token` is canonical (`domain.token.canonical`), None if
+    the station named none.
+    """
+
+    station_id: str
+    received_at: datetime
+    at: datetime
+    connector: int | None
+    ref: str
+    start_key: str
+    token: str | None
+    meter_wh: int | None
+    offline: bool
+    session_id: UUID
+    authorization_id: UUID
+    raw: str
+    readings: tuple[Reading, ...] = ()
+    command_ref: str | None = None
+    """2.x `remoteStartId`, when one was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAuthorized:
+    """The token of a session that had begun without one (2.x: `Updated` that carries an idToken)."""
+
+    station_id: str
+    received_at: datetime
+    at: datetime
+    connector: int | None
+    ref: str
+    token: str
+    offline: bool
+    session_id: UUID
+    authorization_id: UUID
+    raw: str
+    readings: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A session ended. `fee_text` is the fee a station computed itself, as it wrote it."""
+
+    station_id: str
+    received_at: datetime
+    at: datetime
+    ref: str
+    meter_wh: int | None
+    reason: str
+    offline: bool
+    session_id: UUID
+    """Drawn for the case that nothing was heard of this session before."""
+    authorization_id: UUID
+    raw: str
+    connector: int | None = None
+    token: str | None = None
+    readings: tuple[Reading, ...] = ()
+    fee_text: str | None = None
+    may_open: bool = False
+    """2.x: an end may arrive before its start and opens the row. 1.6: an unknown id is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPresented:
+    """A driver holds a token to a station that asks before starting (Authorize)."""
+
+    station_id: str
+    received_at: datetime
+    token: str
+    authorization_id: UUID
+    driver_id: str
+    """Drawn: the id of the driver this token's subject becomes, if it is new to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssued:
+    """
+    A long token was verified with its issuer; `alias` (hex, single use) stands for it at this station.
+
+    `issuer` and `subject` name the person to psp `psp`; the token itself is kept nowhere.
+    """
+
+    station_id: str
+    received_at: datetime
+    alias: str
+    psp: str
+    issuer: str
+    subject: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationDecided:
+    """A psp's verdict on an ask, or that its time ran out (`timed_out`; a later approval is voided)."""
+
+    authorization_id: UUID
+    station_id: str
+    received_at: datetime
+    verdict: str
+    """`authorized`, `declined`, `unknown` or `timed_out`."""
+    reason: str | None
+    psp_ref: str | None
+    driver_id: str
+    """Drawn: the id of the driver an unseen (issuer, subject) becomes at its first acceptance."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationBooted:
+    """A station introduced itself."""
+
+    station_id: str
+    received_at: datetime
+    vendor: str
+    model: str
+    serial: str | None
+    firmware: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorReported:
+    """A connector's status, for people to see; it never ends a session. Connector 0 is the station itself."""
+
+    station_id: str
+    received_at: datetime
+    at: datetime
+    connector: int
+    status: str
+    """`available`, `occupied`, `charging`, `reserved`, `unavailable`, `faulted`, `finishing`, `preparing`, `suspended`."""
+    error_code: str | None
+    info: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A report whose meaning could not be recovered: it is kept with its text, and answered."""
+
+    station_id: str
+    received_at: datetime
+    action: str
+    reason: str
+    raw: str
+    parked_id: UUID
+
+
+Event = (
+    SessionMetered
+    | SessionStarted
+    | SessionAuthorized
+    | SessionEnded
+    | TokenPresented
+    | TokenIssued
+    | AuthorizationDecided
+    | StationBooted
+    | ConnectorReported
+    | Unreadable
+)
+
+Status = str
+"""`accepted`, `invalid`, `blocked`, `expired`, `no_credit`, `unknown`, `concurrent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What a report came to; the routes write it back in the station's version.
+
+    `status` judges the token (`accepted` where no token is judged). `ref` is the session's wire id.
+    `fee_minor`, `currency` and `running` tell the cost: final at an end, running before it.
+    `waits_for` names an authorization that a psp has yet to decide: the reply is kept back.
+    """
+
+    status: Status
+    ref: str | None = None
+    fee_minor: int | None = None
+    currency: str | None = None
+    waits_for: UUID | None = None
+    reason: str | None = None
+
+
+RECORDED = Outcome("accepted")

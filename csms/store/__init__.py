@@ -1,0 +1,1 @@
+"""Our tables: one file per subject, SQL by name from `db/queries`."""
