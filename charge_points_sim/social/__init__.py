@@ -1,0 +1,1 @@
+"""A social-payment server: identity tokens, payments, settlements; strict rules, switchable faults."""
