@@ -1,0 +1,82 @@
+"""Who gets what of a fee: the operator its share, the provider the rest, nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from csms.base.errors import Refused
+from csms.base.money import half_up
+from csms.base.units import BASIS_POINTS
+
+
+def allot(amount: int, shares: Sequence[int]) -> list[int]:
+    """
+    Split `amount` by `shares` without losing a unit.
+
+    Each part is floored; the units left over go to the largest remainders, ties to the first.
+    """
+    total = sum(shares)
+    assert total > 0 and amount >= 0 and min(shares) >= 0
+    parts = [amount * share // total for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda i: -(amount * shares[i] % total))
+    for i in by_remainder[: amount - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """
+    The operator's share of each fee: basis points of it and a fixed part, within a minimum and a maximum.
+
+    Amounts are minor units of the fee's currency. Refused when a part is negative, the basis
+    points are above 10000, or the minimum is above the maximum.
+    """
+
+    operator_bp: int
+    operator_fixed_minor: int = 0
+    operator_min_minor: int = 0
+    operator_max_minor: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.operator_bp <= BASIS_POINTS:
+            raise Refused(f"basis points are 0 to {BASIS_POINTS}", "/operator_bp")
+        if self.operator_fixed_minor < 0:
+            raise Refused("the fixed part cannot be negative", "/operator_fixed_minor")
+        if self.operator_min_minor < 0:
+            raise Refused("the minimum cannot be negative", "/operator_min_minor")
+        if self.operator_max_minor is not None and self.operator_max_minor < self.operator_min_minor:
+            raise Refused("the maximum is below the minimum", "/operator_max_minor")
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """
+    A divided fee, in minor units: the two shares are the fee, tax included.
+
+    The VAT parts are a memo on each share (they are inside it); only the operator's own is posted.
+    """
+
+    operator_minor: int
+    provider_minor: int
+    operator_vat_minor: int = 0
+    provider_vat_minor: int = 0
+
+
+def divide(total_minor: int, split: Split, vat_minor: int = 0) -> Shares:
+    """
+    Divide a fee of `total_minor`, of which `vat_minor` is VAT.
+
+    Operator: `min(total, clamp(HALF_UP(total * bp / 10000) + fixed, min, max))`; the provider takes
+    the rest. The VAT is shared as the fee is, the operator's part rounded half up.
+    """
+    assert 0 <= vat_minor <= total_minor
+    operator = half_up(Fraction(total_minor * split.operator_bp, BASIS_POINTS)) + split.operator_fixed_minor
+    operator = max(operator, split.operator_min_minor)
+    if split.operator_max_minor is not None:
+        operator = min(operator, split.operator_max_minor)
+    operator = min(operator, total_minor)
+    operator_vat = half_up(Fraction(vat_minor * operator, total_minor)) if total_minor else 0
+    return Shares(operator, total_minor - operator, operator_vat, vat_minor - operator_vat)
