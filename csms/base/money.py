@@ -47,6 +47,7 @@ MINOR_MAX = 2**62
 EXACT_PLACES_MAX = 18
 """Decimals written of an amount that has no end in decimals (one third)."""
 
+_MINOR_PER_UNIT = (1, 10, 100, 1_000)
 _AMOUNT = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?")
 
 
@@ -66,12 +67,12 @@ def half_up(exact: Fraction) -> int:
 
 def to_minor(exact: Fraction, currency: str) -> int:
     """`exact` units of the currency (euros, won) as minor units, rounded half up."""
-    return half_up(exact * 10 ** scale(currency))
+    return half_up(exact * _MINOR_PER_UNIT[scale(currency)])
 
 
 def from_minor(minor: int, currency: str) -> Fraction:
     """Minor units as exact units of the currency: 370 USD cents are 37/10."""
-    return Fraction(minor, 10 ** scale(currency))
+    return Fraction(minor, _MINOR_PER_UNIT[scale(currency)])
 
 
 def decimal_text(minor: int, currency: str) -> str:
@@ -114,7 +115,7 @@ def parse_amount(amount: object, currency: str, field: str = "/amount") -> int:
     text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
     if not _AMOUNT.fullmatch(text):
         raise Refused(f"{text[:40]!r} is not an amount; write digits and at most one point", field)
-    minor = Fraction(text) * 10 ** scale(currency)
+    minor = Fraction(text) * _MINOR_PER_UNIT[scale(currency)]
     if minor.denominator != 1:
         raise Refused(f"{text} has more decimals than {currency} has ({scale(currency)})", field)
     if abs(minor.numerator) > MINOR_MAX:
@@ -148,9 +149,8 @@ class Money:
             raise Refused('money is an object such as {"amount": "3704", "currency": "KRW"}', field)
         unknown = set(document) - {"amount", "currency", "minor"}
         if unknown:
-            raise Refused(
-                "money has the keys amount, currency and minor only", f"{field}/{sorted(map(str, unknown))[0]}"
-            )
+            first = min(str(name) for name in unknown)
+            raise Refused("money has the keys amount, currency and minor only", f"{field}/{first}")
         currency = document.get("currency")
         if not isinstance(currency, str) or currency not in SCALES:
             raise Refused(f"the currency {currency!r} is not known", f"{field}/currency")

@@ -13,7 +13,8 @@ BASIS_POINTS = 10_000
 
 def seconds_between(earlier: datetime, later: datetime) -> int:
     """Whole seconds from `earlier` to `later`, never below 0. Both are aware, so a change of summer time adds none."""
-    assert earlier.tzinfo is not None and later.tzinfo is not None
+    assert earlier.tzinfo is not None
+    assert later.tzinfo is not None
     return max(0, int((later - earlier).total_seconds()))
 
 
@@ -24,5 +25,6 @@ def energy_wh(power_w: int, seconds: int) -> Fraction:
 
 def round_up_to_step(amount: int | Fraction, step: int) -> int | Fraction:
     """The smallest multiple of `step` that is not below `amount` (>= 0); a step of 0 leaves it as it is."""
-    assert amount >= 0 and step >= 0
+    assert amount >= 0
+    assert step >= 0
     return -(-amount // step) * step if step else amount

@@ -18,7 +18,9 @@ def allot(amount: int, shares: Sequence[int]) -> list[int]:
     Each part is floored; the units left over go to the largest remainders, ties to the first.
     """
     total = sum(shares)
-    assert total > 0 and amount >= 0 and min(shares) >= 0
+    assert amount >= 0
+    assert total > 0
+    assert min(shares) >= 0
     parts = [amount * share // total for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda i: -(amount * shares[i] % total))
     for i in by_remainder[: amount - sum(parts)]:

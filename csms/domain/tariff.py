@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from csms.base.money import exact_text, from_minor, half_up, to_minor
-from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH, round_up_to_step
+from csms.base.units import round_up_to_step
+from csms.domain.tariff_document import UNITS, PriceLimit
 from csms.domain.tariff_document import Component as Component
-from csms.domain.tariff_document import Dimension, PriceLimit
 from csms.domain.tariff_document import Tariff as Tariff
 from csms.domain.tariff_document import parse as parse
 
-UNITS: dict[Dimension, tuple[str, int]] = {
-    "ENERGY": ("Wh", WH_PER_KWH),
-    "TIME": ("s", SECONDS_PER_HOUR),
-    "FLAT": ("session", 1),
-}
-"""The unit each dimension counts in, and how many of them the price is for."""
+Bound = Callable[[Fraction, Fraction], Fraction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,8 @@ class Usage:
     seconds: int | Fraction
 
     def __post_init__(self) -> None:
-        assert self.energy_wh >= 0 and self.seconds >= 0
+        assert self.energy_wh >= 0
+        assert self.seconds >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,8 @@ def price(usage: Usage, tariff: Tariff) -> Price:
     """
     exact = calculate(usage, tariff)
     excl, incl = exact.exact_excl, exact.exact_incl
-    assert excl is not None and incl is not None
+    assert excl is not None
+    assert incl is not None
     total_minor = to_minor(incl, tariff.currency)
     if tariff.tax_included == "NO":
         vat_minor = min(max(0, total_minor - to_minor(excl, tariff.currency)), total_minor)
@@ -97,7 +94,7 @@ def price(usage: Usage, tariff: Tariff) -> Price:
 
 def calculate(usage: Usage, tariff: Tariff) -> Exact:
     """The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs, without restrictions."""
-    lines = [_line(component, usage, tariff) for component in tariff.components]
+    lines = [_line(component, usage) for component in tariff.components]
     for name, limit in (("MIN_PRICE", tariff.min_price), ("MAX_PRICE", tariff.max_price)):
         line = _limit_line(name, limit, _excl(lines), _incl(lines))
         if line is not None:
@@ -134,9 +131,9 @@ def as_json(line: Line) -> dict[str, str | None]:
     }
 
 
-def _line(component: Component, usage: Usage, tariff: Tariff) -> Line:
-    """The line of one component: the quantity in steps, times the price, with and without tax."""
-    unit, per = UNITS[component.dimension]
+def _line(component: Component, usage: Usage) -> Line:
+    """The line of one component: the quantity in steps, times the price, without and with tax."""
+    quantity: int | Fraction
     match component.dimension:
         case "ENERGY":
             quantity = round_up_to_step(usage.energy_wh, component.step_size)
@@ -144,20 +141,9 @@ def _line(component: Component, usage: Usage, tariff: Tariff) -> Line:
             quantity = round_up_to_step(usage.seconds, component.step_size)
         case "FLAT":
             quantity = 1
-    amount = component.price * quantity / per
-    excl: Fraction | None = amount
-    incl: Fraction | None = amount
-    if component.vat_percent is not None:
-        factor = 1 + component.vat_percent / 100
-        if tariff.tax_included == "YES":
-            excl = amount / factor
-        else:
-            incl = amount * factor
-    elif not tariff.tax_known:
-        if tariff.tax_included == "YES":
-            excl = None
-        else:
-            incl = None
+    excl = None if component.excl_per_unit is None else component.excl_per_unit * quantity
+    incl = None if component.incl_per_unit is None else component.incl_per_unit * quantity
+    unit = UNITS[component.dimension][0]
     return Line(component.dimension, quantity, unit, component.price, component.vat_percent, excl, incl)
 
 
@@ -165,7 +151,7 @@ def _limit_line(name: str, limit: PriceLimit | None, excl: Fraction | None, incl
     """What a limit adds or takes away, each side on its own (OCPI PriceLimit: both apply)."""
     if limit is None:
         return None
-    bound: Callable[[Fraction, Fraction], Fraction] = max if name == "MIN_PRICE" else min
+    bound: Bound = max if name == "MIN_PRICE" else min
     excl_change = _change(excl, limit.before_taxes, bound)
     incl_change = _change(incl, limit.after_taxes, bound)
     if not excl_change and not incl_change:
@@ -173,9 +159,7 @@ def _limit_line(name: str, limit: PriceLimit | None, excl: Fraction | None, incl
     return _adjustment(name, excl_change, incl_change)
 
 
-def _change(
-    total: Fraction | None, limit: Fraction | None, bound: Callable[[Fraction, Fraction], Fraction]
-) -> Fraction | None:
+def _change(total: Fraction | None, limit: Fraction | None, bound: Bound) -> Fraction | None:
     """How much `bound` moves a total to its limit; None for an unknown total."""
     if total is None:
         return None

@@ -11,9 +11,16 @@ from typing import Literal
 
 from csms.base.errors import Refused
 from csms.base.money import SCALES
+from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH
 
 Dimension = Literal["ENERGY", "TIME", "FLAT"]
 DIMENSIONS: Mapping[str, Dimension] = {"ENERGY": "ENERGY", "TIME": "TIME", "FLAT": "FLAT"}
+UNITS: Mapping[Dimension, tuple[str, int]] = {
+    "ENERGY": ("Wh", WH_PER_KWH),
+    "TIME": ("s", SECONDS_PER_HOUR),
+    "FLAT": ("session", 1),
+}
+"""The unit each dimension counts in, and how many of them a price is for."""
 LATER = ("PARKING_TIME",)
 TaxIncluded = Literal["YES", "NO", "N/A"]
 TAX_INCLUDED: Mapping[str, TaxIncluded] = {"YES": "YES", "NO": "NO", "N/A": "N/A"}
@@ -30,8 +37,11 @@ STEP_MAX = 1_000_000_000
 ELEMENTS_MAX = 100
 
 _TARIFF_KEYS = frozenset(
-    "country_code party_id id currency type tariff_alt_text tariff_alt_url min_price max_price preauthorize_amount "
-    "elements tax_included start_date_time end_date_time energy_mix last_updated".split()
+    {
+        *("country_code", "party_id", "id", "currency", "type", "tariff_alt_text", "tariff_alt_url"),
+        *("min_price", "max_price", "preauthorize_amount", "elements", "tax_included"),
+        *("start_date_time", "end_date_time", "energy_mix", "last_updated"),
+    }
 )
 _COMPONENT_KEYS = frozenset({"type", "price", "vat", "step_size"})
 _LIMIT_KEYS = {"before_taxes": "before_taxes", "after_taxes": "after_taxes", "excl_vat": "before_taxes"}
@@ -44,12 +54,24 @@ class Component:
     The price of one dimension: per kWh (ENERGY), per hour (TIME) or per session (FLAT).
 
     `step_size` is in Wh or seconds, 0 for none. `vat_percent` is None where the tariff tells none.
+    `excl_per_unit` and `incl_per_unit` are the price of one Wh, second or session without and with
+    tax; the side that an untold tax hides is None.
     """
 
     dimension: Dimension
     price: Fraction
     step_size: int
     vat_percent: Fraction | None
+    excl_per_unit: Fraction | None
+    incl_per_unit: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """What a tariff's prices are: with tax, without, or free of it; `untold` where a missing `vat` means unknown."""
+
+    included: TaxIncluded
+    untold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +119,9 @@ def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -
     if tax_included is None:
         raise Refused("tax_included is YES, NO or N/A", "/tax_included")
 
-    components = _components(document.get("elements"), tax_included)
-    told = tax_included == "N/A" or all(component.vat_percent is not None for component in components)
-    tax_known = told or not _has_sales_tax(document.get("country_code"), currency)
+    untold = tax_included != "N/A" and _has_sales_tax(document.get("country_code"), currency)
+    components = _components(document.get("elements"), Tax(tax_included, untold))
+    tax_known = not untold or all(component.vat_percent is not None for component in components)
     if not tax_known and not tax_may_be_unknown:
         raise Refused("the tax is unknown: give each component its vat, or set tax_included to N/A", "/elements")
     least, most = _limit(document, "min_price"), _limit(document, "max_price")
@@ -107,7 +129,7 @@ def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -
     return Tariff(currency, tax_included, components, least, most, tax_known)
 
 
-def _components(elements: object, tax_included: TaxIncluded) -> tuple[Component, ...]:
+def _components(elements: object, tax: Tax) -> tuple[Component, ...]:
     """The component that counts of each dimension: without restrictions that is the first."""
     if not isinstance(elements, list) or not 0 < len(elements) <= ELEMENTS_MAX:
         raise Refused(f"elements is a list of 1 to {ELEMENTS_MAX} elements", "/elements")
@@ -122,12 +144,12 @@ def _components(elements: object, tax_included: TaxIncluded) -> tuple[Component,
         if not isinstance(listed, list) or not 0 < len(listed) <= ELEMENTS_MAX:
             raise Refused(f"price_components is a list of 1 to {ELEMENTS_MAX} components", f"{at}/price_components")
         for index, document in enumerate(listed):
-            component = _component(document, tax_included, f"{at}/price_components/{index}")
+            component = _component(document, tax, f"{at}/price_components/{index}")
             first.setdefault(component.dimension, component)
     return tuple(first.values())
 
 
-def _component(document: object, tax_included: TaxIncluded, at: str) -> Component:
+def _component(document: object, tax: Tax, at: str) -> Component:
     """One price component, in its own units."""
     document = _object(document, at)
     _only(document, _COMPONENT_KEYS, at)
@@ -140,10 +162,20 @@ def _component(document: object, tax_included: TaxIncluded, at: str) -> Componen
     if isinstance(step_size, bool) or not isinstance(step_size, int) or not 0 <= step_size <= STEP_MAX:
         raise Refused(f"step_size is a whole number from 0 to {STEP_MAX}", f"{at}/step_size")
     vat = document.get("vat")
-    if vat is not None and tax_included == "N/A":
+    if vat is not None and tax.included == "N/A":
         raise Refused("tax_included N/A means no tax: leave vat out", f"{at}/vat")
     vat_percent = None if vat is None else _number(vat, VAT_PERCENT_MAX, f"{at}/vat")
-    return Component(dimension, _number(document.get("price"), PRICE_MAX, f"{at}/price"), step_size, vat_percent)
+    price = _number(document.get("price"), PRICE_MAX, f"{at}/price")
+    excl, incl = _both_sides(price / UNITS[dimension][1], vat_percent, tax)
+    return Component(dimension, price, step_size, vat_percent, excl, incl)
+
+
+def _both_sides(amount: Fraction, vat_percent: Fraction | None, tax: Tax) -> tuple[Fraction | None, Fraction | None]:
+    """An amount without and with tax; None for the side that an untold tax hides."""
+    if vat_percent is None and tax.untold:
+        return (None, amount) if tax.included == "YES" else (amount, None)
+    factor = 1 + (vat_percent or 0) / Fraction(100)
+    return (amount / factor, amount) if tax.included == "YES" else (amount, amount * factor)
 
 
 def _limit(document: Mapping[str, object], name: str) -> PriceLimit | None:
