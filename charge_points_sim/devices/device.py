@@ -1,0 +1,94 @@
+"""What a version's module provides, as a table of functions, and what a system may ask of a station."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from charge_points_sim.session import Session, Token
+
+Payload = Mapping[str, Any]
+Status = Literal["available", "preparing", "charging", "finishing"]
+StopReason = Literal["local", "remote", "deauthorized", "departed"]
+
+
+class Message(NamedTuple):
+    """An OCPP action and its payload as JSON text, written when it is sent."""
+
+    action: str
+    write: Callable[[], str]
+
+
+class Verdict(NamedTuple):
+    """The system's answer to a token: whether it may charge, and the wire's transaction id if it names one."""
+
+    accepted: bool
+    ref: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartAsked:
+    """A remote start. `connector` is None where the system leaves the choice to the station."""
+
+    connector: int | None
+    token: Token
+    start_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """A remote stop of the session whose wire id is `ref`."""
+
+    ref: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerAsked:
+    """The system wants `message` (wire name) to be sent now."""
+
+    message: str
+    connector: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A call that needs no action of the simulation: `answer` is its result as JSON text."""
+
+    answer: str
+
+
+Asked = StartAsked | StopAsked | TriggerAsked | Heard | None
+"""None: this station does not support the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One OCPP version. Times are epoch seconds, registers Wh, power W; `offline` marks what is sent later."""
+
+    version: str
+    subprotocol: str
+    boot: Callable[[str, str], Message]
+    status: Callable[[int, Status, int], Message]
+    authorize: Callable[[Token], Message]
+    transfer: Callable[[str, str, Payload], Message]
+    started: Callable[[Session, bool], Message]
+    metered: Callable[[Session, int, int | None, bool], Message]
+    ended: Callable[[Session, int, StopReason, bool], Message]
+    read_authorize: Callable[[Payload], Verdict]
+    read_started: Callable[[Payload], Verdict]
+    read_transfer: Callable[[Payload], tuple[bool, Payload]]
+    read_call: Callable[[str, Payload], Asked]
+    names_own_sessions: bool
+    """2.x: the station chooses the transaction id, and numbers the events, so they may come in any order."""
+
+
+def quoted(text: str) -> str:
+    """The text as a JSON string."""
+    return json.dumps(text)
+
+
+def heartbeat() -> Message:
+    """The same on every version."""
+    return Message("Heartbeat", lambda: "{}")

@@ -1,0 +1,64 @@
+"""Many stations in one process: they connect together, share counters, and are looked after by one timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+from charge_points_sim.connection import Connection
+from charge_points_sim.station import Counters, Station
+
+CONNECTING_MAX = 32
+"""So many handshakes run at once."""
+
+
+class Fleet:
+    """Connections of `stations` to the system at `url`; use as an async context manager."""
+
+    def __init__(self, stations: Sequence[Station], url: str, password: str | None, seed: int = 0) -> None:
+        self.counters = Counters()
+        self.connections: dict[str, Connection] = {}
+        random = Random(seed)
+        for station in stations:
+            station.counters = self.counters
+            self.connections[station.id] = Connection(station, url, password, Random(random.random()))
+
+    async def __aenter__(self) -> Fleet:
+        """All connect and boot; the first that cannot stops it (`CannotConnect`)."""
+        gate = asyncio.Semaphore(CONNECTING_MAX)
+
+        async def introduce(connection: Connection) -> None:
+            async with gate:
+                await connection.connect()
+                await connection.do(connection.station.boot)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for connection in self.connections.values():
+                    group.create_task(introduce(connection))
+        except ExceptionGroup as errors:
+            await self._close()
+            raise errors.exceptions[0] from None
+        self._care = asyncio.create_task(self._look_after())
+        return self
+
+    async def _look_after(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            now_s = asyncio.get_running_loop().time()
+            for connection in self.connections.values():
+                connection.look_after(now_s)
+
+    async def settle(self) -> None:
+        """Waits until every station has been answered everything."""
+        while not all(c.station.idle for c in self.connections.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # at the end of a run only; no event is worth its upkeep on the hot path
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._care.cancel()
+        await self._close()
+
+    async def _close(self) -> None:
+        for connection in self.connections.values():
+            await connection.close()

@@ -1,0 +1,173 @@
+"""`charge-points-sim`: runs simulated stations against a system, or the social-payment server they pay with."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from charge_points_sim import faults
+from charge_points_sim.connection import CannotConnect
+from charge_points_sim.devices import DEVICES
+from charge_points_sim.progress import show
+from charge_points_sim.scenarios import charge, day
+from charge_points_sim.scenarios.charge import BadFile, Charge
+from charge_points_sim.scenarios.drivers import populate
+from charge_points_sim.scenarios.replay import Plan, Tally, replay
+from charge_points_sim.times import epoch
+from charge_points_sim.wallet import Wallet
+
+DATA = Path(__file__).parent / "data"
+ONE_DAY = DATA / "acn_2019-07-24.csv"
+WHOLE_FILE = DATA / "acn_sessions_2019_2020.csv.gz"
+EXAMPLES = """
+examples:
+  charge-points-sim --url ws://127.0.0.1:9000/ocpp --count 3 --balance-share 1 --password secret --speed 60
+  charge-points-sim --scenario replay --csv whole --speed max --social http://127.0.0.1:9100 --json
+  charge-points-sim social --port 9100
+"""
+
+
+class Misused(Exception):
+    """The command line does not fit together; says what to change."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of the command."""
+    p = argparse.ArgumentParser(
+        prog="charge-points-sim",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--url", default="ws://127.0.0.1:9000/ocpp", help="where stations connect (%(default)s)")
+    p.add_argument("--version", choices=[*DEVICES, "all"], default="all", help="all: in turn (%(default)s)")
+    p.add_argument("--count", type=int, default=3, help="stations of the scenario `day` (%(default)s)")
+    p.add_argument("--scenario", choices=["day", "replay"], default="day", help="(%(default)s)")
+    p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
+    p.add_argument("--start", help="when `day` begins, as 2026-01-31T06:00:00Z (now)")
+    p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
+    p.add_argument("--speed", default="1", help="simulated seconds in a second, or `max` (%(default)s)")
+    p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001 (none)")
+    p.add_argument(
+        "--password",
+        default=os.environ.get("CHARGE_POINTS_SIM_PASSWORD"),
+        help="of all stations; better in the environment: CHARGE_POINTS_SIM_PASSWORD (no authentication)",
+    )
+    p.add_argument("--social", help="address of the social-payment server, for drivers who pay there")
+    p.add_argument("--drivers", type=int, default=400, help="paying drivers (%(default)s)")
+    p.add_argument("--balance-share", type=float, default=0.0, help="share of them with a balance (%(default)s)")
+    p.add_argument("--turned-away", type=float, default=0.0, help="share of charges that a refused driver precedes")
+    p.add_argument("--reading-minutes", type=int, default=60, help="simulated minutes between readings (%(default)s)")
+    p.add_argument("--zero", action="store_true", help="add one session without energy at the end of `replay`")
+    p.add_argument("--json", action="store_true", help="print the summary as one JSON line")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; 0: all charges went as they should, 1: not, 2: misused."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["social"]:
+        from charge_points_sim.social.run import main as social
+
+        return social(argv[1:])
+    args = parser().parse_args(argv)
+    try:
+        plan = make_plan(args)
+        facts = uvloop.run(run(plan, args))
+    except (Misused, BadFile) as error:
+        print(f"charge-points-sim: {error}", file=sys.stderr)
+        return 2
+    except (CannotConnect, aiohttp.ClientError) as error:
+        print(f"charge-points-sim: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(facts) if args.json else describe(facts))
+    return 1 if facts["unexpected"] or facts["given_up"] or facts["disagreed"] else 0
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """What is asked for. Raises `Misused`, `BadFile`."""
+    try:
+        speed = None if args.speed == "max" else float(args.speed)
+        drawn = faults.parse(args.faults, args.seed)
+        start = int(time.time()) if args.start is None else epoch(args.start)
+    except ValueError as error:
+        raise Misused(str(error)) from None
+    if speed is not None and speed <= 0:
+        raise Misused("--speed wants a positive number, or max")
+    for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1)):
+        if getattr(args, name) < low:
+            raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
+    if args.social is None and (args.balance_share < 1 or args.turned_away > 0):
+        raise Misused("drivers who pay by social payment need --social URL (or --balance-share 1 for none of them)")
+    charges = charge.read(find(args.csv)) if args.scenario == "replay" else day.charges(args.count, start, args.seed)
+    if args.scenario == "replay" and args.zero:
+        charges.append(zero_after(charges))
+    return Plan(
+        charges=charges,
+        population=populate(args.drivers, 20, args.balance_share, args.seed),
+        versions=tuple(DEVICES) if args.version == "all" else (args.version,),
+        speed=speed,
+        seed=args.seed,
+        reading_every_s=60 * args.reading_minutes,
+        turned_away=args.turned_away,
+        faults=drawn,
+    )
+
+
+def find(name: str) -> Path:
+    """The file that `--csv` names."""
+    path = {"day": ONE_DAY, "whole": WHOLE_FILE}.get(name, Path(name))
+    if not path.is_file():
+        raise Misused(f"there is no file {path}")
+    return path
+
+
+def zero_after(charges: Sequence[Charge]) -> Charge:
+    """A driver who plugs in after all others and takes no energy."""
+    last = max(charges, key=lambda c: c.departure)
+    at = last.departure + 3600
+    return last._replace(session_id="added-without-energy", arrival=at, departure=at + 1800, delivered_wh=0)
+
+
+async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs the plan, with progress on standard error."""
+    tally = Tally()
+    async with aiohttp.ClientSession() as http:
+        wallet = Wallet(http, args.social or "")
+        drawing = asyncio.create_task(show(tally, sys.stderr))
+        try:
+            return await replay(plan, args.url, args.password, wallet.token, tally)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            drawing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await drawing
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """The summary for people."""
+    lines = [
+        f"{facts['sessions']} sessions, {facts['energy_wh'] / 1000:.3f} kWh, {facts['turned_away']} turned away, "
+        f"in {facts['seconds']} s ({facts['sessions_per_s']} sessions/s, {facts['frames_per_s']} frames/s)",
+        f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
+        f"{facts['answers_lost']} of them lost, {facts['errors']} errors, {facts['connections']} connections",
+    ]
+    return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What simulated stations live through: one module per scenario."""

@@ -1,0 +1,45 @@
+"""One charging session as its station sees it, the same on every OCPP version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TokenType = Literal["rfid", "alias"]
+
+
+@dataclass(slots=True)
+class Token:
+    """What a driver holds to the reader: an RFID card, or an alias that the system issued for a longer token."""
+
+    value: str
+    type: TokenType = "rfid"
+
+
+@dataclass(slots=True)
+class Session:
+    """
+    A running charge.
+
+    `ref` is the wire's transaction id: the station's own on 2.x, the system's answer on 1.6 (None
+    until then). `start_wh` and `register_wh` are the connector's lifetime register in Wh.
+    """
+
+    connector: int
+    token: Token
+    started_at: int
+    start_wh: int
+    register_wh: int
+    ref: str | int | None = None
+    seq: int = 0
+    start_id: int | None = None
+    """2.x `remoteStartId` of the remote start that began it."""
+    accepted: bool | None = None
+    """The system's verdict on the token; None until it is known."""
+    ended_at: int | None = None
+
+    def next_seq(self) -> int:
+        """The event's number within this session (2.x `seqNo`)."""
+        number = self.seq
+        self.seq += 1
+        return number
