@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
 
 WH_PER_KWH = 1_000
@@ -12,10 +12,15 @@ BASIS_POINTS = 10_000
 
 
 def seconds_between(earlier: datetime, later: datetime) -> int:
-    """Whole seconds from `earlier` to `later`, never below 0. Both are aware, so a change of summer time adds none."""
+    """
+    Whole seconds from `earlier` to `later` (both aware), never below 0.
+
+    Counted in UTC: Python subtracts two times of one zone by their wall clocks, an hour wrong
+    across a change of summer time.
+    """
     assert earlier.tzinfo is not None
     assert later.tzinfo is not None
-    return max(0, int((later - earlier).total_seconds()))
+    return max(0, int((later.astimezone(UTC) - earlier.astimezone(UTC)).total_seconds()))
 
 
 def energy_wh(power_w: int, seconds: int) -> Fraction:
