@@ -122,6 +122,7 @@ def _apply_cancel(state: State, entry: Entry) -> None:
 
 
 def _apply_billing_key(state: State, entry: Entry) -> None:
+    state.driver(entry["subject"])
     reason = entry["reason"]
     issued = {
         "billingKey": entry["billing_key"],
