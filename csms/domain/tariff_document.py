@@ -102,7 +102,7 @@ class Tariff:
 
 def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -> Tariff:
     """
-    Read an OCPI Tariff object (mod_tariffs of 2.3.0 and 2.2.1).
+    Read an OCPI Tariff object (mod_tariffs of 2.3.0 and 2.2.1, where prices are without tax).
 
     Refused, with the JSON pointer of the place, for whatever is unknown, malformed, negative, too
     large or not supported yet (restrictions, PARKING_TIME, a validity period). A tariff whose tax
@@ -115,7 +115,8 @@ def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -
     currency = document.get("currency")
     if not isinstance(currency, str) or currency not in SCALES:
         raise Refused(f"the currency {currency!r} is not known; known are {', '.join(SCALES)}", "/currency")
-    tax_included = TAX_INCLUDED.get(str(document.get("tax_included") or "NO"))
+    told = document.get("tax_included")
+    tax_included = TAX_INCLUDED.get("NO" if told is None else str(told))
     if tax_included is None:
         raise Refused("tax_included is YES, NO or N/A", "/tax_included")
 

@@ -75,7 +75,7 @@ class TestToWh:
         ],
     )
     def test_what_is_no_energy_is_a_value_error(self, value: object) -> None:
-        with pytest.raises(ValueError, match="number|range"):
+        with pytest.raises(ValueError, match=r"number|range"):
             to_wh(value, "Wh")
 
     @pytest.mark.parametrize("unit", ["W", "varh", "", "Celsius"])

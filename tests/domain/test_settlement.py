@@ -54,7 +54,8 @@ def test_the_operator_stays_within_its_bounds(total: int, split: Split) -> None:
     assert operator >= min(total, split.operator_min_minor)
     assert split.operator_max_minor is None or operator <= split.operator_max_minor
     plain = Fraction(total * split.operator_bp, 10_000) + split.operator_fixed_minor
-    if split.operator_min_minor < plain < (split.operator_max_minor or total) and plain < total:
+    most = total if split.operator_max_minor is None else min(total, split.operator_max_minor)
+    if split.operator_min_minor < plain < most:
         assert abs(operator - plain) <= Fraction(1, 2)
 
 

@@ -193,6 +193,7 @@ ENERGY = {"type": "ENERGY", "price": 1}
         (document(ENERGY, currency="XXX"), "/currency"),
         (document(ENERGY, currency=None), "/currency"),
         (document(ENERGY, tax_included="MAYBE"), "/tax_included"),
+        (document(ENERGY, tax_included=""), "/tax_included"),
         (document(ENERGY, colour="red"), "/colour"),
         (document(ENERGY, start_date_time="2026-01-01T00:00:00Z"), "/start_date_time"),
         (document(elements=[]), "/elements"),
