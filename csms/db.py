@@ -116,11 +116,11 @@ def _one_per_file(name: str) -> dict[str, Query]:
     return {path.stem: Query(path.stem, path.read_text("utf-8")) for path in sorted((folder() / name).glob("*.sql"))}
 
 
-async def check(conn: Connection) -> dict[str, list[Record]]:
-    """What is wrong: the rows of each check that returned any. All checks see the same instant."""
+async def check(conn: Connection, invariants: Mapping[str, Query] | None = None) -> dict[str, list[Record]]:
+    """What is wrong: the rows of each check (of `db/checks`) that returned any. All see the same instant."""
     wrong: dict[str, list[Record]] = {}
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        for name, query in checks().items():
+        for name, query in (checks() if invariants is None else invariants).items():
             if rows := await query.many(conn):
                 wrong[name] = rows
     return wrong

@@ -1,0 +1,1 @@
+"""Tests, by floor: `domain`, `ocpp`, `flows`, `api`, `psp`, `worker`, `sim`, `stories`, `benchmarks`."""
