@@ -216,7 +216,7 @@ class PaidSessions(Station):
     def measure(self) -> None:
         """Sends the next reading, or the stop."""
         self.meters += 1
-        self.meter_wh += self.meters % self.readings_per_wh == 0
+        self.meter_wh += (self.meters - 1) % self.readings_per_wh == 0
         if self.meters <= self.meters_max:
             self.say(METER, self.speech.meter(self.call, self.now(), self.meter_wh))
         else:
