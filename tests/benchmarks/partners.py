@@ -137,7 +137,11 @@ def _start_raw(bench: Bench, dsn: str, log: Path) -> Server:
 def _start_ours(bench: Bench, dsn: str, log: Path) -> Server:
     environment = {"CSMS_DATABASE_URL": dsn}
     migrated = subprocess.run(
-        [sys.executable, *csms("migrate")], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, *csms("migrate")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if migrated.returncode:
         raise Broken(f"csms migrate: {migrated.stdout}{migrated.stderr}")
