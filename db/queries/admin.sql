@@ -196,12 +196,12 @@ with newest as (
     limit 1),
 added as (
     insert into tariff (id, version, provider_id, currency, document, hold_minor, created_at)
-    select $1, coalesce((select version from newest), 0) + 1, $2, $3, $4::text::jsonb, $5, $6
+    select $1, coalesce((select version from newest), 0) + 1, $2::text, $3::text, $4::text::jsonb, $5::bigint, $6
     where not exists (
         select from newest
         where document = $4::text::jsonb
-        and hold_minor = $5
-        and provider_id is not distinct from $2)
+        and hold_minor = $5::bigint
+        and provider_id is not distinct from $2::text)
     returning version)
 select coalesce((select version from added), (select version from newest)) as version,
     exists (select from added) as is_new;

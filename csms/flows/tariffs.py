@@ -1,0 +1,169 @@
+"""Tariffs: versions of OCPI documents, and what a use would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from csms.base.errors import NotFound, Refused
+from csms.base.money import MINOR_MAX, Money, decimal_text, exact_text, scale, to_minor
+from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH
+from csms.db import SQL, Connection
+from csms.domain import tariff as rules
+from csms.flows.parties import check_id
+
+HOLDS: Mapping[str, int] = {"IDR": 500_000_00, "JPY": 5_000, "KRW": 50_000, "TWD": 1_000_00, "VND": 1_000_000}
+HOLD_UNITS = 50
+"""What is set aside when a use starts and nothing else is said: `HOLDS` in minor units, else 50 of the currency."""
+
+Writer = Callable[[Fraction | None], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TariffSpec:
+    """An OCPI Tariff `document` with what stands beside it: whose it is, and what is set aside when a use starts."""
+
+    document: Mapping[str, object]
+    document_json: str
+    provider: str | None = None
+    hold: Money | None = None
+
+
+async def add_tariff(conn: Connection, spec: TariffSpec, now: datetime) -> tuple[str, int, bool]:
+    """
+    Add a version of a tariff; answers its id, the version that stands, and whether it is new.
+
+    The same document again is no new version. Refused, with the place, when the document breaks a rule.
+    """
+    tariff_id = spec.document.get("id")
+    if not isinstance(tariff_id, str):
+        raise Refused("an id is missing", "/id")
+    check_id(tariff_id)
+    currency = rules.parse(spec.document).currency
+    hold_minor = hold_for(spec, currency)
+    async with conn.transaction():
+        if spec.provider is not None and await SQL.show_provider.one(conn, spec.provider) is None:
+            raise Refused(f"there is no provider {spec.provider}; add it first", "/provider")
+        await SQL.lock_tariff.run(conn, tariff_id)
+        newest = await SQL.show_newest_tariff.one(conn, tariff_id)
+        if newest is not None and newest["provider_id"] != spec.provider:
+            raise Refused(f"tariff {tariff_id} belongs to {newest['provider_id'] or 'no provider'}", "/provider")
+        row = await SQL.add_tariff.one(conn, tariff_id, spec.provider, currency, spec.document_json, hold_minor, now)
+        assert row is not None
+    return tariff_id, row["version"], row["is_new"]
+
+
+def hold_for(spec: TariffSpec, currency: str) -> int:
+    """
+    What is set aside when a use starts, in minor units.
+
+    `hold`, else OCPI's `preauthorize_amount`, else the default of the currency.
+    """
+    if spec.hold is not None:
+        if spec.hold.currency != currency:
+            raise Refused(f"the tariff is in {currency}", "/hold/currency")
+        minor, field = spec.hold.minor, "/hold/amount"
+    elif (asked := spec.document.get("preauthorize_amount")) is not None:
+        if isinstance(asked, bool) or not isinstance(asked, int | Decimal):
+            raise Refused("a number is needed here", "/preauthorize_amount")
+        minor, field = to_minor(Fraction(asked), currency), "/preauthorize_amount"
+    else:
+        return HOLDS.get(currency, HOLD_UNITS * 10 ** scale(currency))
+    if not 0 < minor <= MINOR_MAX:
+        raise Refused("what is set aside is above 0", field)
+    return minor
+
+
+async def assign_tariff(conn: Connection, station_id: str, tariff_id: str | None) -> None:
+    """Price a station's coming sessions by the newest version of a tariff; None takes its tariff away."""
+    async with conn.transaction():
+        station = await SQL.lock_station_to_change.one(conn, station_id)
+        if station is None:
+            raise NotFound(f"there is no station {station_id}")
+        if tariff_id is not None:
+            newest = await SQL.show_newest_tariff.one(conn, tariff_id)
+            if newest is None:
+                raise Refused(f"there is no tariff {tariff_id}; add it first", "/tariff")
+            if newest["provider_id"] not in (None, station["provider_id"]):
+                raise Refused(f"tariff {tariff_id} belongs to another provider", "/tariff")
+        await SQL.set_station_tariff.run(conn, station_id, tariff_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One OCPI CdrDimension: `volume` is kWh of ENERGY, hours of TIME."""
+
+    type: str
+    volume: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One OCPI ChargingPeriod."""
+
+    start: datetime
+    dimensions: Sequence[Dimension]
+
+
+def used(start: datetime, end: datetime, periods: Sequence[Period]) -> rules.Usage:
+    """
+    The usage of OCPI charging periods.
+
+    Without a TIME dimension the whole stay counts as charging. PARKING_TIME and RESERVATION_TIME are
+    not priced yet and refused; other dimensions (power, current, state of charge) do not matter to a price.
+    """
+    if end < start:
+        raise Refused("the end is before the start", "/session/end_date_time")
+    energy_wh, seconds, timed = Fraction(0), Fraction(0), False
+    for number, period in enumerate(periods):
+        at = f"/session/charging_periods/{number}"
+        if not start <= period.start <= end:
+            raise Refused("a period starts outside of its session", f"{at}/start_date_time")
+        for place, dimension in enumerate(period.dimensions):
+            if dimension.type in ("PARKING_TIME", "RESERVATION_TIME") and dimension.volume:
+                raise Refused(f"{dimension.type} is not supported yet", f"{at}/dimensions/{place}/type")
+            if dimension.type == "ENERGY":
+                energy_wh += dimension.volume * WH_PER_KWH
+            elif dimension.type == "TIME":
+                seconds, timed = seconds + dimension.volume * SECONDS_PER_HOUR, True
+    return rules.Usage(energy_wh, seconds if timed else int((end - start).total_seconds()))
+
+
+def preview(document: Mapping[str, object], usage: rules.Usage) -> dict[str, object]:
+    """
+    What `usage` costs under an OCPI tariff, as interface text: decimal strings, null where the tax is unknown.
+
+    Totals and dimensions are rounded to the currency; the unrounded figures are under `exact`.
+    """
+    try:
+        tariff = rules.parse(document, tax_may_be_unknown=True)
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"/tariff{refusal.field or ''}") from None
+    cost = rules.calculate(usage, tariff)
+    sums: dict[str, tuple[Fraction | None, Fraction | None]] = {}
+    for line in cost.lines:
+        excl, incl = sums.get(line.dimension, (Fraction(0), Fraction(0)))
+        sums[line.dimension] = (_sum(excl, line.exact_excl), _sum(incl, line.exact_incl))
+
+    def rounded(exact: Fraction | None) -> str | None:
+        return None if exact is None else decimal_text(to_minor(exact, cost.currency), cost.currency)
+
+    def unrounded(exact: Fraction | None) -> str | None:
+        return None if exact is None else exact_text(exact)
+
+    def written(write: Writer) -> dict[str, object]:
+        return {
+            "total_excl_vat": write(cost.exact_excl),
+            "total_incl_vat": write(cost.exact_incl),
+            "per_dimension": {name: {"excl_vat": write(e), "incl_vat": write(i)} for name, (e, i) in sums.items()},
+        }
+
+    return {"currency": cost.currency, **written(rounded), "exact": written(unrounded)}
+
+
+def _sum(left: Fraction | None, right: Fraction | None) -> Fraction | None:
+    """One unknown part makes a sum unknown."""
+    return None if left is None or right is None else left + right
