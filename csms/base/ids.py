@@ -34,3 +34,13 @@ def short_hex(random_64: int) -> str:
 def wire_number(random_31: int) -> int:
     """A positive number below 2^31 for OCPP 1.6 `transactionId`: random, so that nobody guesses another's, never 0."""
     return random_31 % 0x7FFFFFFF + 1
+
+
+def derived(id_: UUID, place: int) -> UUID:
+    """
+    Another id for what belongs to `id_` once (its bill, its postings): the same every time it is asked.
+
+    `place` (1 to 255) changes the low bits only, so derived ids keep the time order of UUIDv7.
+    """
+    assert 0 < place < 256
+    return UUID(int=id_.int ^ place)

@@ -173,7 +173,10 @@ class ConnectorReported:
     at: datetime
     connector: int
     status: str
-    """`available`, `occupied`, `charging`, `reserved`, `unavailable`, `faulted`, `finishing`, `preparing`, `suspended`."""
+    """
+    `available`, `occupied`, `preparing`, `charging`, `suspended`, `finishing`, `reserved`, `unavailable`
+    or `faulted`.
+    """
     error_code: str | None
     info: str | None
 

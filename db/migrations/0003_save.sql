@@ -32,7 +32,7 @@ create type parked_in as (id uuid, station_id text, action text, reason text, ra
 create type boot_in as (
     station_id text, vendor text, model text, serial text, firmware text, booted_at timestamptz);
 create type status_in as (
-    station_id text, number integer, kind text, status text, error_code text, status_at timestamptz);
+    station_id text, number integer, status text, error_code text, status_at timestamptz);
 
 -- Raises CS001 when a writer saw older rows than it thought. The caller loads again and decides again.
 create function lost_race(what text) returns void language plpgsql as $$
@@ -102,16 +102,6 @@ begin
         if written <> cardinality(moved) then perform lost_race('session version'); end if;
     end if;
 
-    if cardinality(asked) > 0 then
-        insert into psp_authorization (
-            id, station_id, token_key, psp, policy, issuer, subject, driver_id, amount_minor, currency, state,
-            psp_ref, reason, session_id, asked_at, decided_at, version)
-        select * from unnest(asked)
-        on conflict do nothing;
-        get diagnostics written = row_count;
-        if written <> cardinality(asked) then perform lost_race('authorization asked'); end if;
-    end if;
-
     if cardinality(decided) > 0 then
         update psp_authorization a
         set state = d.state, driver_id = d.driver_id, psp_ref = d.psp_ref, reason = d.reason,
@@ -121,6 +111,16 @@ begin
         and a.version = d.version - 1;
         get diagnostics written = row_count;
         if written <> cardinality(decided) then perform lost_race('authorization version'); end if;
+    end if;
+
+    if cardinality(asked) > 0 then
+        insert into psp_authorization (
+            id, station_id, token_key, psp, policy, issuer, subject, driver_id, amount_minor, currency, state,
+            psp_ref, reason, session_id, asked_at, decided_at, version)
+        select * from unnest(asked)
+        on conflict do nothing;
+        get diagnostics written = row_count;
+        if written <> cardinality(asked) then perform lost_race('authorization asked'); end if;
     end if;
 
     if cardinality(issued) > 0 then
@@ -184,7 +184,16 @@ begin
 
     if cardinality(statuses) > 0 then
         insert into connector (station_id, number, kind, status, error_code, status_at)
-        select * from unnest(statuses)
+        select t.station_id, t.number,
+            case
+                when t.number = 0 then 'station'
+                when s.kind = 'locker' then 'door'
+                when s.kind = 'battery_station' then 'slot'
+                else 'outlet'
+            end,
+            t.status, t.error_code, t.status_at
+        from unnest(statuses) t
+        join station s on s.id = t.station_id
         on conflict (station_id, number) do update
         set status = excluded.status, error_code = excluded.error_code, status_at = excluded.status_at
         where connector.status_at is null

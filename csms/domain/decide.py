@@ -1,0 +1,256 @@
+"""
+What a report comes to: one function per kind of event, each folding it into the world.
+
+Pure: the shell loads the world, calls `decide` and saves the changes (`flows/report.py`). A report
+heard again changes nothing and gets the same answer, whatever came between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.domain import payer
+from csms.domain.billing import DISPUTE_PLACE, Concern, settle
+from csms.domain.events import (
+    RECORDED,
+    AuthorizationDecided,
+    ConnectorReported,
+    Event,
+    Outcome,
+    Reading,
+    SessionAuthorized,
+    SessionEnded,
+    SessionMetered,
+    SessionStarted,
+    StationBooted,
+    TokenIssued,
+    TokenPresented,
+    Unreadable,
+)
+from csms.domain.metering import plausible_time
+from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, metered, opened, started
+from csms.domain.world import Changes, ReadingRow, World
+
+
+def decide(world: World, events: Iterable[Event]) -> tuple[list[Outcome], Changes]:
+    """The outcome of every event, in order, and what all of them together change."""
+    changes = Changes()
+    outcomes = []
+    for event in events:
+        if type(event) is SessionMetered:  # the hot one, before the table
+            outcomes.append(_metered(world, changes, event))
+        else:
+            outcomes.append(DECIDERS[type(event)](world, changes, event))
+    return outcomes, changes
+
+
+def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
+    """Readings: their rows are the progress. A closed session keeps them as evidence only (quirk Q-M18)."""
+    key = (event.station_id, event.ref)
+    session = world.sessions.get(key)
+    if session is None:
+        if event.session_id is None:
+            return _park(changes, event, "MeterValues", "unknown_session")
+        session = _open(world, changes, event, event.ref, event.session_id)
+    _keep(world, changes, session, event.readings)
+    return RECORDED
+
+
+def _keep(world: World, changes: Changes, session: Session, readings: tuple[Reading, ...]) -> None:
+    for reading in readings:
+        changes.readings.append(ReadingRow(session.day, session.id, reading))
+    if session.ended_at is None:
+        world.progress[session.id] = metered(world.progress.get(session.id, NOTHING), readings)
+
+
+def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
+    """A start; a retry, whichever message id or order it came in, finds the session it made."""
+    ref = world.starts.get((event.station_id, event.start_key), event.ref)
+    session = world.sessions.get((event.station_id, ref))
+    if session is None:
+        session = _open(world, changes, event, ref, event.session_id, event.start_key)
+    _keep(world, changes, session, event.readings)
+    if session.started_at is None:
+        at, flag = _time(world, event, None)
+        before = session
+        session = located(session, world.stations[event.station_id], event.connector)
+        session = started(session, at, event.meter_wh, flag, event.offline)
+        _put(world, changes, session, before)
+    if event.token is not None and session.token_key is None and session.state not in CLOSED:
+        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = _settle(world, changes, session, event.received_at)
+    return payer.answer(world, changes, session)
+
+
+def _authorized(world: World, changes: Changes, event: SessionAuthorized) -> Outcome:
+    """The token of a session that had begun without one."""
+    session = world.sessions.get((event.station_id, event.ref))
+    if session is None:
+        session = _open(world, changes, event, event.ref, event.session_id)
+    _keep(world, changes, session, event.readings)
+    if session.token_key is None and session.state not in CLOSED:
+        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = _settle(world, changes, session, event.received_at)
+    return payer.answer(world, changes, session)
+
+
+def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
+    """An end; the first one counts, a later one that says otherwise raises a dispute (quirk Q-T10)."""
+    session = world.sessions.get((event.station_id, event.ref))
+    if session is None:
+        if not event.may_open:
+            return _park(changes, event, "StopTransaction", "unknown_session")
+        session = _open(world, changes, event, event.ref, event.session_id)
+    if session.ended_at is not None:
+        _keep(world, changes, session, event.readings)
+        session = _put(world, changes, _disputed(changes, session, event), session)
+        return payer.answer(world, changes, session, may_wait=False)
+    _keep(world, changes, session, event.readings)
+    at, flag = _time(world, event, session.started_at)
+    before = session
+    if session.connector is None:
+        session = located(session, world.stations[event.station_id], event.connector)
+    session = _put(world, changes, ended(session, at, event.meter_wh, event.reason, flag), before)
+    if event.token is not None and session.token_key is None and session.state not in CLOSED and event.may_open:
+        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = _settle(world, changes, session, event.received_at)
+    return payer.answer(world, changes, session, may_wait=False)
+
+
+def _disputed(changes: Changes, session: Session, event: SessionEnded) -> Session:
+    if event.meter_wh is None or event.meter_wh == session.meter_end_wh or "dispute" in session.flags:
+        return session
+    details: dict[str, object] = {"first_wh": session.meter_end_wh, "later_wh": event.meter_wh, "raw": event.raw}
+    changes.concerns.append(
+        Concern(
+            derived(session.id, DISPUTE_PLACE),
+            "session_dispute",
+            str(session.id),
+            session.station_id,
+            details,
+            event.received_at,
+        )
+    )
+    return replace(session, flags=flagged(session.flags, "dispute"))
+
+
+def _settle(world: World, changes: Changes, session: Session, received_at: datetime) -> Session:
+    """Closes a session that has its start, its end and its payer."""
+    if session.state != "active" or session.started_at is None or session.ended_at is None:
+        return session
+    closing = settle(session, world.progress_of(session.id), world.priced_of(session), received_at)
+    changes.add(closing)
+    for posting in closing.postings:
+        payer.carry(world, posting)
+    return _put(world, changes, closing.session, session)
+
+
+def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Outcome:
+    """A psp's word: every session that waits for it goes on, or not."""
+    outcome = payer.decided(world, changes, event)
+    answers: dict[str | None, Outcome] = {None: outcome}
+    for key in sorted(world.waiting.pop(event.authorization_id, ())):
+        before = world.sessions[key]
+        session = _put(world, changes, payer.resolved(world, changes, before, event), before)
+        session = _settle(world, changes, session, event.received_at)
+        answers[session.ref] = payer.answer(world, changes, session)
+    changes.asks.pop(event.authorization_id, None)
+    changes.verdicts.setdefault(event.authorization_id, {}).update(answers)
+    return outcome
+
+
+def _presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
+    """Authorize: a local token is judged at once, a social one by its psp. Nothing is spent by it."""
+    return payer.presented(world, changes, event)
+
+
+def _issued(world: World, changes: Changes, event: TokenIssued) -> Outcome:
+    changes.issued.append(event)
+    return RECORDED
+
+
+def _booted(world: World, changes: Changes, event: StationBooted) -> Outcome:
+    changes.boots[event.station_id] = event
+    return RECORDED
+
+
+def _reported(world: World, changes: Changes, event: ConnectorReported) -> Outcome:
+    """Status is for people to see and never ends a session (quirk Q-S03). Of several the newest is shown."""
+    key = (event.station_id, event.connector)
+    earlier = changes.statuses.get(key)
+    if earlier is None or earlier.at <= event.at:
+        changes.statuses[key] = event
+    return RECORDED
+
+
+def _unreadable(world: World, changes: Changes, event: Unreadable) -> Outcome:
+    changes.parked.append(event)
+    return Outcome("invalid", reason=event.reason)
+
+
+def _park(changes: Changes, event: SessionMetered | SessionEnded, action: str, why: str) -> Outcome:
+    """
+    What belongs to no session is kept with its text and answered (quirks Q-T05, Q-T09).
+
+    Readings of one unknown session are kept once, ends as often as they differ.
+    """
+    distinct = event.raw if isinstance(event, SessionEnded) else ""
+    digest = sha256("|".join((event.station_id, action, event.ref, distinct)).encode()).digest()
+    parked = Unreadable(event.station_id, event.received_at, action, why, event.raw, UUID(bytes=digest[:16]))
+    changes.parked.append(parked)
+    return Outcome("accepted", ref=event.ref, reason=why)
+
+
+def _open(
+    world: World, changes: Changes, event: Any, ref: str, session_id: UUID, start_key: str | None = None
+) -> Session:
+    """A session that is heard of for the first time."""
+    session = opened(
+        world.stations[event.station_id], session_id, ref, start_key or ref, event.offline, event.received_at
+    )
+    world.sessions[event.station_id, ref] = session
+    world.starts[event.station_id, session.start_key] = ref
+    changes.opened[session.id] = session
+    return session
+
+
+def _put(world: World, changes: Changes, session: Session, before: Session) -> Session:
+    """Records the new image of a session; its version grows by one per batch, whatever the number of reports."""
+    if session is before or session == before:
+        return before
+    if session.id in changes.opened:
+        changes.opened[session.id] = session
+    else:
+        if session.id not in changes.moved:
+            session = replace(session, version=session.version + 1)
+        changes.moved[session.id] = session
+    world.sessions[session.station_id, session.ref] = session
+    return session
+
+
+def _time(
+    world: World, event: SessionStarted | SessionEnded, started_at: datetime | None
+) -> tuple[datetime, str | None]:
+    """The time to price by (quirk Q-R4): the station's own, if it lies in what is possible."""
+    not_before = started_at or event.received_at - timedelta(seconds=world.rules.late_s_max)
+    return plausible_time(event.at, event.received_at, not_before)
+
+
+DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
+    SessionMetered: _metered,
+    SessionStarted: _started,
+    SessionAuthorized: _authorized,
+    SessionEnded: _ended,
+    AuthorizationDecided: _verdict,
+    TokenPresented: _presented,
+    TokenIssued: _issued,
+    StationBooted: _booted,
+    ConnectorReported: _reported,
+    Unreadable: _unreadable,
+}

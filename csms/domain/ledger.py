@@ -1,0 +1,73 @@
+"""
+The words of the ledger: addresses of accounts, transfers and postings.
+
+Arrows read debit -> credit: a transfer takes `minor` from `debit` and gives it to `credit`. The
+database's `post()` is the only writer; here is what it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+OPERATOR_FEE = "operator:fee"
+VAT_OUTPUT = "vat:output"
+BANK = "bank"
+
+
+def driver_balance(driver_id: str) -> str:
+    """What we owe a driver: prepaid money. Guarded: never below zero."""
+    return f"driver:{driver_id}:balance"
+
+
+def driver_debt(driver_id: str) -> str:
+    """What a driver owes us."""
+    return f"driver:{driver_id}:debt"
+
+
+def session_held(session_id: UUID) -> str:
+    """Money set aside for one session. Guarded, one per use, so one use never spends another's hold."""
+    return f"session:{session_id}:held"
+
+
+def provider_payable(provider_id: str) -> str:
+    """What we owe a provider."""
+    return f"provider:{provider_id}:payable"
+
+
+def psp_receivable(psp: str) -> str:
+    """What a psp has promised and not yet captured."""
+    return f"psp:{psp}:receivable"
+
+
+def psp_clearing(psp: str) -> str:
+    """What a psp holds for us."""
+    return f"psp:{psp}:clearing"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`minor` > 0 units of `asset` (a currency) from `debit` to `credit`."""
+
+    debit: str
+    credit: str
+    asset: str
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Transfers that stand or fall together under one idempotency key."""
+
+    id: UUID
+    key: str
+    kind: str
+    ref: str
+    event_at: datetime
+    transfers: tuple[Transfer, ...]
+
+
+def transfers(asset: str, *moves: tuple[str, str, int]) -> tuple[Transfer, ...]:
+    """The moves `(debit, credit, minor)` as transfers; a move of nothing is left out."""
+    return tuple(Transfer(debit, credit, asset, minor) for debit, credit, minor in moves if minor)

@@ -1,0 +1,285 @@
+"""
+Who pays: judging the token of a session or of an Authorize, and folding in a psp's verdict.
+
+A driver's balance is judged at once and a part of it held. A psp is asked outside the database:
+the session waits as `pending`, and every report that depends on the verdict waits with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.domain import billing, token
+from csms.domain.authorization import Authorization
+from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
+from csms.domain.ledger import Posting
+from csms.domain.session import Session, Terms, accepted, refused
+from csms.domain.world import Changes, Token, World
+
+DRIVER_PLACE = 20
+"""The derived id of a driver who is first heard of by a session that began offline."""
+
+STATUS_BY_REASON = {
+    "blocked": "blocked",
+    "driver_blocked": "blocked",
+    "expired": "expired",
+    "no_credit": "no_credit",
+    "token_used": "concurrent",
+}
+"""What the station is told; every other reason is `invalid`."""
+
+
+class Asking(Protocol):
+    """The part of an event that judging needs."""
+
+    @property
+    def station_id(self) -> str: ...
+    @property
+    def received_at(self) -> datetime: ...
+    @property
+    def authorization_id(self) -> UUID: ...
+
+
+def judge(world: World, changes: Changes, session: Session, text: str, event: Asking) -> Session:
+    """The session with its token judged: `active`, `pending` until a psp decides, or `invalid` with the reason."""
+    key = token.key(text)
+    session = replace(session, token_key=key, token_masked=token.masked(text))
+    known = world.tokens.get(key)
+    terms = world.stations[session.station_id].terms
+    live = _live(world, session.station_id, key)
+    reason = _objection(known, session.station_id, session.id, event.received_at, session.offline or live is not None)
+    if reason is None and (terms is None or session.currency != terms.currency):
+        reason = "no_tariff"
+    if reason is not None:
+        return refused(session, reason, event.received_at)
+    assert known is not None and terms is not None
+    if known.single_use and known.session_id is None:
+        changes.spent[key] = session.id
+        world.tokens[key] = replace(known, session_id=session.id, session_open=True)
+    if known.psp is None:
+        return _from_balance(world, changes, session, known, terms, event.received_at)
+    return _from_psp(world, changes, session, known, terms, event)
+
+
+def _objection(
+    known: Token | None, station_id: str, session_id: UUID | None, now: datetime, began_in_time: bool
+) -> str | None:
+    """Why this token may not be used here, None if it may. `began_in_time`: its expiry was judged before."""
+    if known is None:
+        return "unknown_token"
+    standing = token.decide(known.status, None if began_in_time else known.expires_at, now)
+    if standing != "accepted":
+        return standing
+    if known.driver_status == "blocked":
+        return "driver_blocked"
+    if known.station_id is not None and known.station_id != station_id:
+        return "other_station"
+    if known.session_id is not None and known.session_id != session_id:
+        return "token_used"
+    return None
+
+
+def _from_balance(
+    world: World, changes: Changes, session: Session, known: Token, terms: Terms, at: datetime
+) -> Session:
+    """Sets part of the balance aside; what began offline is recorded even if there is nothing to hold."""
+    assert known.driver_id is not None
+    session = replace(session, means="balance")
+    key = (known.driver_id, terms.currency)
+    minor = min(world.balances.get(key, 0), terms.hold_minor)
+    if minor <= 0 and not session.offline:
+        return refused(replace(session, driver_id=known.driver_id), "no_credit", at)
+    if minor > 0:
+        world.balances[key] -= minor
+        session = replace(session, driver_id=known.driver_id)
+        changes.postings.append(billing.hold(session, minor, at))
+    return accepted(session, known.driver_id, minor)
+
+
+def _from_psp(world: World, changes: Changes, session: Session, known: Token, terms: Terms, event: Asking) -> Session:
+    """Uses the authorization that waits for this start, joins the ask that runs, or asks."""
+    assert known.psp and known.issuer and known.subject
+    session = replace(session, means="psp", psp=known.psp)
+    if known.psp not in world.rules.policies:
+        return refused(session, "psp_unknown", event.received_at)
+    if session.offline:
+        person = (known.issuer, known.subject)
+        driver_id = known.driver_id or _driver(
+            world, changes, person, str(derived(session.id, DRIVER_PLACE)), event.received_at
+        )
+        return accepted(session, driver_id, 0)
+    authorization = _ask(world, changes, known, terms, event)
+    session = replace(session, authorization_id=authorization.id)
+    if authorization.state == "authorized":
+        return _use(world, changes, session, authorization)
+    world.waiting.setdefault(authorization.id, set()).add((session.station_id, session.ref))
+    return session
+
+
+def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking) -> Authorization:
+    """The live authorization of this token at this station: decided, asked already, or asked now."""
+    assert known.psp and known.issuer and known.subject
+    live = _live(world, event.station_id, known.key)
+    if live is not None and live.state == "authorized" and not _fresh(world, live, event.received_at):
+        _change(world, changes, live, replace(live, state="voiding", reason="unused"))
+        changes.errands.append(billing.void(live.id))
+        live = None
+    if live is None:
+        live = Authorization(
+            id=event.authorization_id,
+            station_id=event.station_id,
+            token_key=known.key,
+            psp=known.psp,
+            policy=world.rules.policies[known.psp],
+            issuer=known.issuer,
+            subject=known.subject,
+            driver_id=known.driver_id,
+            amount_minor=terms.hold_minor,
+            currency=terms.currency,
+            state="asking",
+            psp_ref=None,
+            reason=None,
+            session_id=None,
+            asked_at=event.received_at,
+            decided_at=None,
+            version=1,
+        )
+        changes.asked[live.id] = world.authorizations[live.id] = live
+        world.live[live.station_id, live.token_key] = live.id
+    if live.state == "asking":
+        changes.asks[live.id] = live.ask()
+    return live
+
+
+def _live(world: World, station_id: str, key: bytes) -> Authorization | None:
+    id_ = world.live.get((station_id, key))
+    return world.authorizations[id_] if id_ is not None else None
+
+
+def _fresh(world: World, authorization: Authorization, now: datetime) -> bool:
+    decided_at = authorization.decided_at or authorization.asked_at
+    return now - decided_at <= timedelta(seconds=world.rules.authorization_s_max)
+
+
+def _use(world: World, changes: Changes, session: Session, authorization: Authorization) -> Session:
+    """This session takes the authorization; nobody else can."""
+    assert authorization.driver_id is not None
+    _change(world, changes, authorization, replace(authorization, state="used", session_id=session.id))
+    held = authorization.amount_minor if authorization.policy == "hold_capture" else 0
+    return accepted(session, authorization.driver_id, held)
+
+
+def _change(world: World, changes: Changes, before: Authorization, after: Authorization) -> None:
+    """Records a new image; the version grows by one per batch."""
+    if after.id in changes.asked:
+        changes.asked[after.id] = after
+    else:
+        if after.id not in changes.decided:
+            after = replace(after, version=before.version + 1)
+        changes.decided[after.id] = after
+    world.authorizations[after.id] = after
+    if after.state not in ("asking", "authorized"):
+        world.live.pop((after.station_id, after.token_key), None)
+
+
+def _driver(world: World, changes: Changes, person: tuple[str, str], drawn: str, at: datetime) -> str:
+    """The driver behind (issuer, subject); one who is unseen becomes a driver now."""
+    driver_id = world.identities.get(person)
+    if driver_id is None:
+        driver_id = world.identities[person] = drawn
+        changes.drivers[person] = (drawn, at)
+    return driver_id
+
+
+def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outcome:
+    """Folds a verdict into its authorization. An approval after its time ran out is voided."""
+    before = world.authorizations.get(event.authorization_id)
+    if before is None:
+        return RECORDED
+    verdict = "timed_out" if event.verdict == "unknown" else event.verdict
+    after = before
+    match before.state, verdict:
+        case "asking", "authorized":
+            person = (before.issuer, before.subject)
+            driver_id = before.driver_id or _driver(world, changes, person, event.driver_id, event.received_at)
+            after = replace(before, state="authorized", driver_id=driver_id, psp_ref=event.psp_ref)
+        case "asking" | "timed_out", "declined":
+            after = replace(before, state="declined", reason=event.reason)
+        case "asking", "timed_out":
+            after = replace(before, state="timed_out", reason=event.reason)
+        case "timed_out", "authorized":
+            after = replace(before, state="voiding", psp_ref=event.psp_ref)
+            changes.errands.append(billing.void(before.id))
+        case _:
+            pass  # a verdict heard again
+    if after is not before:
+        _change(world, changes, before, replace(after, decided_at=event.received_at))
+    held = world.authorizations[event.authorization_id].state in ("authorized", "used")
+    return Outcome("accepted") if held else Outcome("invalid", reason=event.reason or verdict)
+
+
+def resolved(world: World, changes: Changes, session: Session, event: AuthorizationDecided) -> Session:
+    """A session that waited for this verdict."""
+    authorization = world.authorizations[event.authorization_id]
+    if session.state not in ("pending", "incomplete"):
+        return session
+    if authorization.state == "authorized":
+        return _use(world, changes, session, authorization)
+    if authorization.state == "asking":
+        return session
+    used = authorization.state == "used"
+    return refused(session, "token_used" if used else authorization.state, event.received_at)
+
+
+def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
+    """Authorize: nothing is spent by it, and a token whose session runs may be shown again to end it."""
+    key = token.key(event.token)
+    known = world.tokens.get(key)
+    terms = world.stations[event.station_id].terms
+    live = _live(world, event.station_id, key)
+    spent_on = known.session_id if known and known.session_open else None
+    reason = _objection(known, event.station_id, spent_on, event.received_at, live is not None or spent_on is not None)
+    if reason is None and terms is None:
+        reason = "no_tariff"
+    if reason is None and known is not None and known.psp is not None and known.psp not in world.rules.policies:
+        reason = "psp_unknown"
+    if reason is not None:
+        return _refusal(reason)
+    assert known is not None and terms is not None
+    if spent_on is not None:
+        return Outcome("accepted")
+    if known.psp is None:
+        credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
+        return Outcome("accepted") if credit else _refusal("no_credit")
+    authorization = _ask(world, changes, known, terms, event)
+    return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None)
+
+
+def answer(world: World, changes: Changes, session: Session, may_wait: bool = True) -> Outcome:
+    """What the station is told of its session, now and whenever it repeats a report."""
+    if session.state == "invalid":
+        return replace(_refusal(session.reason or "invalid"), ref=session.ref)
+    waits_for = None
+    if may_wait and session.authorization_id is not None and session.state in ("pending", "incomplete"):
+        authorization = world.authorizations[session.authorization_id]
+        changes.asks[authorization.id] = authorization.ask()
+        waits_for = authorization.id
+    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for)
+
+
+def _refusal(reason: str) -> Outcome:
+    return Outcome(STATUS_BY_REASON.get(reason, "invalid"), reason=reason)
+
+
+def carry(world: World, posting: Posting) -> None:
+    """Threads what a posting gives back to drivers to the reports behind it in the batch."""
+    for transfer in posting.transfers:
+        kind, _, rest = transfer.credit.partition(":")
+        if kind == "driver" and rest.endswith(":balance"):
+            key = (rest.removesuffix(":balance"), transfer.asset)
+            if key in world.balances:
+                world.balances[key] += transfer.minor

@@ -1,0 +1,125 @@
+"""
+What a gateway process remembers between batches: its running sessions, and prices.
+
+A shortcut, never the truth: it is filled after commits only, may be dropped at any time, and what
+is decided from it is verified by the save (row versions, unique keys, guarded balances).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from csms.domain.events import (
+    AuthorizationDecided,
+    Event,
+    SessionAuthorized,
+    SessionEnded,
+    SessionMetered,
+    SessionStarted,
+    TokenPresented,
+)
+from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
+from csms.domain.world import World
+from csms.store.road import PricedKey, Wanted
+
+STATIONS_MAX = 50_000
+"""Stations whose sessions are remembered; beyond it all are dropped and found again by loading."""
+
+
+class Memory:
+    """Running sessions by station and ref, their progress, and every tariff and split used so far."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, dict[str, Session]] = {}
+        self.progress: dict[UUID, Progress] = {}
+        self.priced: dict[PricedKey, Priced] = {}
+
+    def recall(self, world: World, events: Iterable[Event]) -> Wanted | None:
+        """
+        Puts what is remembered into the world and answers what must be loaded; None if nothing must.
+
+        Only active sessions are remembered: they need neither token nor psp any more.
+        """
+        wanted: Wanted | None = None
+        for event in events:
+            if type(event) is SessionMetered or type(event) is SessionEnded:
+                remembered = self.sessions.get(event.station_id)
+                session = remembered.get(event.ref) if remembered is not None else None
+                if session is not None and not _needs_all_readings(session, event):
+                    world.sessions[event.station_id, event.ref] = session
+                    world.progress[session.id] = self.progress.get(session.id, NOTHING)
+                    continue
+            wanted = wanted or Wanted()
+            _want(wanted, event)
+        return wanted if wanted is not None and not wanted.is_empty() else None
+
+    def unpriced(self, world: World) -> set[PricedKey]:
+        """Prices that this world may need and that were never read."""
+        keys = {
+            (s.tariff_id, s.tariff_version, s.provider_id, s.terms_version)
+            for s in world.sessions.values()
+            if s.state not in CLOSED and s.tariff_id is not None and s.tariff_version is not None
+        }
+        for station in world.stations.values():
+            terms = station.terms
+            if terms is not None:
+                keys.add((terms.tariff_id, terms.tariff_version, station.provider_id, terms.terms_version))
+        return keys - self.priced.keys()
+
+    def remember(self, world: World) -> None:
+        """After the commit: the running sessions of the batch as they are now; what is closed is let go."""
+        if len(self.sessions) > STATIONS_MAX:
+            self.sessions.clear()
+            self.progress.clear()
+        for (station_id, ref), session in world.sessions.items():
+            if session.state == "active" and session.ended_at is None:
+                self.sessions.setdefault(station_id, {})[ref] = session
+                self.progress[session.id] = world.progress.get(session.id, NOTHING)
+            else:
+                self._drop(station_id, ref)
+
+    def _drop(self, station_id: str, ref: str) -> None:
+        mine = self.sessions.get(station_id)
+        session = mine.pop(ref, None) if mine is not None else None
+        if session is not None:
+            self.progress.pop(session.id, None)
+            if not mine:
+                del self.sessions[station_id]
+
+    def forget(self, station_id: str) -> None:
+        """Drops the sessions of one station."""
+        for session in self.sessions.pop(station_id, {}).values():
+            self.progress.pop(session.id, None)
+
+
+def _needs_all_readings(session: Session, event: SessionMetered | SessionEnded) -> bool:
+    """Without registers of its own an end is judged by the stored readings, whichever process took them."""
+    return type(event) is SessionEnded and (event.meter_wh is None or session.meter_start_wh is None)
+
+
+def _want(wanted: Wanted, event: Event) -> None:
+    station_id = event.station_id
+    match event:
+        case SessionMetered() | SessionEnded():
+            wanted.sessions.add((station_id, event.ref))
+            wanted.stations.add(station_id)
+            if isinstance(event, SessionEnded) and event.token is not None and event.may_open:
+                wanted.token(station_id, event.token)
+        case SessionStarted():
+            wanted.starts.add((station_id, event.start_key))
+            wanted.sessions.add((station_id, event.ref))
+            wanted.stations.add(station_id)
+            if event.token is not None:
+                wanted.token(station_id, event.token)
+        case SessionAuthorized():
+            wanted.sessions.add((station_id, event.ref))
+            wanted.stations.add(station_id)
+            wanted.token(station_id, event.token)
+        case TokenPresented():
+            wanted.stations.add(station_id)
+            wanted.token(station_id, event.token)
+        case AuthorizationDecided():
+            wanted.authorizations.add(event.authorization_id)
+        case _:
+            pass

@@ -1,0 +1,195 @@
+"""The road's one load and one save: rows of our tables to a World, and Changes to rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from csms.db import SQL, Connection, Record
+from csms.domain import tariff_document
+from csms.domain.authorization import Authorization
+from csms.domain.billing import Bill, Concern, Errand
+from csms.domain.session import Priced, Progress, Session, Station, Terms
+from csms.domain.settlement import Split
+from csms.domain.tariff import as_json
+from csms.domain.token import key as token_key
+from csms.domain.world import Changes, Token, World
+
+PricedKey = tuple[str, int, str, int]
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The keys of the rows that a batch is decided on."""
+
+    stations: set[str] = field(default_factory=set)
+    sessions: set[tuple[str, str]] = field(default_factory=set)
+    starts: set[tuple[str, str]] = field(default_factory=set)
+    tokens: set[tuple[bytes, str]] = field(default_factory=set)
+    authorizations: set[UUID] = field(default_factory=set)
+
+    def token(self, station_id: str, text: str) -> None:
+        """A token presented at a station: its row, its driver's balance, its live authorization there."""
+        self.tokens.add((token_key(text), station_id))
+
+    def is_empty(self) -> bool:
+        """Whether nothing need be loaded."""
+        return not (self.stations or self.sessions or self.starts or self.tokens or self.authorizations)
+
+
+async def load(conn: Connection, world: World, wanted: Wanted) -> None:
+    """Adds the wanted rows to the world; a key without a row stays absent."""
+    row = await SQL.load_world.one(
+        conn,
+        list(wanted.stations),
+        *_columns(wanted.sessions),
+        *_columns(wanted.starts),
+        list({key for key, _ in wanted.tokens}),
+        [station_id for _, station_id in wanted.tokens],
+        [key for key, _ in wanted.tokens],
+        list(wanted.authorizations),
+    )
+    assert row is not None
+    for station in row["stations"]:
+        world.stations[station[0]] = _station(station)
+    for fields in row["sessions"]:
+        session = _session(fields)
+        world.sessions[session.station_id, session.ref] = session
+        world.starts[session.station_id, session.start_key] = session.ref
+        if session.authorization_id is not None and session.state in ("pending", "incomplete"):
+            world.waiting.setdefault(session.authorization_id, set()).add((session.station_id, session.ref))
+    for session_id, *registers in row["progress"]:
+        world.progress[session_id] = Progress(*registers)
+    for fields in row["tokens"]:
+        world.tokens[fields[0]] = Token(*fields)
+    for driver_id, asset, balance in row["balances"]:
+        world.balances[driver_id, asset] = balance
+    for fields in row["authorizations"]:
+        authorization = Authorization(*fields)
+        world.authorizations[authorization.id] = authorization
+        if authorization.state in ("asking", "authorized"):
+            world.live[authorization.station_id, authorization.token_key] = authorization.id
+    for issuer, subject, driver_id in row["identities"]:
+        world.identities[issuer, subject] = driver_id
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    pairs = list(pairs)
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _station(row: Record) -> Station:
+    id_, kind, provider_id, site_id, terms_version, tariff_id, tariff_version, currency, hold_minor, powers = row
+    terms = None
+    if tariff_id is not None:
+        terms = Terms(tariff_id, tariff_version, currency, hold_minor, terms_version)
+    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers))
+
+
+def _session(row: Record) -> Session:
+    fields = list(row)
+    fields[31] = tuple(fields[31])
+    return Session(*fields)
+
+
+async def load_priced(conn: Connection, key: PricedKey) -> Priced:
+    """The parsed tariff and split of a session; they never change, so callers may keep them."""
+    tariff_id, tariff_version, provider_id, terms_version = key
+    document = await SQL.find_tariff.value(conn, tariff_id, tariff_version)
+    split = await SQL.find_split.one(conn, provider_id, terms_version)
+    assert document is not None
+    assert split is not None
+    tariff = tariff_document.parse(json.loads(document, parse_float=Decimal))
+    return Priced(tariff, Split(*split))
+
+
+async def save(conn: Connection, changes: Changes) -> None:
+    """
+    Writes everything in one call, which is one transaction.
+
+    A lost race surfaces as the PostgreSQL error CS001; then nothing is written.
+    """
+    readings = _reading_columns(changes)
+    if len(changes.readings) and changes.is_only_readings():
+        await SQL.save_readings.value(conn, *readings)
+        return
+    postings = [(p.id, p.key, p.kind, p.ref, p.event_at) for p in changes.postings]
+    transfers = [
+        (place, seq, t.debit, t.credit, t.asset, t.minor)
+        for place, posting in enumerate(changes.postings, 1)
+        for seq, t in enumerate(posting.transfers, 1)
+    ]
+    await SQL.save_world.value(
+        conn,
+        [_session_row(session) for session in changes.opened.values()],
+        [_session_row(session) for session in sorted(changes.moved.values(), key=_by_id)],
+        [_authorization_row(authorization) for authorization in changes.asked.values()],
+        [_authorization_row(authorization) for authorization in sorted(changes.decided.values(), key=_by_id)],
+        [
+            (token_key(e.alias), "social", e.psp, e.issuer, e.subject, e.station_id, True, e.expires_at, e.received_at)
+            for e in changes.issued
+        ],
+        sorted(changes.spent.items()),
+        [(driver_id, issuer, subject, at) for (issuer, subject), (driver_id, at) in sorted(changes.drivers.items())],
+        [_bill_row(bill) for bill in changes.bills],
+        [_errand_row(errand) for errand in changes.errands],
+        [_concern_row(concern) for concern in changes.concerns],
+        [(p.parked_id, p.station_id, p.action, p.reason, p.raw, p.received_at) for p in changes.parked],
+        [(b.station_id, b.vendor, b.model, b.serial, b.firmware, b.received_at) for b in changes.boots.values()],
+        [(e.station_id, e.connector, e.status, e.error_code, e.at) for _, e in sorted(changes.statuses.items())],
+        postings,
+        transfers,
+        *readings,
+    )
+
+
+def _by_id(row: Session | Authorization) -> int:
+    return row.id.int
+
+
+def _reading_columns(changes: Changes) -> tuple[Sequence[Any], ...]:
+    if not changes.readings:
+        return [], [], [], [], [], []
+    days, ids, readings = zip(*changes.readings, strict=True)
+    ats, digests, registers, powers = zip(*readings, strict=True)
+    return days, ids, ats, digests, registers, powers
+
+
+def _session_row(s: Session) -> tuple[object, ...]:
+    return (
+        s.station_id, s.id, s.ref, s.start_key, s.version, s.state, s.day, s.connector, s.max_power_w, s.provider_id,
+        s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key, s.token_masked,
+        s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at, s.ended_at,
+        s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags, s.opened_at,
+        s.closed_at,
+    )  # fmt: skip
+
+
+def _authorization_row(a: Authorization) -> tuple[object, ...]:
+    return (
+        a.id, a.station_id, a.token_key, a.psp, a.policy, a.issuer, a.subject, a.driver_id, a.amount_minor, a.currency,
+        a.state, a.psp_ref, a.reason, a.session_id, a.asked_at, a.decided_at, a.version,
+    )  # fmt: skip
+
+
+def _bill_row(b: Bill) -> tuple[object, ...]:
+    s = b.session
+    return (
+        b.id, s.id, s.station_id, s.connector, s.provider_id, s.site_id, s.driver_id, s.token_masked, s.tariff_id,
+        s.tariff_version, s.terms_version, s.means, s.psp, s.currency, s.started_at, s.ended_at, b.energy_wh,
+        b.seconds, b.price.total_minor, b.price.vat_minor, b.not_charged_minor, b.shares.operator_minor,
+        b.shares.operator_vat_minor, b.shares.provider_minor, json.dumps([as_json(line) for line in b.price.lines]),
+        s.flags, b.issued_at,
+    )  # fmt: skip
+
+
+def _errand_row(e: Errand) -> tuple[object, ...]:
+    return (e.id, e.kind, e.key, e.subject, json.dumps(e.payload))
+
+
+def _concern_row(c: Concern) -> tuple[object, ...]:
+    return (c.id, c.kind, c.ref, c.station_id, json.dumps(c.details), c.opened_at)

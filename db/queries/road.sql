@@ -1,0 +1,130 @@
+-- name: load_world
+-- All rows a batch of reports is decided on, in one statement; each column is an array of rows (store/road.py).
+-- $1 stations; $2, $3 stations and refs of sessions; $4, $5 stations and start keys; $6 token keys;
+-- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations.
+with wanted_sessions as (
+    select s.*
+    from unnest($2::text[], $3::text[]) k (station_id, ref)
+    cross join lateral (
+        select * from session s where s.station_id = k.station_id and s.ref = k.ref limit 1) s
+    union
+    select s.*
+    from unnest($4::text[], $5::text[]) k (station_id, start_key)
+    cross join lateral (
+        select * from session s where s.station_id = k.station_id and s.start_key = k.start_key limit 1) s
+    union
+    select s.*
+    from unnest($9::uuid[]) k (id)
+    cross join lateral (
+        select * from session s where s.authorization_id = k.id and s.state in ('pending', 'incomplete')) s),
+wanted_tokens as (
+    select t.*, coalesce(t.driver_id, i.driver_id) as person_id
+    from unnest($6::bytea[]) k (key)
+    cross join lateral (select * from token t where t.key = k.key limit 1) t
+    left join lateral (
+        select * from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true),
+wanted_authorizations as (
+    select a.*
+    from unnest($7::text[], $8::bytea[]) k (station_id, token_key)
+    cross join lateral (
+        select *
+        from psp_authorization a
+        where a.station_id = k.station_id
+        and a.token_key = k.token_key
+        and a.state in ('asking', 'authorized')
+        limit 1) a
+    union
+    select a.*
+    from unnest($9::uuid[] || array(
+        select s.authorization_id from wanted_sessions s where s.authorization_id is not null and s.closed_at is null
+    )) k (id)
+    cross join lateral (select * from psp_authorization a where a.id = k.id limit 1) a)
+select
+    array(
+        select row(
+            s.id, s.kind, s.provider_id, s.site_id, p.terms_version, t.id, t.version, t.currency, t.hold_minor,
+            array(select row(c.number, c.max_power_w) from connector c
+                  where c.station_id = s.id and c.max_power_w is not null))
+        from unnest($1::text[] || array(select station_id from wanted_sessions)) k (id)
+        cross join lateral (select * from station s where s.id = k.id limit 1) s
+        cross join lateral (select * from provider p where p.id = s.provider_id limit 1) p
+        left join lateral (
+            select * from tariff t where t.id = s.tariff_id order by t.version desc limit 1) t on true
+    ) as stations,
+    array(
+        select row(
+            s.station_id, s.id, s.ref, s.start_key, s.version, s.state, s.day, s.connector, s.max_power_w,
+            s.provider_id, s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key,
+            s.token_masked, s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at,
+            s.ended_at, s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags,
+            s.opened_at, s.closed_at)
+        from wanted_sessions s
+    ) as sessions,
+    array(
+        select row(s.id, r.lowest_wh, r.highest_wh, r.power_sum_w, r.power_count)
+        from wanted_sessions s
+        cross join lateral (
+            select min(register_wh) as lowest_wh, max(register_wh) as highest_wh,
+                coalesce(sum(power_w), 0) as power_sum_w, count(power_w) as power_count
+            from reading r
+            where r.day = s.day
+            and r.session_id = s.id) r
+        where s.closed_at is null
+    ) as progress,
+    array(
+        select row(
+            t.key, t.status, t.person_id, d.status, t.psp, t.issuer, t.subject, t.station_id, t.single_use,
+            t.session_id, exists (
+                select from session s
+                where s.id = t.session_id and s.state in ('pending', 'active', 'incomplete')),
+            t.expires_at)
+        from wanted_tokens t
+        left join lateral (select * from driver d where d.id = t.person_id limit 1) d on true
+    ) as tokens,
+    array(
+        select row(t.person_id, g.asset, g.balance)
+        from (select distinct person_id from wanted_tokens where psp is null) t
+        cross join lateral (
+            select * from guarded_account g where g.address = 'driver:' || t.person_id || ':balance') g
+    ) as balances,
+    array(
+        select row(
+            a.id, a.station_id, a.token_key, a.psp, a.policy, a.issuer, a.subject, a.driver_id, a.amount_minor,
+            a.currency, a.state, a.psp_ref, a.reason, a.session_id, a.asked_at, a.decided_at, a.version)
+        from wanted_authorizations a
+    ) as authorizations,
+    array(
+        select row(i.issuer, i.subject, i.driver_id)
+        from (
+            select issuer, subject from wanted_authorizations
+            union
+            select issuer, subject from wanted_tokens where issuer is not null) w
+        cross join lateral (
+            select * from driver_identity i where i.issuer = w.issuer and i.subject = w.subject limit 1) i
+    ) as identities;
+
+-- name: find_tariff
+-- The document of one version of a tariff, as JSON text.
+select document::text
+from tariff
+where id = $1
+and version = $2;
+
+-- name: find_split
+-- How one version of a provider's terms divides a fee.
+select operator_bp, operator_fixed_minor, operator_min_minor, operator_max_minor
+from provider_terms
+where provider_id = $1
+and version = $2;
+
+-- name: save_world
+-- Everything a batch changes, in one call; raises CS001 when it was decided on older rows than the stored ones.
+select save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
+
+-- name: save_readings
+-- A batch of nothing but readings.
+select save_readings($1, $2, $3, $4, $5, $6);
+
+-- name: ensure_readings
+-- Makes the partition of a day's readings.
+select ensure_readings($1);
