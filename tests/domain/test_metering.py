@@ -147,8 +147,9 @@ class TestInterval:
         energy = interval(4_076_000, 4_081_000, 3_600, 7_000, highest_wh=5_000, lowest_wh=0)
         assert (energy.wh, energy.held, energy.flags) == (5_000, False, ("readings_of_another_register",))
 
-    def test_a_relative_reading_never_stands_in_for_a_missing_end(self) -> None:
-        energy = interval(4_076_000, None, 3_600, 7_000, highest_wh=5_000, lowest_wh=0)
+    @pytest.mark.parametrize("start", [4_076_000, 1_000])
+    def test_a_relative_reading_never_stands_in_for_a_missing_end(self, start: int) -> None:
+        energy = interval(start, None, 3_600, 7_000, highest_wh=5_000, lowest_wh=0)
         assert (energy.wh, energy.held) == (0, True)
 
     def test_a_missing_end_is_the_last_known_register(self) -> None:
@@ -219,6 +220,10 @@ class TestPlausibleTime:
     def test_a_clock_that_was_never_set_is_seen_without_any_history(self) -> None:
         assert plausible_time(datetime(1970, 1, 1, tzinfo=UTC), self.RECEIVED, None)[1] == "time_too_early"
         assert plausible_time(PLAUSIBLE_FROM, self.RECEIVED, None)[1] is None
+
+    def test_a_boot_before_the_clock_was_set_makes_1970_no_more_plausible(self) -> None:
+        booted = datetime(1970, 1, 1, tzinfo=UTC)
+        assert plausible_time(booted + timedelta(minutes=1), self.RECEIVED, booted)[1] == "time_too_early"
 
     def test_an_end_replayed_a_day_late_keeps_its_own_time(self) -> None:
         ended = self.RECEIVED - timedelta(days=1)
