@@ -7,7 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Callable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from websockets.client import ClientProtocol
@@ -18,11 +18,12 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from charge_points_sim.station import Call, Station
+from charge_points_sim.station import Call, CallFailed, Station
 
 ANSWER_S_MAX = 30.0
 """How long a station waits for an answer before it sends again, as most real ones do."""
 BACK_OFF_S_MAX = 10.0
+TRIES_MAX = 10
 HANDSHAKE_S_MAX = 30.0
 FRAME_BYTES_MAX = 1 << 20
 
@@ -48,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._open: asyncio.Future[None] | None = None
+        self._stands = asyncio.Event()
         self._closing = False
         self._waits: tuple[Call, float] | None = None
         self._redial: asyncio.Task[None] | None = None
@@ -70,8 +72,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection stands: asks for the WebSocket, as user = station id where there is a password."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         request = self._ws.connect()
         if self._password is not None:
             user = b64encode(f"{self.station.id}:{self._password}".encode()).decode()
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         error = self._ws.handshake_exc
         if error is None:
             self._open.set_result(None)
+            self._stands.set()
             self.station.connected()
         elif not self._open.done():
             self._open.set_exception(CannotConnect(_explain(self.station.id, response, error)))
@@ -114,6 +116,7 @@ class Connection(asyncio.Protocol):
             self._open.set_exception(CannotConnect(f"the system closed the connection of {self.station.id}"))
             return
         was_online = self.station.online
+        self._stands.clear()
         self.station.disconnected()
         if was_online and not self._closing:
             self._redial = self._loop.create_task(self._dial_again())
@@ -178,6 +181,21 @@ class Connection(asyncio.Protocol):
         act(settle)
         self.flush()
         return await end
+
+    async def insist(self, act: Callable[[Callable[[Answer | CallFailed], None]], Any]) -> Answer:
+        """As `do`, but tried again, once the connection stands, when there was no answer: as people do."""
+        for _ in range(TRIES_MAX):
+            answer: Answer | CallFailed = await self.do(act)
+            if not isinstance(answer, CallFailed):
+                return answer
+            if not self.station.online:
+                await self._stands.wait()
+        raise CannotConnect(f"{self.station.id} got no answer {TRIES_MAX} times: {answer}")
+
+    def tell(self, act: Callable[[], None]) -> None:
+        """Starts an act whose end nobody waits for."""
+        act()
+        self.flush()
 
     async def close(self) -> None:
         """Says goodbye and stays away."""

@@ -10,7 +10,7 @@ from typing import Any
 REPEAT_MAX = 20
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Faults:
     """
     `repeat`: each frame is sent so many times. `lose`: share of answers to kept messages that never

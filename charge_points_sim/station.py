@@ -125,19 +125,22 @@ class Station:
         """Reports a connector's status."""
         self.call(self.device.status(connector, status, self.clock()), _ignore)
 
-    def present(self, token: Token, settle: Callable[[bool], None]) -> None:
+    def present(self, token: Token, settle: Callable[[bool | CallFailed], None]) -> None:
         """A driver holds a token to the reader: asks whether it may charge."""
 
         def read(answer: Payload | CallFailed) -> None:
-            settle(not isinstance(answer, CallFailed) and self.device.read_authorize(answer).accepted)
+            settle(answer if isinstance(answer, CallFailed) else self.device.read_authorize(answer).accepted)
 
         self.call(self.device.authorize(token), read)
 
-    def exchange(self, content: Mapping[str, Any], settle: Callable[[str | None], None]) -> None:
+    def exchange(self, content: Mapping[str, Any], settle: Callable[[str | None | CallFailed], None]) -> None:
         """Hands a long token (`Auth.Token`) to the system; settles with the alias, or None when it is refused."""
 
         def read(answer: Payload | CallFailed) -> None:
-            accepted, data = (False, {}) if isinstance(answer, CallFailed) else self.device.read_transfer(answer)
+            if isinstance(answer, CallFailed):
+                settle(answer)
+                return
+            accepted, data = self.device.read_transfer(answer)
             settle(data.get("token") if accepted else None)
 
         self.call(self.device.transfer("org.csms.assets", "Auth.Token", content), read)

@@ -174,11 +174,11 @@ class Life:
             return Token(driver.token)
         envelope = {"v": 1, "id": f"{self._random.getrandbits(96):024x}", "type": "social"}
         long_token = await self._long_token(driver)
-        alias: str | None = await connection.do(partial(self.station.exchange, {**envelope, "token": long_token}))
+        alias: str | None = await connection.insist(partial(self.station.exchange, {**envelope, "token": long_token}))
         return None if alias is None else Token(alias, "alias")
 
     async def _accepted(self, connection: Connection, token: Token) -> bool:
-        accepted: bool = await connection.do(partial(self.station.present, token))
+        accepted: bool = await connection.insist(partial(self.station.present, token))
         return accepted
 
     async def _charge(self, connection: Connection, pace: Pace, actor: int, charge: Charge) -> None:
@@ -194,7 +194,7 @@ class Life:
             tally.unexpected.append(f"{driver.name} could not start at {station.id} for {charge.session_id}")
             await connection.do(partial(station.end, session, session.start_wh, reason="deauthorized"))
             return
-        station.show(1, "charging")
+        connection.tell(partial(station.show, 1, "charging"))
         tally.started += 1
         tally.running += 1
         for at, wh, power_w in readings(charge, self._plan.reading_every_s):
@@ -203,7 +203,7 @@ class Life:
             await connection.do(partial(station.meter, session, register, power_w=power_w))
         await self._reach(pace, actor, charge.departure, charge.departure)
         await connection.do(partial(station.end, session, session.start_wh + charge.delivered_wh))
-        station.show(1, "available")
+        connection.tell(partial(station.show, 1, "available"))
         self._count(charge)
 
     def _count(self, charge: Charge) -> None:
