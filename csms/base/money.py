@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 
 from csms.base.errors import Refused
@@ -59,15 +60,16 @@ def scale(currency: str) -> int:
         raise Refused(f"the currency {currency!r} is not known; known are {', '.join(SCALES)}", "/currency") from None
 
 
-def half_up(exact: Fraction) -> int:
-    """The nearest integer; a half goes away from zero."""
-    magnitude = (2 * abs(exact.numerator) + exact.denominator) // (2 * exact.denominator)
-    return magnitude if exact.numerator >= 0 else -magnitude
+def half_up(numerator: int, denominator: int) -> int:
+    """The integer nearest to a ratio, which need not be in lowest terms; a half goes away from zero."""
+    assert denominator > 0
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return magnitude if numerator >= 0 else -magnitude
 
 
 def to_minor(exact: Fraction, currency: str) -> int:
     """`exact` units of the currency (euros, won) as minor units, rounded half up."""
-    return half_up(exact * _MINOR_PER_UNIT[scale(currency)])
+    return half_up(exact.numerator * _MINOR_PER_UNIT[scale(currency)], exact.denominator)
 
 
 def from_minor(minor: int, currency: str) -> Fraction:
@@ -84,23 +86,29 @@ def decimal_text(minor: int, currency: str) -> str:
     return f"{'-' if minor < 0 else ''}{whole}.{rest:0{places}d}"
 
 
-def exact_text(exact: Fraction) -> str:
+def exact_text(exact: Fraction | int) -> str:
     """
     An unrounded amount as decimal text: `5.625`.
 
     An amount without an end in decimals is written with 18 of them, the last rounded half up.
     """
-    rest = exact.denominator
-    twos = fives = 0
+    if exact.denominator == 1:
+        return str(exact.numerator)
+    places = _places(exact.denominator)
+    scaled = half_up(exact.numerator * 10**places, exact.denominator)
+    whole, decimals = divmod(abs(scaled), 10**places)
+    return f"{'-' if scaled < 0 else ''}{whole}.{decimals:0{places}d}"
+
+
+@lru_cache(maxsize=1024)
+def _places(denominator: int) -> int:
+    """The decimals that a fraction of this denominator needs, 18 at most. Few denominators come back often."""
+    rest, twos, fives = denominator, 0, 0
     while rest % 2 == 0:
         rest, twos = rest // 2, twos + 1
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
-    places = min(max(twos, fives), EXACT_PLACES_MAX) if rest == 1 else EXACT_PLACES_MAX
-    scaled = half_up(exact * 10**places)
-    whole, decimals = divmod(abs(scaled), 10**places)
-    sign = "-" if scaled < 0 else ""
-    return f"{sign}{whole}.{decimals:0{places}d}" if places else f"{sign}{whole}"
+    return min(max(twos, fives), EXACT_PLACES_MAX) if rest == 1 else EXACT_PLACES_MAX
 
 
 def parse_amount(amount: object, currency: str, field: str = "/amount") -> int:

@@ -23,11 +23,6 @@ def seconds_between(earlier: datetime, later: datetime) -> int:
     return max(0, int((later.astimezone(UTC) - earlier.astimezone(UTC)).total_seconds()))
 
 
-def energy_wh(power_w: int, seconds: int) -> Fraction:
-    """The exact energy of `power_w` watts held for `seconds`."""
-    return Fraction(power_w * seconds, SECONDS_PER_HOUR)
-
-
 def round_up_to_step(amount: int | Fraction, step: int) -> int | Fraction:
     """The smallest multiple of `step` that is not below `amount` (>= 0); a step of 0 leaves it as it is."""
     assert amount >= 0

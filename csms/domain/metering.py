@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
-from csms.base.units import energy_wh
+from csms.base.units import SECONDS_PER_HOUR
 
 WH_MAX = 2**62
 """Registers beyond this are no registers: PostgreSQL's bigint holds the difference of any two."""
@@ -114,7 +114,7 @@ def ceiling_wh(elapsed_s: int | None, max_power_w: int | None) -> int:
     """The most energy a connector can have given in `elapsed_s` (Q-R3); None stands for what nobody knows."""
     seconds = ELAPSED_UNKNOWN_S if elapsed_s is None else max(0, elapsed_s)
     power = MAX_POWER_W if max_power_w is None else max_power_w
-    return int(energy_wh(power, seconds) * CEILING_PERCENT / 100) + TOLERANCE_WH
+    return power * seconds * CEILING_PERCENT // (100 * SECONDS_PER_HOUR) + TOLERANCE_WH
 
 
 def interval(
@@ -171,8 +171,9 @@ def _is_factor_1000(claimed_wh: int, elapsed_s: int | None, mean_power_w: int | 
     """Whether the power readings amount to about 1000 times the registers: kWh labelled Wh (Q-M01)."""
     if elapsed_s is None or mean_power_w is None:
         return False
-    by_power = energy_wh(max(0, mean_power_w), max(0, elapsed_s))
-    return by_power >= FACTOR_WH_MIN and FACTOR_MIN <= by_power / max(1, claimed_wh) <= FACTOR_MAX
+    by_power_wh = max(0, mean_power_w) * max(0, elapsed_s) // SECONDS_PER_HOUR
+    metered_wh = max(1, claimed_wh)
+    return by_power_wh >= FACTOR_WH_MIN and FACTOR_MIN * metered_wh <= by_power_wh <= FACTOR_MAX * metered_wh
 
 
 def plausible_time(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from csms.base.errors import Refused
 from csms.base.money import half_up
@@ -75,10 +74,10 @@ def divide(total_minor: int, split: Split, vat_minor: int = 0) -> Shares:
     the rest. The VAT is shared as the fee is, the operator's part rounded half up.
     """
     assert 0 <= vat_minor <= total_minor
-    operator = half_up(Fraction(total_minor * split.operator_bp, BASIS_POINTS)) + split.operator_fixed_minor
+    operator = half_up(total_minor * split.operator_bp, BASIS_POINTS) + split.operator_fixed_minor
     operator = max(operator, split.operator_min_minor)
     if split.operator_max_minor is not None:
         operator = min(operator, split.operator_max_minor)
     operator = min(operator, total_minor)
-    operator_vat = half_up(Fraction(vat_minor * operator, total_minor)) if total_minor else 0
+    operator_vat = half_up(vat_minor * operator, total_minor) if total_minor else 0
     return Shares(operator, total_minor - operator, operator_vat, vat_minor - operator_vat)

@@ -96,8 +96,7 @@ def calculate(usage: Usage, tariff: Tariff) -> Exact:
     """The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs, without restrictions."""
     lines = [_line(component, usage) for component in tariff.components]
     for name, limit in (("MIN_PRICE", tariff.min_price), ("MAX_PRICE", tariff.max_price)):
-        line = _limit_line(name, limit, _excl(lines), _incl(lines))
-        if line is not None:
+        if limit is not None and (line := _limit_line(name, limit, lines)) is not None:
             lines.append(line)
     return Exact(tariff.currency, tuple(lines), _excl(lines), _incl(lines))
 
@@ -122,7 +121,7 @@ def as_json(line: Line) -> dict[str, str | None]:
     """A line as JSON: numbers as decimal text, at most 18 decimals."""
     return {
         "dimension": line.dimension,
-        "quantity": exact_text(Fraction(line.quantity)),
+        "quantity": exact_text(line.quantity),
         "unit": line.unit,
         "unit_price": exact_text(line.unit_price),
         "vat_percent": None if line.vat_percent is None else exact_text(line.vat_percent),
@@ -147,13 +146,11 @@ def _line(component: Component, usage: Usage) -> Line:
     return Line(component.dimension, quantity, unit, component.price, component.vat_percent, excl, incl)
 
 
-def _limit_line(name: str, limit: PriceLimit | None, excl: Fraction | None, incl: Fraction | None) -> Line | None:
+def _limit_line(name: str, limit: PriceLimit, lines: Sequence[Line]) -> Line | None:
     """What a limit adds or takes away, each side on its own (OCPI PriceLimit: both apply)."""
-    if limit is None:
-        return None
     bound: Bound = max if name == "MIN_PRICE" else min
-    excl_change = _change(excl, limit.before_taxes, bound)
-    incl_change = _change(incl, limit.after_taxes, bound)
+    excl_change = _change(_excl(lines), limit.before_taxes, bound)
+    incl_change = _change(_incl(lines), limit.after_taxes, bound)
     if not excl_change and not incl_change:
         return None
     return _adjustment(name, excl_change, incl_change)
@@ -174,9 +171,9 @@ def _adjustment(name: str, excl: Fraction | None, incl: Fraction | None) -> Line
 
 def _excl(lines: Sequence[Line]) -> Fraction | None:
     """The sum without tax; one unknown line makes it unknown."""
-    total = Fraction(0)
-    for line in lines:
-        if line.exact_excl is None:
+    total = lines[0].exact_excl
+    for line in lines[1:]:
+        if total is None or line.exact_excl is None:
             return None
         total += line.exact_excl
     return total
@@ -184,9 +181,9 @@ def _excl(lines: Sequence[Line]) -> Fraction | None:
 
 def _incl(lines: Sequence[Line]) -> Fraction | None:
     """The sum with tax; one unknown line makes it unknown."""
-    total = Fraction(0)
-    for line in lines:
-        if line.exact_incl is None:
+    total = lines[0].exact_incl
+    for line in lines[1:]:
+        if total is None or line.exact_incl is None:
             return None
         total += line.exact_incl
     return total
@@ -196,4 +193,6 @@ def _vat_inside(total_minor: int, excl: Fraction, incl: Fraction) -> int:
     """The VAT inside a rounded total, by the exact ratio of tax to total; within 0 and the total."""
     if incl <= 0:
         return 0
-    return min(max(0, half_up(total_minor * (incl - excl) / incl)), total_minor)
+    with_tax = incl.numerator * excl.denominator
+    tax = with_tax - excl.numerator * incl.denominator
+    return min(max(0, half_up(total_minor * tax, with_tax)), total_minor)

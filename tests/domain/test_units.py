@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.base.units import energy_wh, round_up_to_step, seconds_between
+from csms.base.units import round_up_to_step, seconds_between
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**6))
@@ -31,8 +31,3 @@ def test_the_hour_that_happens_twice_counts_twice() -> None:
     assert seconds_between(before.astimezone(utc), after.astimezone(utc)) == 3 * 3600
     assert seconds_between(before, after) == 3 * 3600
     assert seconds_between(after, before) == 0
-
-
-def test_energy_is_power_for_a_time() -> None:
-    assert energy_wh(7_000, 1_800) == 3_500
-    assert energy_wh(1, 1) == Fraction(1, 3600)
