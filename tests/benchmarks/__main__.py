@@ -43,7 +43,11 @@ class Run:
 
 def measure(run: Run) -> None:
     """Everything that was asked for, in turn. Raises Broken."""
-    wanted = [cell for cell in cells.CELLS if cell.target in run.targets and (cell.quick or not run.quick)]
+    wanted = [
+        cell
+        for cell in cells.CELLS
+        if cell.target in run.targets and (cell.quick or not run.quick) and {*cell.partners} & {*run.partners}
+    ]
     if wanted:
         with Bench(stations=max(cell.stations for cell in wanted)) as bench:
             _drive_cells(run, bench, wanted)
@@ -135,7 +139,7 @@ def main() -> int:
     parser.add_argument("--partners", default=",".join(NAMES), help="which servers to drive")
     parser.add_argument("--seconds", type=float, help="length of each measured window (5; quick 2)")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken; medians are shown (3; quick 2)")
-    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where the figures go")
+    parser.add_argument("--json", type=Path, default=Path("var/bench.json"), help="where the figures go")
     given = parser.parse_args()
     targets = frozenset(given.only.upper().replace("T3", "T2").split(","))
     seconds = given.seconds or (2.0 if given.quick else 5.0)
@@ -151,6 +155,7 @@ def main() -> int:
         print(f"broken: {broken}", file=sys.stderr)
         return 1
     finally:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(as_json(run, time.monotonic() - began), indent=1) + "\n")
     print(f"\n{time.monotonic() - began:.0f} s; every figure is in {given.json}")
     return 0

@@ -71,6 +71,7 @@ class Station(asyncio.Protocol):
         self.done = done
         self.kind = BOOT
         self.call = 0
+        self.message_id = b""
         self.sent = 0.0
         self.last_ms = 0
         self.meter_wh = frames.METER_START_WH
@@ -86,10 +87,9 @@ class Station(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         # One small unfragmented text frame that is a CALLRESULT, alone in its read: nearly every answer.
-        short = 4 < data[1] + 2 == len(data) < 128 and data[0] == 0x81 and data[3] == 0x33
+        short = 4 < len(data) < 128 and data[1] + 2 == len(data) and data[0] == 0x81 and data[3] == 0x33
         if short and self.upgraded and not self.buffer:
-            self.latencies[self.kind].append(time.perf_counter() - self.sent)
-            self.proceed(data)
+            self.answered(data)
         else:
             self.buffer += data
             self.read_slowly()
@@ -114,8 +114,7 @@ class Station(asyncio.Protocol):
             elif opcode == 8:
                 self.transport.close()
             elif opcode == 1 and payload.startswith(b"[3"):
-                self.latencies[self.kind].append(time.perf_counter() - self.sent)
-                self.proceed(payload)
+                self.answered(payload)
             elif opcode == 1 and payload.startswith(b"[2"):
                 message_id = payload.split(b'"', 2)[1]
                 refusal = b'[4,"%b","NotSupported","",{}]' % message_id
@@ -139,9 +138,19 @@ class Station(asyncio.Protocol):
         self.buffer = buffer[head + length :]
         return buffer[0] & 0x0F, buffer[head : head + length]
 
+    def answered(self, answer: bytes) -> None:
+        """A CALLRESULT came; `answer` may still have its header of two bytes."""
+        self.latencies[self.kind].append(time.perf_counter() - self.sent)
+        if self.message_id in answer:
+            self.proceed(answer)
+        else:
+            self.tally.note(answer)
+            self.finish()
+
     def say(self, kind: int, frame: bytes) -> None:
         """Sends a call; its answer is counted as `kind`."""
         self.kind = kind
+        self.message_id = b'"%010d"' % self.call
         self.call += 1
         self.sent = time.perf_counter()
         self.transport.write(frame)

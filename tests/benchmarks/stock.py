@@ -3,7 +3,7 @@ The stock server: what one writes in an afternoon with `ocpp`, `websockets` and 
 
 Run as `python -m tests.benchmarks.stock --dsn DSN`; prints a ready line like `csms serve`. Defaults everywhere:
 asyncio's own loop, schema validation on, a pool of ten connections. It has no tariff, no hold, no bill, no ledger.
-Heartbeat inserts nothing.
+`--heartbeats-unstored` answers Heartbeat alone without an insert.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Station16(ChargePoint16):  # type: ignore[misc]
     """Handlers of OCPP 1.6."""
 
     pool: asyncpg.Pool[asyncpg.Record]
+    heartbeats_stored: bool
 
     async def insert(self, action: str, payload: dict[str, Any]) -> int:
         number: int = await self.pool.fetchval(INSERT, self.id, action, json.dumps(payload, default=str))
@@ -60,6 +61,8 @@ class Station16(ChargePoint16):  # type: ignore[misc]
 
     @on("Heartbeat")  # type: ignore[untyped-decorator]
     async def heartbeat(self, **payload: Any) -> result16.Heartbeat:
+        if self.heartbeats_stored:
+            await self.insert("Heartbeat", payload)
         return result16.Heartbeat(current_time=now())
 
     @on("Authorize")  # type: ignore[untyped-decorator]
@@ -87,6 +90,7 @@ class Station201(ChargePoint201):  # type: ignore[misc]
     """Handlers of OCPP 2.0.1."""
 
     pool: asyncpg.Pool[asyncpg.Record]
+    heartbeats_stored: bool
 
     async def insert(self, action: str, payload: dict[str, Any]) -> None:
         await self.pool.fetchval(INSERT, self.id, action, json.dumps(payload, default=str))
@@ -98,6 +102,8 @@ class Station201(ChargePoint201):  # type: ignore[misc]
 
     @on("Heartbeat")  # type: ignore[untyped-decorator]
     async def heartbeat(self, **payload: Any) -> result201.Heartbeat:
+        if self.heartbeats_stored:
+            await self.insert("Heartbeat", payload)
         return result201.Heartbeat(current_time=now())
 
     @on("Authorize")  # type: ignore[untyped-decorator]
@@ -115,7 +121,7 @@ class Station201(ChargePoint201):  # type: ignore[misc]
 VERSIONS: dict[str, Any] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
 
 
-async def run(dsn: str, port: int) -> None:
+async def run(dsn: str, port: int, heartbeats_stored: bool) -> None:
     """Serves until the process is ended."""
     async with asyncpg.create_pool(dsn) as pool:
         await pool.execute(TABLE)
@@ -125,6 +131,7 @@ async def run(dsn: str, port: int) -> None:
             assert connection.subprotocol
             station = VERSIONS[connection.subprotocol](connection.request.path.rpartition("/")[2], connection)
             station.pool = pool
+            station.heartbeats_stored = heartbeats_stored
             with suppress(ConnectionClosed):
                 await station.start()
 
@@ -138,5 +145,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--heartbeats-unstored", action="store_true")
     given = parser.parse_args()
-    asyncio.run(run(given.dsn, given.port))
+    asyncio.run(run(given.dsn, given.port, not given.heartbeats_unstored))
