@@ -133,7 +133,7 @@ class Station:
 
         self.call(self.device.authorize(token), read)
 
-    def exchange(self, content: Mapping[str, Any], settle: Callable[[str | None | CallFailed], None]) -> None:
+    def exchange(self, content: Mapping[str, Any], settle: Callable[[str | CallFailed | None], None]) -> None:
         """Hands a long token (`Auth.Token`) to the system; settles with the alias, or None when it is refused."""
 
         def read(answer: Payload | CallFailed) -> None:
