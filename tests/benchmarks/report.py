@@ -8,6 +8,9 @@ from statistics import median
 from tests.benchmarks import cells
 from tests.benchmarks.load import Result
 
+LOAD_FULL = 0.85
+"""A process of the load that is this busy may have been the limit itself."""
+
 
 def cell_lines(cell: cells.Cell, found: Mapping[str, Sequence[Result]]) -> str:
     """One block of the table: the figures of one cell for each partner, and how many times better ours is."""
@@ -18,7 +21,9 @@ def cell_lines(cell: cells.Cell, found: Mapping[str, Sequence[Result]]) -> str:
         lines.append(f"  {figure.name:<18}{figure.unit:>3}{columns}{_verdict(cell, figure, values)}")
     for name, results in found.items():
         busy = median(result.load_busy for result in results)
-        lines.append(f"  load beside {name:<9}{median(result.load_us for result in results):.1f} us, {busy:.2f} cores")
+        full = "  (it was the limit)" if busy > LOAD_FULL * results[0].plan.processes else ""
+        own = median(result.load_us for result in results)
+        lines.append(f"  load beside {name:<9}{own:.1f} us, {busy:.2f} cores{full}")
     return "\n".join(lines)
 
 
