@@ -80,8 +80,7 @@ def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
         at, flag = _time(world, event, None)
         before = session
         session = located(session, world.stations[event.station_id], event.connector)
-        session = started(session, at, event.meter_wh, flag, event.offline)
-        _put(world, changes, session, before)
+        session = _put(world, changes, started(session, at, event.meter_wh, flag, event.offline), before)
     if event.token is not None and session.token_key is None and session.state not in CLOSED:
         session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = _settle(world, changes, session, event.received_at)

@@ -1,10 +1,6 @@
 -- Parties, stations, drivers, uses and bills. The ledger is in 0002, the road's one write in 0003.
 -- Times are the system's clock unless a column says `reported`. Energy is Wh, money minor units, shares basis points.
 
-create domain chosen_id as text check (value ~ '^[A-Za-z0-9._-]{1,48}$');
-create domain station_key as text check (value ~ '^[A-Za-z0-9*_=:+|@.-]{1,48}$');
-create domain currency as text check (value ~ '^[A-Z]{3}$');
-
 -- One row: what makes this installation itself. The pepper keys the HMACs of station credentials.
 create table installation (
     only_row boolean primary key default true check (only_row),
@@ -16,7 +12,7 @@ insert into installation default values;
 -- Parties -----------------------------------------------------------------------------------------------------------
 
 create table provider (
-    id chosen_id primary key,
+    id text primary key check (id ~ '^[A-Za-z0-9._-]{1,48}$'),
     name text not null,
     psp_accounts jsonb not null default '{}',
     terms_version integer not null,
@@ -26,7 +22,7 @@ comment on column provider.psp_accounts is 'psp name -> the account there that r
 
 -- How a fee is divided between this provider and the operator: versioned, because a use keeps the terms it began with.
 create table provider_terms (
-    provider_id chosen_id not null references provider deferrable initially deferred,
+    provider_id text not null references provider deferrable initially deferred,
     version integer not null check (version > 0),
     operator_bp integer not null check (operator_bp between 0 and 10000),
     operator_fixed_minor bigint not null default 0 check (operator_fixed_minor >= 0),
@@ -40,8 +36,8 @@ alter table provider
     references provider_terms deferrable initially deferred;
 
 create table site (
-    id chosen_id primary key,
-    provider_id chosen_id not null references provider,
+    id text primary key check (id ~ '^[A-Za-z0-9._-]{1,48}$'),
+    provider_id text not null references provider,
     name text not null,
     time_zone text not null,
     created_at timestamptz not null
@@ -49,10 +45,10 @@ create table site (
 
 -- Every version of every tariff, as the OCPI document that was sent; never changed.
 create table tariff (
-    id chosen_id not null,
+    id text not null check (id ~ '^[A-Za-z0-9._-]{1,48}$'),
     version integer not null check (version > 0),
-    provider_id chosen_id references provider,
-    currency currency not null,
+    provider_id text references provider,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
     document jsonb not null,
     hold_minor bigint not null check (hold_minor > 0),
     created_at timestamptz not null,
@@ -61,11 +57,11 @@ create table tariff (
 comment on column tariff.hold_minor is 'what is set aside when a use starts';
 
 create table station (
-    id station_key primary key,
+    id text primary key check (id ~ '^[A-Za-z0-9*_=:+|@.-]{1,48}$'),
     kind text not null check (kind in ('charger', 'locker', 'battery_station')),
-    provider_id chosen_id not null references provider,
-    site_id chosen_id references site,
-    tariff_id chosen_id,
+    provider_id text not null references provider,
+    site_id text references site,
+    tariff_id text,
     security_profile smallint not null default 1 check (security_profile between 0 and 3),
     credential bytea check (length(credential) = 32),
     strict boolean not null default false,
@@ -86,7 +82,7 @@ create index station_provider on station (provider_id);
 create index station_site on station (site_id);
 
 create table connector (
-    station_id station_key not null references station,
+    station_id text not null references station,
     number integer not null check (number between 0 and 9999),
     kind text not null check (kind in ('station', 'outlet', 'portable', 'door', 'slot')),
     max_power_w integer check (max_power_w > 0),
@@ -100,7 +96,7 @@ comment on column connector.number is '1.6 connectorId, 2.x evseId, door or slot
 -- Drivers and their tokens ------------------------------------------------------------------------------------------
 
 create table driver (
-    id chosen_id primary key,
+    id text primary key check (id ~ '^[A-Za-z0-9._-]{1,48}$'),
     name text,
     status text not null default 'active' check (status in ('active', 'blocked')),
     created_at timestamptz not null
@@ -110,7 +106,7 @@ create table driver (
 create table driver_identity (
     issuer text not null,
     subject text not null,
-    driver_id chosen_id not null references driver,
+    driver_id text not null references driver,
     primary key (issuer, subject)
 );
 
@@ -120,11 +116,11 @@ create table token (
     value text,
     type text not null check (type in ('rfid', 'app', 'social', 'key_code', 'battery', 'remote')),
     status text not null default 'accepted' check (status in ('accepted', 'blocked', 'invalid')),
-    driver_id chosen_id references driver,
+    driver_id text references driver,
     psp text,
     issuer text,
     subject text,
-    station_id station_key references station,
+    station_id text references station,
     alias_of bytea references token,
     single_use boolean not null default false,
     session_id uuid,
@@ -141,15 +137,15 @@ create index token_driver on token (driver_id);
 -- One ask of a psp: may this person start, for at most this much? Its id makes the psp's idempotency keys.
 create table psp_authorization (
     id uuid primary key,
-    station_id station_key not null references station,
+    station_id text not null references station,
     token_key bytea not null,
     psp text not null,
     policy text not null check (policy in ('hold_capture', 'charge_after')),
     issuer text not null,
     subject text not null,
-    driver_id chosen_id references driver,
+    driver_id text references driver,
     amount_minor bigint not null check (amount_minor > 0),
-    currency currency not null,
+    currency text not null,
     state text not null check (state in
         ('asking', 'authorized', 'declined', 'timed_out', 'used', 'voiding', 'voided')),
     psp_ref text,
@@ -167,7 +163,7 @@ create index psp_authorization_open on psp_authorization (asked_at)
 -- Uses --------------------------------------------------------------------------------------------------------------
 
 create table session (
-    station_id station_key not null,
+    station_id text not null,
     id uuid not null,
     ref text not null check (length(ref) between 1 and 64),
     start_key text not null,
@@ -177,15 +173,15 @@ create table session (
     day date not null,
     connector integer,
     max_power_w integer,
-    provider_id chosen_id not null,
-    site_id chosen_id,
+    provider_id text not null,
+    site_id text,
     terms_version integer not null,
-    tariff_id chosen_id,
+    tariff_id text,
     tariff_version integer,
-    currency currency,
+    currency text,
     token_key bytea,
     token_masked text,
-    driver_id chosen_id,
+    driver_id text,
     means text check (means in ('balance', 'psp')),
     psp text,
     authorization_id uuid,
@@ -245,18 +241,18 @@ create table bill (
     id uuid primary key,
     session_id uuid not null,
     revision smallint not null default 1 check (revision > 0),
-    station_id station_key not null,
+    station_id text not null,
     connector integer,
-    provider_id chosen_id not null,
-    site_id chosen_id,
-    driver_id chosen_id,
+    provider_id text not null,
+    site_id text,
+    driver_id text,
     token_masked text,
-    tariff_id chosen_id not null,
+    tariff_id text not null,
     tariff_version integer not null,
     terms_version integer not null,
     means text not null check (means in ('balance', 'psp')),
     psp text,
-    currency currency not null,
+    currency text not null,
     started_at timestamptz not null,
     ended_at timestamptz not null,
     energy_wh bigint not null check (energy_wh >= 0),
@@ -321,7 +317,7 @@ create table remittance_item (
     psp text not null,
     account text not null,
     amount_minor bigint not null check (amount_minor > 0),
-    currency currency not null,
+    currency text not null,
     state text not null check (state in ('submitted', 'paid', 'failed')),
     psp_ref text,
     at timestamptz not null,
@@ -334,7 +330,7 @@ create table exception (
     id uuid primary key,
     kind text not null,
     ref text not null,
-    station_id station_key,
+    station_id text,
     details jsonb not null default '{}',
     opened_at timestamptz not null,
     resolved_at timestamptz,
@@ -345,7 +341,7 @@ create table exception (
 -- Reports whose meaning could not be recovered, with their text; answered all the same (quirk Q-R1).
 create table parked_report (
     id uuid primary key,
-    station_id station_key not null,
+    station_id text not null,
     action text not null,
     reason text not null,
     raw text not null,
@@ -355,7 +351,7 @@ create index parked_report_station on parked_report (station_id, received_at);
 
 create table command (
     id uuid primary key,
-    station_id station_key not null references station,
+    station_id text not null references station,
     epoch bigint,
     action text not null,
     payload jsonb not null,
