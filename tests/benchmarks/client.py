@@ -19,6 +19,7 @@ from tests.benchmarks import frames
 KINDS = ("boot", "heartbeat", "authorize", "start", "meter", "stop")
 BOOT, HEARTBEAT, AUTHORIZE, START, METER, STOP = range(6)
 METERS_PER_SESSION = 10
+ANSWERS_PER_SESSION = METERS_PER_SESSION + 3
 READINGS_PER_WH = 100
 """Long runs of readings count one Wh per so many, which keeps the power of a station below 20 kW."""
 
