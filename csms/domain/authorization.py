@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 Policy = Literal["hold_capture", "charge_after"]
@@ -31,8 +31,7 @@ class Ask:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(NamedTuple):
     """One row of the table `psp_authorization`, field by field; see its comments there."""
 
     id: UUID

@@ -6,7 +6,7 @@ Closing a session: its energy judged, its fee priced and divided, the money move
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -97,13 +97,12 @@ def settle(session: Session, progress: Progress, priced: Priced | None, received
         progress.lowest_wh,
         progress.mean_power_w(),
     )
-    session = replace(session, flags=flagged(session.flags, *energy.flags), closed_at=received_at)
+    session = session._replace(flags=flagged(session.flags, *energy.flags), closed_at=received_at)
     if energy.held or priced is None:
         return _review(session, energy, "no_tariff" if priced is None else "implausible_energy", received_at)
 
     bill = _bill(session, energy.wh, seconds, priced, received_at)
-    fee = bill.price.total_minor
-    session = replace(session, state="completed", energy_wh=energy.wh, fee_minor=fee)
+    session = session._replace(state="completed", energy_wh=energy.wh, fee_minor=bill.price.total_minor)
     moves = _moves(session, bill)
     posting = Posting(
         derived(session.id, SETTLE_PLACE),
@@ -115,7 +114,7 @@ def settle(session: Session, progress: Progress, priced: Priced | None, received
     )
     return Closing(
         session,
-        replace(bill, session=session),
+        bill,
         (posting,) if moves else (),
         _errands(session, bill),
     )
@@ -190,4 +189,4 @@ def _review(session: Session, energy: Energy, why: str, at: datetime) -> Closing
     listed = Concern(
         derived(session.id, REVIEW_PLACE), "session_review", str(session.id), session.station_id, details, at
     )
-    return Closing(replace(session, state="review", reason=why), exceptions=(listed,))
+    return Closing(session._replace(state="review", reason=why), exceptions=(listed,))

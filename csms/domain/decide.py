@@ -8,7 +8,6 @@ heard again changes nothing and gets the same answer, whatever came between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -136,7 +135,7 @@ def _disputed(changes: Changes, session: Session, event: SessionEnded) -> Sessio
             event.received_at,
         )
     )
-    return replace(session, flags=flagged(session.flags, "dispute"))
+    return session._replace(flags=flagged(session.flags, "dispute"))
 
 
 def _settle(world: World, changes: Changes, session: Session, received_at: datetime) -> Session:
@@ -227,7 +226,7 @@ def _put(world: World, changes: Changes, session: Session, before: Session) -> S
         changes.opened[session.id] = session
     else:
         if session.id not in changes.moved:
-            session = replace(session, version=session.version + 1)
+            session = session._replace(version=session.version + 1)
         changes.moved[session.id] = session
     world.sessions[session.station_id, session.ref] = session
     return session

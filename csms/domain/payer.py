@@ -47,7 +47,7 @@ class Asking(Protocol):
 def judge(world: World, changes: Changes, session: Session, text: str, event: Asking) -> Session:
     """The session with its token judged: `active`, `pending` until a psp decides, or `invalid` with the reason."""
     key = token.key(text)
-    session = replace(session, token_key=key, token_masked=token.masked(text))
+    session = session._replace(token_key=key, token_masked=token.masked(text))
     known = world.tokens.get(key)
     terms = world.stations[session.station_id].terms
     live = _live(world, session.station_id, key)
@@ -88,14 +88,14 @@ def _from_balance(
 ) -> Session:
     """Sets part of the balance aside; what began offline is recorded even if there is nothing to hold."""
     assert known.driver_id is not None
-    session = replace(session, means="balance")
+    session = session._replace(means="balance")
     key = (known.driver_id, terms.currency)
     minor = min(world.balances.get(key, 0), terms.hold_minor)
     if minor <= 0 and not session.offline:
-        return refused(replace(session, driver_id=known.driver_id), "no_credit", at)
+        return refused(session._replace(driver_id=known.driver_id), "no_credit", at)
     if minor > 0:
         world.balances[key] -= minor
-        session = replace(session, driver_id=known.driver_id)
+        session = session._replace(driver_id=known.driver_id)
         changes.postings.append(billing.hold(session, minor, at))
     return accepted(session, known.driver_id, minor)
 
@@ -103,7 +103,7 @@ def _from_balance(
 def _from_psp(world: World, changes: Changes, session: Session, known: Token, terms: Terms, event: Asking) -> Session:
     """Uses the authorization that waits for this start, joins the ask that runs, or asks."""
     assert known.psp and known.issuer and known.subject
-    session = replace(session, means="psp", psp=known.psp)
+    session = session._replace(means="psp", psp=known.psp)
     if known.psp not in world.rules.policies:
         return refused(session, "psp_unknown", event.received_at)
     if session.offline:
@@ -113,7 +113,7 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
         )
         return accepted(session, driver_id, 0)
     authorization = _ask(world, changes, known, terms, event)
-    session = replace(session, authorization_id=authorization.id)
+    session = session._replace(authorization_id=authorization.id)
     if authorization.state == "authorized":
         return _use(world, changes, session, authorization)
     world.waiting.setdefault(authorization.id, set()).add((session.station_id, session.ref))
@@ -125,7 +125,7 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
     assert known.psp and known.issuer and known.subject
     live = _live(world, event.station_id, known.key)
     if live is not None and live.state == "authorized" and not _fresh(world, live, event.received_at):
-        _change(world, changes, live, replace(live, state="voiding", reason="unused"))
+        _change(world, changes, live, live._replace(state="voiding", reason="unused"))
         changes.errands.append(billing.void(live.id))
         live = None
     if live is None:
@@ -168,7 +168,7 @@ def _fresh(world: World, authorization: Authorization, now: datetime) -> bool:
 def _use(world: World, changes: Changes, session: Session, authorization: Authorization) -> Session:
     """This session takes the authorization; nobody else can."""
     assert authorization.driver_id is not None
-    _change(world, changes, authorization, replace(authorization, state="used", session_id=session.id))
+    _change(world, changes, authorization, authorization._replace(state="used", session_id=session.id))
     held = authorization.amount_minor if authorization.policy == "hold_capture" else 0
     return accepted(session, authorization.driver_id, held)
 
@@ -179,7 +179,7 @@ def _change(world: World, changes: Changes, before: Authorization, after: Author
         changes.asked[after.id] = after
     else:
         if after.id not in changes.decided:
-            after = replace(after, version=before.version + 1)
+            after = after._replace(version=before.version + 1)
         changes.decided[after.id] = after
     world.authorizations[after.id] = after
     if after.state not in ("asking", "authorized"):
@@ -206,18 +206,18 @@ def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outc
         case "asking", "authorized":
             person = (before.issuer, before.subject)
             driver_id = before.driver_id or _driver(world, changes, person, event.driver_id, event.received_at)
-            after = replace(before, state="authorized", driver_id=driver_id, psp_ref=event.psp_ref)
+            after = before._replace(state="authorized", driver_id=driver_id, psp_ref=event.psp_ref)
         case "asking" | "timed_out", "declined":
-            after = replace(before, state="declined", reason=event.reason)
+            after = before._replace(state="declined", reason=event.reason)
         case "asking", "timed_out":
-            after = replace(before, state="timed_out", reason=event.reason)
+            after = before._replace(state="timed_out", reason=event.reason)
         case "timed_out", "authorized":
-            after = replace(before, state="voiding", psp_ref=event.psp_ref)
+            after = before._replace(state="voiding", psp_ref=event.psp_ref)
             changes.errands.append(billing.void(before.id))
         case _:
             pass  # a verdict heard again
     if after is not before:
-        _change(world, changes, before, replace(after, decided_at=event.received_at))
+        _change(world, changes, before, after._replace(decided_at=event.received_at))
     held = world.authorizations[event.authorization_id].state in ("authorized", "used")
     return Outcome("accepted") if held else Outcome("invalid", reason=event.reason or verdict)
 
@@ -262,7 +262,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
 def answer(world: World, changes: Changes, session: Session, may_wait: bool = True) -> Outcome:
     """What the station is told of its session, now and whenever it repeats a report."""
     if session.state == "invalid":
-        return replace(_refusal(session.reason or "invalid"), ref=session.ref)
+        return _refusal(session.reason or "invalid", session.ref)
     waits_for = None
     if may_wait and session.authorization_id is not None and session.state in ("pending", "incomplete"):
         authorization = world.authorizations[session.authorization_id]
@@ -271,8 +271,8 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
     return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for)
 
 
-def _refusal(reason: str) -> Outcome:
-    return Outcome(STATUS_BY_REASON.get(reason, "invalid"), reason=reason)
+def _refusal(reason: str, ref: str | None = None) -> Outcome:
+    return Outcome(STATUS_BY_REASON.get(reason, "invalid"), ref, reason=reason)
 
 
 def carry(world: World, posting: Posting) -> None:

@@ -17,7 +17,7 @@ With all three it is closed; the same facts reported again change nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -95,10 +95,11 @@ def metered(progress: Progress, readings: tuple[Reading, ...]) -> Progress:
     return Progress(lowest, highest, power_sum, power_count)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """
-    One row of the table `session`, field by field; see its comments there.
+    One row of the table `session`, column by column; see its comments there.
+
+    A NamedTuple because it is replaced at every step: half a dozen times a session, on the hot road.
 
     `ref` is the wire's transaction id, `start_key` what a retry of the start repeats. Times are as
     billed. `hold_minor` is what is set aside for it, in the held account or at the psp.
@@ -187,15 +188,14 @@ def located(session: Session, station: Station, connector: int | None) -> Sessio
     """The session at its connector; the first report that names one is believed."""
     if connector is None or session.connector is not None:
         return session
-    return replace(session, connector=connector, max_power_w=station.powers.get(connector))
+    return session._replace(connector=connector, max_power_w=station.powers.get(connector))
 
 
 def started(session: Session, at: datetime, meter_wh: int | None, flag: str | None, offline: bool) -> Session:
     """The fact of its start. Only the first counts."""
     if session.started_at is not None:
         return session
-    return replace(
-        session,
+    return session._replace(
         started_at=at,
         meter_start_wh=meter_wh,
         offline=offline,
@@ -208,8 +208,7 @@ def ended(session: Session, at: datetime, meter_wh: int | None, reason: str, fla
     if session.ended_at is not None:
         return session
     state: State = "incomplete" if session.state == "pending" else session.state
-    return replace(
-        session,
+    return session._replace(
         state=state,
         ended_at=at,
         meter_end_wh=meter_wh,
@@ -220,12 +219,12 @@ def ended(session: Session, at: datetime, meter_wh: int | None, reason: str, fla
 
 def accepted(session: Session, driver_id: str, hold_minor: int, reason: str | None = None) -> Session:
     """A payer stands behind it. If it had ended, it now waits only to be closed."""
-    return replace(session, state="active", driver_id=driver_id, hold_minor=hold_minor, reason=reason)
+    return session._replace(state="active", driver_id=driver_id, hold_minor=hold_minor, reason=reason)
 
 
 def refused(session: Session, reason: str, at: datetime) -> Session:
     """Nobody pays: it stays on record, without a bill."""
-    return replace(session, state="invalid", reason=reason, closed_at=at)
+    return session._replace(state="invalid", reason=reason, closed_at=at)
 
 
 def flagged(flags: tuple[str, ...], *more: str | None) -> tuple[str, ...]:

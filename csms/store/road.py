@@ -125,10 +125,10 @@ async def save(conn: Connection, changes: Changes) -> None:
     ]
     await SQL.save_world.value(
         conn,
-        [_session_row(session) for session in changes.opened.values()],
-        [_session_row(session) for session in sorted(changes.moved.values(), key=_by_id)],
-        [_authorization_row(authorization) for authorization in changes.asked.values()],
-        [_authorization_row(authorization) for authorization in sorted(changes.decided.values(), key=_by_id)],
+        list(changes.opened.values()),
+        sorted(changes.moved.values(), key=_by_id),
+        list(changes.asked.values()),
+        sorted(changes.decided.values(), key=_by_id),
         [
             (token_key(e.alias), "social", e.psp, e.issuer, e.subject, e.station_id, True, e.expires_at, e.received_at)
             for e in changes.issued
@@ -157,23 +157,6 @@ def _reading_columns(changes: Changes) -> tuple[Sequence[Any], ...]:
     days, ids, readings = zip(*changes.readings, strict=True)
     ats, digests, registers, powers = zip(*readings, strict=True)
     return days, ids, ats, digests, registers, powers
-
-
-def _session_row(s: Session) -> tuple[object, ...]:
-    return (
-        s.station_id, s.id, s.ref, s.start_key, s.version, s.state, s.day, s.connector, s.max_power_w, s.provider_id,
-        s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key, s.token_masked,
-        s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at, s.ended_at,
-        s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags, s.opened_at,
-        s.closed_at,
-    )  # fmt: skip
-
-
-def _authorization_row(a: Authorization) -> tuple[object, ...]:
-    return (
-        a.id, a.station_id, a.token_key, a.psp, a.policy, a.issuer, a.subject, a.driver_id, a.amount_minor, a.currency,
-        a.state, a.psp_ref, a.reason, a.session_id, a.asked_at, a.decided_at, a.version,
-    )  # fmt: skip
 
 
 def _bill_row(b: Bill) -> tuple[object, ...]:
