@@ -1,0 +1,1 @@
+"""The OCPP edge: sockets in, events of the domain out."""

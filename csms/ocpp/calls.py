@@ -1,0 +1,111 @@
+"""The parts that reading and answering a station's call are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from csms.base.clock import Clock
+from csms.domain.events import Event, Outcome
+from csms.ocpp.draw import Draw
+from csms.ocpp.schemas import Version
+from csms.psp.base import Denied, VerifiedToken
+
+CONNECTOR_MAX = 9_999
+"""The highest connector number the tables take."""
+
+
+class Unclear(Exception):
+    """A payload that is well-formed, or was mended, but says nothing that can be recorded. The text says why."""
+
+
+class OtherVersion(Exception):
+    """The station speaks another OCPP version than the one agreed on (quirk Q-H02)."""
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    One call of a station, with what its reader may need.
+
+    `id_json` is the message id as JSON text, ready to be sent back; `payload` is the struct of the
+    action (`wire.exact`, or `wire.loose` after a repair: then any field may be None).
+    """
+
+    station_id: str
+    id_json: bytes
+    action: str
+    raw: str
+    received_at: datetime
+    payload: Any
+    version: Version
+    desk: Desk
+    answer: bytes | None = None
+    """Made while reading, where the answer holds what the outcome does not: an alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that needs no commit, because nothing is recorded: the payload as JSON."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyToken:
+    """
+    A long token that its issuer must be asked about before anything can be recorded.
+
+    `issued` makes the event to record when the issuer stands for it; `denied` the answer when not.
+    """
+
+    token: str
+    issued: Callable[[VerifiedToken], Event]
+    denied: Callable[[str], bytes]
+
+
+Reader = Callable[[Call], Event | Reply | VerifyToken]
+Writer = Callable[[Outcome, Call], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    How one action is read into an event and how the outcome is written back, as JSON.
+
+    `money` marks reports that move money: what cannot be read is kept and answered, never refused.
+    """
+
+    read: Reader
+    write: Writer
+    money: bool = False
+
+
+Submit = Callable[[Event, Callable[[Outcome], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """
+    What all conversations of one gateway share.
+
+    `verify` asks an issuer about (token, station id) and calls back once, never before it returns;
+    `heartbeat_s` is told to stations at boot; a 1.6 report older than `offline_age` was made
+    offline; an alias lives for `alias_age`; both are judged on the system's clock.
+    """
+
+    submit: Submit
+    clock: Clock
+    verify: Callable[[str, str, Callable[[VerifiedToken | Denied], None]], None]
+    draw: Draw
+    heartbeat_s: int = 300
+    offline_age: timedelta = timedelta(seconds=300)
+    alias_age: timedelta = timedelta(seconds=120)
+    backlog_max: int = 64
+
+
+def nothing(outcome: Outcome, call: Call) -> bytes:
+    """The answer that has no fields."""
+    return b"{}"

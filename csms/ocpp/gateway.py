@@ -1,0 +1,219 @@
+"""The OCPP server of one process: lets stations in, knows who is connected, carries commands to them."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import cast
+
+import structlog
+
+from csms.base.clock import Clock
+from csms.base.errors import WireError
+from csms.bus import Bus, subject
+from csms.domain.commands import Answer, Command
+from csms.flows.connect import Admission, Admitted, Arrival
+from csms.ocpp import frames, schemas
+from csms.ocpp.calls import Desk, Submit
+from csms.ocpp.draw import Draw
+from csms.ocpp.handshake import PREFERRED, Handshake
+from csms.ocpp.limits import FailedLogins
+from csms.ocpp.peer import Asked, Peer
+from csms.ocpp.schemas import Version
+from csms.ocpp.socket import SILENCE_S_MIN, StationSocket
+from csms.ocpp.stations import Stations
+from csms.ocpp.v16 import commands as commands_16
+from csms.ocpp.v201 import commands as commands_201
+from csms.ocpp.wheel import Wheel
+from csms.psp.base import Denied, VerifiedToken
+
+BACKLOG = 4_096
+"""Connections the kernel may hold for us while we are busy."""
+
+COMMAND_S_MAX = 30
+"""How long a station may take to answer a command."""
+
+VERIFY_S_MAX = 10
+"""How long an issuer may take to stand for a long token."""
+
+DRAIN_S = 3
+
+COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp2.1": commands_201.write}
+
+Verify = Callable[[str, str], Awaitable[VerifiedToken | Denied]]
+
+log = structlog.get_logger("csms.ocpp")
+
+
+class Gateway:
+    """
+    The server. `submit` is the road's; `verify` asks an issuer about a long token.
+
+    Build it inside the running loop; `start` opens the port, `stop` drains.
+    """
+
+    def __init__(
+        self,
+        *,
+        submit: Submit,
+        admission: Admission,
+        bus: Bus,
+        verify: Verify,
+        clock: Clock,
+        heartbeat_s: int = 300,
+        desk: Callable[[Desk], Desk] = lambda desk: desk,
+    ) -> None:
+        self.wheel = Wheel()
+        self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
+        self.stations: Stations[StationSocket] = Stations()
+        plain = Desk(submit=submit, clock=clock, verify=self._ask_issuer, draw=Draw(), heartbeat_s=heartbeat_s)
+        self._desk = desk(plain)
+        self._admission = admission
+        self._bus = bus
+        self._verify = verify
+        self._failed = FailedLogins()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._empty = asyncio.Event()
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Open the port (0: any) and answer which; other processes may share it."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            partial(StationSocket, self), host, port, ssl=tls, reuse_port=True, backlog=BACKLOG
+        )
+        self.wheel.start(loop)
+        chosen: int = self._server.sockets[0].getsockname()[1]
+        return chosen
+
+    async def stop(self) -> None:
+        """Close the port and every connection with 1012, so that stations redial at once (quirk Q-C08)."""
+        self._draining = True
+        if self._server is not None:
+            self._server.close()
+        for socket in self.stations:
+            socket.close(frames.SERVICE_RESTART, "restarting, come back")
+        if len(self.stations):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), DRAIN_S)
+        self.wheel.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    async def send(self, station_id: str, command: Command) -> Answer:
+        """Send `command` to a station connected to this process; `offline` if it is not."""
+        socket = self.stations.find(station_id)
+        if socket is None:
+            return Answer("offline", error="the station is not connected")
+        return await self._command(socket, command)
+
+    # Letting stations in
+
+    def arrived(self, socket: StationSocket, handshake: Handshake) -> None:
+        """A whole upgrade request is here: judge it and answer it."""
+        if handshake.fault:
+            log.info("no upgrade request", source=socket.source)
+            socket.refuse(handshake.answer())
+        elif handshake.station_id is None:
+            socket.refuse(handshake.refuse(404, "Stations connect to /ocpp/{station id}."))
+        elif self._draining:
+            socket.refuse(handshake.refuse(503, "This system is restarting. Try again in a few seconds."))
+        else:
+            self._spawn(self._judge(socket, handshake, handshake.station_id))
+
+    async def _judge(self, socket: StationSocket, handshake: Handshake, station_id: str) -> None:
+        source = socket.source
+        allowed = self._failed.allows(station_id, source, self.wheel.now)
+        admitted: Admitted | None = None
+        if allowed:
+            try:
+                admitted = await self._admission.admit(Arrival(station_id, handshake.key, handshake.version))
+            except Exception:
+                socket.refuse(handshake.refuse(503, "The database is away. Try again in a few seconds."))
+                return
+        if admitted is None:
+            self._failed.failed(station_id, source, self.wheel.now)
+            log.info("station refused", station=station_id[:48], source=source, limited=not allowed)
+            socket.refuse(handshake.refuse(401, "Unknown station or wrong key."))
+            return
+        self._failed.succeeded(station_id, source)
+        if admitted.protocol is None:
+            names = ", ".join(PREFERRED)
+            log.info("station offers no version of ours", station=station_id, source=source)
+            why = f"Sec-WebSocket-Protocol must offer one of {names}; or set assume_protocol for this station."
+            socket.refuse(handshake.refuse(400, why))
+            return
+        self._admit(socket, handshake, station_id, admitted)
+
+    def _admit(self, socket: StationSocket, handshake: Handshake, station_id: str, admitted: Admitted) -> None:
+        if socket.gone or self._draining:
+            socket.refuse(handshake.refuse(503, "This system is restarting. Try again in a few seconds."))
+            return
+        version = cast("Version", admitted.protocol)
+        peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
+        socket.open(handshake.answer(), peer, handshake.deflate)
+        older = self.stations.admit(socket)
+        if older is not socket:
+            self._bus.serve(subject(station_id, admitted.epoch), partial(self._command, socket))
+        if older is not None:
+            older.close(frames.NORMAL, "a newer connection of this station is here")
+        log.info("station connected", station=station_id, version=version, epoch=admitted.epoch, source=socket.source)
+        if handshake.rest:
+            socket.data_received(handshake.rest)
+
+    def left(self, socket: StationSocket) -> None:
+        """A connection that had been let in is gone."""
+        self._bus.drop(subject(socket.station_id, socket.epoch))
+        newest = self.stations.release(socket)
+        if self._draining and not len(self.stations):
+            self._empty.set()
+        log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
+
+    # Carrying commands
+
+    async def _command(self, socket: StationSocket, command: Command) -> Answer:
+        """Write `command` in the station's version, send it, wait for its end."""
+        peer = socket.peer
+        assert peer is not None
+        action, payload = COMMANDS[peer.version](command)
+        try:
+            schemas.check(peer.version, action, payload)
+        except WireError as fault:
+            return Answer("failed", error=f"{fault.code}: {fault.description}")
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Answer] = loop.create_future()
+
+        def on_end(answer: Answer) -> None:
+            if not ended.done():
+                ended.set_result(answer)
+
+        asked: Asked = peer.ask(action, payload, on_end)
+        timer = loop.call_later(COMMAND_S_MAX, peer.give_up, asked)
+        try:
+            return await ended
+        finally:
+            timer.cancel()
+
+    # Long tokens
+
+    def _ask_issuer(self, token: str, station_id: str, on_word: Callable[[VerifiedToken | Denied], None]) -> None:
+        async def ask() -> None:
+            try:
+                word = await asyncio.wait_for(self._verify(token, station_id), VERIFY_S_MAX)
+            except TimeoutError:
+                word = Denied("no answer in time")
+            except Exception as error:
+                log.exception("an issuer could not be asked", station=station_id)
+                word = Denied(type(error).__name__)
+            on_word(word)
+
+        self._spawn(ask())
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,383 @@
+"""
+One side of an OCPP-J conversation, without I/O: text in; events, answers and calls of ours out.
+
+Calls of a station are served in order, one at a time, each answered after its commit; what came
+meanwhile waits in `waiting`. Heartbeats are answered at once, from memory. Our own calls are one at
+a time too, and none goes out before the station is ready for it (quirk Q-B02).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from csms.base.clock import rfc3339
+from csms.base.errors import WireError
+from csms.domain.commands import Answer
+from csms.domain.events import Event, Outcome, Unreadable
+from csms.ocpp import envelope, repair, schemas, wire
+from csms.ocpp.calls import Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
+from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
+from csms.ocpp.frames import PROTOCOL_ERROR
+from csms.ocpp.routes import ROUTES, refusal, spelled
+from csms.ocpp.schemas import Version
+from csms.psp.base import Denied, VerifiedToken
+
+RAW_LENGTH_MAX = 65_536
+"""The longest text kept of a report that nobody could read."""
+
+UNREADABLE_KEPT_MAX = 1_000
+"""How many frames of a connection that are not even JSON are kept: a broken station repeats them for ever."""
+
+LATE_MAX = 8
+"""How many of our calls are remembered after their time ran out, to tell a late answer from a foreign one."""
+
+log = structlog.get_logger("csms.ocpp")
+
+
+class Line(Protocol):
+    """The connection below: the socket, or a transcript in a test."""
+
+    def send(self, text: bytes) -> None:
+        """Send one text message."""
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading: too many calls wait."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A call of ours: `on_end` gets its answer once; `id` is empty until it was sent."""
+
+    action: str
+    payload: dict[str, Any]
+    on_end: Callable[[Answer], None]
+    id: str = ""
+
+
+class Peer:
+    """The conversation with one station over one connection."""
+
+    __slots__ = (
+        "_asked",
+        "_count",
+        "_current",
+        "_held",
+        "_late",
+        "_line",
+        "_queue",
+        "_ready",
+        "_route",
+        "_waiting",
+        "broken",
+        "desk",
+        "epoch",
+        "station_id",
+        "strict",
+        "version",
+    )
+
+    def __init__(self, desk: Desk, line: Line, station_id: str, version: Version, epoch: int, strict: bool) -> None:
+        self.desk = desk
+        self.station_id = station_id
+        self.version: Version = version
+        self.epoch = epoch
+        self.strict = strict
+        self.broken = 0
+        self._line = line
+        self._current: Call | None = None
+        self._route: Route | None = None
+        self._waiting: deque[tuple[Route, CallFrame, str]] | None = None
+        self._held = False
+        self._ready = False
+        self._asked: Asked | None = None
+        self._queue: deque[Asked] | None = None
+        self._late: deque[str] | None = None
+        self._count = 0
+
+    # What the station says
+
+    def receive(self, text: str) -> None:
+        """One text message of the station. Never raises for anything a station can send."""
+        frame: Frame = envelope.read(text, self.version)
+        if type(frame) is CallFrame:
+            self._called(frame, text)
+        elif type(frame) is Malformed:
+            self._malformed(frame, text)
+        elif type(frame) is ResultFrame or type(frame) is ErrorFrame:
+            self._answered(frame)
+        else:
+            log.debug("frame ignored", station=self.station_id, frame=frame)
+
+    def _called(self, frame: CallFrame, text: str) -> None:
+        route = ROUTES[self.version].get(frame.action)
+        if route is None:
+            action = frame.action if self.strict else spelled(self.version, frame.action)
+            if action == "Heartbeat":
+                self._heartbeat(frame)
+                return
+            route = ROUTES[self.version].get(action)
+            if route is None:
+                self._refuse(frame.id_json, refusal(self.version, frame.action))
+                return
+            frame = frame._replace(action=action)
+        if self._current is None:
+            self._serve(route, frame, text)
+            return
+        if self._is_waiting(frame.id_json):
+            log.debug("call repeated while it is served", station=self.station_id, action=frame.action)
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append((route, frame, text))
+        if len(self._waiting) >= self.desk.backlog_max and not self._held:
+            self._held = True
+            self._line.hold(True)
+
+    def _is_waiting(self, id_json: bytes) -> bool:
+        """Whether this very message id is already being served: the repeat gets no second answer."""
+        if self._current is not None and self._current.id_json == id_json:
+            return True
+        return any(frame.id_json == id_json for _, frame, _ in self._waiting or ())
+
+    def _heartbeat(self, frame: CallFrame) -> None:
+        if not bytes(frame.payload).startswith(b"{"):
+            fault = WireError(schemas.FORMATION[self.version], "Heartbeat: the payload is an object")
+            self._refuse(frame.id_json, fault)
+            return
+        now = rfc3339(self.desk.clock())
+        self._line.send(envelope.result(frame.id_json, b'{"currentTime":"%b"}' % now.encode()))
+
+    def _malformed(self, frame: Malformed, text: str) -> None:
+        action = spelled(self.version, frame.action)
+        route = ROUTES[self.version].get(action)
+        if route is None or not route.money or self.strict:
+            self._refuse(frame.id_json, frame.error)
+        elif frame.meant is not None:
+            self._called(frame.meant, text)
+        elif frame.is_json and frame.id_json != envelope.NO_ID:
+            self._called(CallFrame(frame.id_json, action, b"null"), text)
+        else:
+            self._keep_broken(action, frame.error, text)
+            self._refuse(frame.id_json, frame.error)
+
+    def _keep_broken(self, action: str, fault: WireError, text: str) -> None:
+        """A money report that is not JSON: it is refused, because nothing of it can be trusted, and kept (Q-M10)."""
+        self.broken += 1
+        if self.broken <= UNREADABLE_KEPT_MAX:
+            at = self.desk.clock()
+            event = Unreadable(self.station_id, at, action, fault.description, _storable(text), self.desk.draw.uuid(at))
+            self.desk.submit(event, _unheard)
+
+    def _refuse(self, id_json: bytes, fault: WireError) -> None:
+        log.debug("call refused", station=self.station_id, code=fault.code, why=fault.description)
+        self._line.send(envelope.error(id_json, fault))
+
+    # Serving a call
+
+    def _serve(self, route: Route, frame: CallFrame, text: str) -> None:
+        desk = self.desk
+        call = Call(self.station_id, frame.id_json, frame.action, text, desk.clock(), None, self.version, desk)
+        self._current, self._route = call, route
+        try:
+            read = self._read(route, call, frame.payload)
+        except WireError as fault:
+            self._current = None
+            self._refuse(frame.id_json, fault)
+            return
+        except OtherVersion as found:
+            self._current = None
+            log.warning("station speaks another version", station=self.station_id, agreed=self.version, why=str(found))
+            self._line.close(PROTOCOL_ERROR, str(found))
+            return
+        if type(read) is Reply:
+            self._current = None
+            self._line.send(envelope.result(frame.id_json, read.payload))
+        elif type(read) is VerifyToken:
+            self._verify(call, read)
+        else:
+            desk.submit(read, self._decided)  # type: ignore[arg-type]
+
+    def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Event | Reply | VerifyToken:
+        """The event that a call means. Raises `WireError` for what is refused: never a report that moves money."""
+        if self.strict:
+            self._check(call, payload)
+        try:
+            call.payload = wire.decoder(self.version, call.action).decode(payload)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            try:
+                call.payload = repair.read(self.version, call.action, payload, deep=route.money)
+            except repair.Beyond as why:
+                return self._unreadable(route, call, payload, str(why))
+            log.debug("payload mended", station=self.station_id, action=call.action)
+        try:
+            return route.read(call)
+        except Unclear as why:
+            return self._unreadable(route, call, payload, str(why))
+        except OtherVersion:
+            raise
+        except Exception as error:
+            # A fault of ours must not make a station repeat its report for ever (quirk Q-B07).
+            log.exception("a report could not be read", station=self.station_id, action=call.action)
+            if not route.money:
+                raise WireError("InternalError", "this system could not read the call") from error
+            return self._unreadable(route, call, payload, f"{type(error).__name__} in the reader")
+
+    def _unreadable(self, route: Route, call: Call, payload: bytes | msgspec.Raw, why: str) -> Event:
+        """Keeps a money report that nobody can read; refuses any other with the code its schema gives."""
+        if _other_version(self.version, call.action, payload):
+            raise OtherVersion(f"a BootNotification of another version than {self.version}")
+        if not route.money:
+            self._check(call, payload)
+            raise WireError(schemas.FORMATION[self.version], f"{call.action}: {why}"[:255])
+        call.payload = None
+        log.info("report unreadable", station=self.station_id, action=call.action, why=why)
+        at = call.received_at
+        raw = _storable(call.raw)
+        return Unreadable(self.station_id, at, call.action, why[:500], raw, self.desk.draw.uuid(at))
+
+    def _check(self, call: Call, payload: bytes | msgspec.Raw) -> None:
+        """Raises the schema's first fault; strict stations are held to unknown fields as well."""
+        try:
+            value = msgspec.json.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise WireError(schemas.FORMATION[self.version], str(error)[:255]) from error
+        faults = list(schemas.faults(self.version, call.action, value))
+        telling = [fault for fault in faults if fault.code != schemas.FORMATION[self.version]]
+        if telling:
+            raise telling[0]
+        if faults and self.strict:
+            raise faults[0]
+
+    def _verify(self, call: Call, ask: VerifyToken) -> None:
+        def on_word(word: VerifiedToken | Denied) -> None:
+            if isinstance(word, VerifiedToken):
+                self.desk.submit(ask.issued(word), self._decided)
+            else:
+                log.info("token not verified", station=self.station_id, why=word.reason)
+                self._answer(call, ask.denied(word.reason))
+
+        self.desk.verify(ask.token, self.station_id, on_word)
+
+    def _decided(self, outcome: Outcome) -> None:
+        """The commit is done: answer, and serve what waited."""
+        call, route = self._current, self._route
+        assert call is not None
+        assert route is not None
+        if call.action == "BootNotification":
+            self._answer(call, route.write(outcome, call))
+            self.ready()
+        else:
+            self._answer(call, route.write(outcome, call))
+
+    def _answer(self, call: Call, payload: bytes) -> None:
+        self._line.send(envelope.result(call.id_json, payload))
+        self._current = None
+        waiting = self._waiting
+        while waiting and self._current is None:
+            route, frame, text = waiting.popleft()
+            self._serve(route, frame, text)
+        if waiting is not None and len(waiting) <= self.desk.backlog_max // 2:
+            if self._held:
+                self._held = False
+                self._line.hold(False)
+            if not waiting:
+                self._waiting = None
+
+    # What we ask of the station
+
+    def ask(self, action: str, payload: dict[str, Any], on_end: Callable[[Answer], None]) -> Asked:
+        """Send a call when the station is ready for it and the calls before it have ended."""
+        asked = Asked(action, payload, on_end)
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(asked)
+        self._send_next()
+        return asked
+
+    def ready(self) -> None:
+        """From now on the station may be called: its boot was accepted, or it has shown that it needs none."""
+        self._ready = True
+        self._send_next()
+
+    def give_up(self, asked: Asked) -> None:
+        """The time of `asked` is over: `unknown` if it was sent, `offline` if not. A late answer is only logged."""
+        if asked is self._asked:
+            self._asked = None
+            if self._late is None:
+                self._late = deque(maxlen=LATE_MAX)
+            self._late.append(asked.id)
+            asked.on_end(Answer("unknown", error="no answer in time"))
+            self._send_next()
+        elif self._queue is not None and asked in self._queue:
+            self._queue.remove(asked)
+            asked.on_end(Answer("offline", error="the station was not ready in time"))
+
+    def closed(self) -> None:
+        """The connection is gone: calls of ours end; what the station reported is still served."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.on_end(Answer("unknown", error="the connection closed before the answer"))
+        queue, self._queue = self._queue, None
+        for unsent in queue or ():
+            unsent.on_end(Answer("offline", error="the connection closed"))
+
+    def _send_next(self) -> None:
+        if self._asked is not None or not self._ready or not self._queue:
+            return
+        asked = self._queue.popleft()
+        self._count += 1
+        asked.id = f"{self.epoch}-{self._count}"
+        self._asked = asked
+        self._line.send(envelope.call(asked.id, asked.action, asked.payload))
+
+    def _answered(self, frame: ResultFrame | ErrorFrame) -> None:
+        asked = self._asked
+        if asked is None or frame.id != asked.id:
+            late = self._late is not None and frame.id in self._late
+            log.info("late answer" if late else "answer to no call", station=self.station_id, message_id=frame.id[:50])
+            return
+        self._asked = None
+        if isinstance(frame, ErrorFrame):
+            asked.on_end(Answer("failed", error=f"{frame.code}: {frame.description}"))
+        else:
+            asked.on_end(_judged(frame.payload))
+        self._send_next()
+
+
+def _judged(payload: object) -> Answer:
+    """A station's answer in our words: a status that begins with Rejected or the like is no acceptance."""
+    if not isinstance(payload, dict):
+        return Answer("failed", error="the answer is not an object")
+    status = payload.get("status", "Accepted")
+    return Answer("accepted" if status in ("Accepted", "RebootRequired", "Scheduled") else "rejected", payload)
+
+
+def _other_version(version: Version, action: str, payload: bytes | msgspec.Raw) -> bool:
+    """Whether a BootNotification has the other family's shape (quirk Q-H02)."""
+    if action != "BootNotification":
+        return False
+    try:
+        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    if version == "ocpp1.6":
+        return "chargingStation" in fields and "chargePointVendor" not in fields
+    return "chargePointVendor" in fields and "chargingStation" not in fields
+
+
+def _storable(text: str) -> str:
+    """Text that PostgreSQL takes."""
+    return text.replace("\0", "")[:RAW_LENGTH_MAX]
+
+
+def _unheard(outcome: Outcome) -> None:
+    """The end of a report whose sender has its answer already."""

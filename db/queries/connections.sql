@@ -1,0 +1,37 @@
+-- name: installation_pepper
+-- What keys the HMACs of station credentials.
+select pepper
+from installation;
+
+-- name: find_arriving_stations
+-- What is needed to judge logins, for many stations at once.
+select station.id, station.credential, station.strict, station.assume_protocol, station.security_profile
+from unnest($1::text[]) as asked (id)
+cross join lateral (
+    select id, credential, strict, assume_protocol, security_profile
+    from station
+    where station.id = asked.id
+    limit 1
+) as station;
+
+-- name: admit_stations
+-- Stations have proven who they are: each gets its next epoch, which fences the connections before it.
+update station
+set epoch = epoch + 1,
+    protocol = arrival.protocol,
+    connected_at = $3
+from (
+    select arrived.id, arrived.protocol
+    from unnest($1::text[], $2::text[]) as arrived (id, protocol)
+    join station as locked on locked.id = arrived.id
+    order by arrived.id
+    for update of locked
+) as arrival
+where station.id = arrival.id
+returning station.id, station.epoch;
+
+-- name: station_epoch
+-- The epoch of a station's newest connection; no row for an unknown station.
+select epoch
+from station
+where id = $1;
