@@ -156,7 +156,7 @@ class Embedded:
             async with _locked(self.home.folder / "start.lock"):
                 if process.postmaster(self.home.cluster) is None:
                     self._create()
-                    process.clear_remains(self.home.cluster)
+                    process.clear_remains(self.home.cluster, self.home.sockets)
                     self._child = process.spawn(self.home, self.settings)
                     attempts += 1
                 if await self._ready():

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from csms.embedded.home import Home, as_user
+from csms.embedded.home import SOCKET, Home, as_user
 
 PID_NEVER = 4_194_305
 """One above the largest pid Linux gives out: no process ever has it."""
@@ -43,14 +43,15 @@ def is_server(pid: int, cluster: Path) -> bool:
         return False
 
 
-def clear_remains(cluster: Path) -> None:
+def clear_remains(cluster: Path, sockets: Path) -> None:
     """
     Make way for a new postmaster where none lives; call it under the start lock only.
 
     Backends that outlived their postmaster are killed, as it would have done itself. A recorded
     pid that by now is a zombie or another program would make PostgreSQL refuse to start: its
     place is taken by a pid that never lives. The file stays, for the new postmaster finds the
-    old shared memory by it and refuses while anybody still writes to the cluster.
+    old shared memory by it and refuses while anybody still writes to the cluster. The socket
+    and its lock are of no such use and go; nobody else's are in that folder.
     """
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and is_server(int(process.name), cluster):
@@ -60,6 +61,8 @@ def clear_remains(cluster: Path) -> None:
         path = cluster / "postmaster.pid"
         lines = path.read_text().split("\n")
         path.write_text("\n".join([str(PID_NEVER), *lines[1:]]))
+    for name in (SOCKET, f"{SOCKET}.lock"):
+        (sockets / name).unlink(missing_ok=True)
 
 
 def spawn(home: Home, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:

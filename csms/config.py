@@ -1,0 +1,158 @@
+"""The settings of a running system. Read by `serve` and `cli`, which hand each part the values it needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from csms.base.errors import CsmsError
+
+FILE = "csms.toml"
+"""Read from the working folder unless `CSMS_CONFIG` names another."""
+
+MASK = "********"
+SPEED_MAX = 1_000_000
+
+_CLOCK = re.compile(r"(?P<start>[^@]+)@(?P<speed>max|[0-9]+(?:\.[0-9]+)?)")
+
+
+class SettingsError(CsmsError):
+    """A setting that cannot be used; the text names it, where it may come from, and what is wrong."""
+
+
+class ClockSetting(NamedTuple):
+    """A simulated clock: from `start`, `speed` times as fast as the wall; a speed of None follows the newest report."""
+
+    start: datetime
+    speed: float | None
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/csms` for root, otherwise `csms` in the user's data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/csms")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "csms"
+
+
+def parse_clock(text: str) -> ClockSetting | None:
+    """
+    Read `START@SPEED`, such as `2019-06-03T07:00:00Z@3600` or `...@max`; None for `wall`.
+
+    START is RFC 3339 (UTC if it has no offset). ValueError says what is wrong.
+    """
+    if text == "wall":
+        return None
+    parts = _CLOCK.fullmatch(text)
+    if parts is None:
+        raise ValueError("write wall, or START@SPEED such as 2019-06-03T07:00:00Z@3600 or 2019-06-03T07:00:00Z@max")
+    start = datetime.fromisoformat(parts["start"])
+    start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    if parts["speed"] == "max":
+        return ClockSetting(start, None)
+    speed = float(parts["speed"])
+    if not 0 < speed <= SPEED_MAX:
+        raise ValueError(f"the speed is above 0 and at most {SPEED_MAX}")
+    return ClockSetting(start, speed)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Later wins: defaults, `csms.toml`, `CSMS_*` in the environment, flags."""
+
+    model_config = SettingsConfigDict(env_prefix="CSMS_", frozen=True, extra="forbid", validate_default=False)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    ocpp_port: int = Field(9000, ge=0, le=65535, description="port for stations; 0 takes a free one")
+    http_port: int = Field(8080, ge=0, le=65535, description="port for REST; 0 takes a free one")
+    data_dir: Path = Field(default_factory=default_data_dir, description="folder of the embedded database")
+    database_url: SecretStr | None = Field(None, description="a PostgreSQL of yours instead of the embedded one")
+    pool_size: int = Field(10, ge=2, le=1000, description="database connections of REST and worker")
+    clock: str = Field("wall", description="wall, or START@SPEED for simulated time")
+    nats_url: str | None = Field(None, description="message bus between processes; none: inside the process")
+    gateways: int = Field(1, ge=1, le=1, description="gateway processes; more than one comes with the bus")
+
+    operator_name: str = Field("operator", min_length=1, description="who runs this system")
+    token_ttl_s: int = Field(900, ge=60, le=86_400, description="life of an access token of ours, in seconds")
+
+    social_url: str | None = Field(None, description="address of the social-payment server; none: no such payments")
+    social_secret: SecretStr | None = Field(None, description="our secret key there")
+    social_issuer: str | None = Field(None, description="issuer in its tokens; none: its address")
+    social_audience: str = Field("csms", min_length=1, description="audience its tokens must name")
+    social_policy: Literal["hold_capture", "charge_after"] = Field("hold_capture", description="when it is charged")
+    social_operator_account: str = Field("operator", min_length=1, description="our account there, for our shares")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, JSON elsewhere")
+
+    @field_validator("clock")
+    @classmethod
+    def _clock_can_be_read(cls, text: str) -> str:
+        parse_clock(text)
+        return text
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of the class's first sentence, the winner first."""
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_from_file()))
+
+    def masked(self) -> dict[str, Any]:
+        """The settings as JSON values, secrets and passwords covered."""
+        shown: dict[str, Any] = self.model_dump(mode="json")
+        for name, value in self:
+            if isinstance(value, SecretStr):
+                shown[name] = _masked_url(value.get_secret_value()) if name == "database_url" else MASK
+        return shown
+
+
+def load(flags: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force; `flags` win, those that are None count as not given. Raises SettingsError."""
+    given: dict[str, Any] = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]) if location else "settings"
+    if name not in Settings.model_fields:
+        return f"{name}: there is no such setting"
+    return f"{name} (from CSMS_{name.upper()}, {FILE} or a flag): {message.removeprefix('Value error, ')}"
+
+
+def _from_file() -> dict[str, Any]:
+    named = os.environ.get("CSMS_CONFIG")
+    path = Path(named or FILE)
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if named:
+            raise SettingsError(f"CSMS_CONFIG names {path}, which does not exist") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+
+
+def _masked_url(url: str) -> str:
+    """A database's address without its password, wherever it stands."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return MASK
+    netloc = re.sub(r"^([^:@]*):.*@", rf"\1:{MASK}@", parts.netloc)
+    return urlunsplit(parts._replace(netloc=netloc, query=re.sub(r"(?<=password=)[^&]*", MASK, parts.query)))
