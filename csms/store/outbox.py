@@ -1,0 +1,174 @@
+"""Jobs for the world outside: claimed under a lease, and all that an attempt changes written in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from csms.base.errors import CsmsError
+from csms.db import SQL, Connection
+from csms.domain.authorization import Policy
+from csms.domain.billing import Concern, Errand
+from csms.domain.ledger import Posting
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed row of the outbox. `key` is what the psp gets as idempotency key; `attempts` counts this one too."""
+
+    id: UUID
+    kind: str
+    key: str
+    subject: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A bill that a psp collects and pays out; the columns of `find_collection`."""
+
+    bill_id: UUID
+    session_id: UUID
+    station_id: str
+    connector: int | None
+    site_id: str | None
+    provider_id: str
+    driver_id: str
+    psp: str
+    currency: str
+    started_at: datetime
+    ended_at: datetime
+    energy_wh: int
+    seconds: int
+    total_minor: int
+    vat_minor: int
+    operator_minor: int
+    provider_minor: int
+    authorization_id: UUID | None
+    policy: Policy | None
+    psp_ref: str | None
+    issuer: str | None
+    subject: str | None
+    provider_account: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remittance:
+    """A share that a psp is told to pay: `payee` is `provider:P` or `operator`, `account` its account there."""
+
+    bill_id: UUID
+    payee: str
+    psp: str
+    account: str
+    amount_minor: int
+    currency: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    How one attempt of a job ended, and what follows from it.
+
+    `waiting`: another attempt after `wait_s` seconds. `facts` are kept with the job. `remitted` says
+    how the submitted shares of a bill ended: (bill, `paid` or `failed`, the psp's name for it).
+    """
+
+    job: Job
+    state: Literal["done", "waiting", "given_up"]
+    wait_s: float = 0.0
+    error: str | None = None
+    facts: dict[str, object] | None = None
+    postings: tuple[Posting, ...] = ()
+    errands: tuple[Errand, ...] = ()
+    submitted: tuple[Remittance, ...] = ()
+    remitted: tuple[tuple[UUID, str, str | None], ...] = ()
+    voided: tuple[UUID, ...] = ()
+    concerns: tuple[Concern, ...] = ()
+
+
+class PostingRefused(CsmsError):
+    """The ledger would not take a posting; nothing was written."""
+
+
+async def claim(conn: Connection, count: int, lease_s: float) -> list[Job]:
+    """At most `count` due jobs, leased for `lease_s` seconds to whoever called."""
+    rows = await SQL.claim_jobs.many(conn, count, lease_s)
+    return [Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"]) for r in rows]
+
+
+async def renew(conn: Connection, jobs: Sequence[UUID], lease_s: float) -> None:
+    """The jobs are still worked on: their leases run `lease_s` seconds from now."""
+    await SQL.renew_leases.run(conn, jobs, lease_s)
+
+
+async def collection(conn: Connection, bill_id: UUID) -> Collection:
+    """The bill and everything about who pays and who is paid."""
+    row = await SQL.find_collection.one(conn, bill_id)
+    assert row is not None, "a job names a bill that was stored with it"
+    return Collection(*row)
+
+
+async def save(conn: Connection, results: Sequence[Result]) -> None:
+    """Writes all results in one transaction, or (PostingRefused) nothing of them."""
+    results = sorted(results, key=lambda result: result.job.id)
+    async with conn.transaction():
+        await SQL.finish_jobs.run(
+            conn,
+            [r.job.id for r in results],
+            [r.state for r in results],
+            [r.wait_s for r in results],
+            [r.error for r in results],
+            [None if r.facts is None else json.dumps(r.facts) for r in results],
+        )
+        if voided := sorted(id_ for r in results for id_ in r.voided):
+            await SQL.end_voids.run(conn, voided)
+        await _save_remittances(conn, results)
+        await insert_errands(conn, [errand for r in results for errand in r.errands])
+        await _insert_concerns(conn, [concern for r in results for concern in r.concerns])
+        await _post(conn, [posting for r in results for posting in r.postings])
+
+
+async def insert_errands(conn: Connection, errands: Sequence[Errand]) -> None:
+    """New jobs."""
+    if errands:
+        rows = [(e.id, e.kind, e.key, e.subject, json.dumps(e.payload)) for e in errands]
+        await SQL.insert_jobs.run(conn, *_columns(rows))
+
+
+async def _save_remittances(conn: Connection, results: Sequence[Result]) -> None:
+    if submitted := [
+        (s.bill_id, s.payee, s.psp, s.account, s.amount_minor, s.currency, s.at) for r in results for s in r.submitted
+    ]:
+        await SQL.submit_remittances.run(conn, *_columns(submitted))
+    if ended := [end for r in results for end in r.remitted]:
+        await SQL.end_remittances.run(conn, *_columns(ended))
+
+
+async def _insert_concerns(conn: Connection, concerns: Sequence[Concern]) -> None:
+    if concerns:
+        rows = [(c.id, c.kind, c.ref, c.station_id, json.dumps(c.details), c.opened_at) for c in concerns]
+        await SQL.insert_concerns.run(conn, *_columns(rows))
+
+
+async def _post(conn: Connection, postings: Sequence[Posting]) -> None:
+    if not postings:
+        return
+    transfers = [
+        (place, seq, t.debit, t.credit, t.asset, t.minor)
+        for place, posting in enumerate(postings, 1)
+        for seq, t in enumerate(posting.transfers, 1)
+    ]
+    answers = await SQL.post.value(conn, [(p.id, p.key, p.kind, p.ref, p.event_at) for p in postings], transfers)
+    for posting, answer in zip(postings, answers, strict=True):
+        if answer not in ("posted", "replayed"):
+            raise PostingRefused(f"posting {posting.key}: {answer}")
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

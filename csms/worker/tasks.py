@@ -1,0 +1,181 @@
+"""
+What each kind of job does: one call to a psp, outside any transaction, and what its answer comes to.
+
+An answer that is unknown is cleared up by looking (`get`) or by the same key in a later attempt, never
+by a new key. A repeat of a whole job is harmless: keys, postings and rows have one effect.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from csms.base.clock import Clock
+from csms.db import SQL, Pool
+from csms.domain.authorization import Ask
+from csms.flows import settle
+from csms.psp.base import Answer, Charge, Found, Psp, Standing
+from csms.store import outbox
+from csms.store.outbox import Collection, Job, Result
+
+ATTEMPTS_MAX = 40
+"""About two and a half hours of a psp that is away; then people decide."""
+
+FAULT_ATTEMPTS_MAX = 10
+"""About ten minutes to put right what is wrong with our side (a secret, an account that is not registered)."""
+
+BACK_OFF_S = 0.5
+BACK_OFF_S_MAX = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What jobs work with. `operator_accounts`: psp -> the operator's account there. `clock` is the system's."""
+
+    pool: Pool
+    psps: Mapping[str, Psp]
+    operator_accounts: Mapping[str, str]
+    clock: Clock
+    random: random.Random
+    at_point: Callable[[str], None] = lambda name: None
+    back_off_s: float = BACK_OFF_S
+
+
+async def collect(job: Job, outside: Outside) -> Result:
+    """Take the fee of a bill: capture what is held, or charge the stored means."""
+    async with outside.pool.acquire() as conn:
+        of = await outbox.collection(conn, UUID(job.payload["bill"]))
+    psp = outside.psps.get(of.psp)
+    account = outside.operator_accounts.get(of.psp)
+    if psp is None or account is None:
+        return later(job, outside, Answer("our_fault", reason=f"psp {of.psp} is not set up here"), "collect_failed")
+    outside.at_point("before_call")
+    answer = await _taken(job, of, psp)
+    outside.at_point("after_call")
+    if answer.end == "unknown":
+        answer = await _looked_up(answer, psp, of)
+    match answer:
+        case Answer("done", str(payment)):
+            return settle.collected(job, of, payment, account, outside.clock())
+        case Answer("declined"):
+            return settle.not_collected(job, of, answer.reason or "declined", outside.clock())
+        case _:
+            return later(job, outside, answer, "collect_failed", of.station_id)
+
+
+async def _taken(job: Job, of: Collection, psp: Psp) -> Answer:
+    """What was authorized is captured or charged. What was never asked (an offline start) is asked now, and charged."""
+    if of.policy == "hold_capture":
+        assert of.psp_ref is not None, "a used authorization has its psp's name"
+        return await psp.capture(job.key, of.psp_ref, of.total_minor, of.currency)
+    assert of.subject is not None
+    assert of.issuer is not None
+    stored = of.psp_ref
+    if stored is None:
+        ask = Ask(of.bill_id, of.station_id, of.psp, of.issuer, of.subject, of.total_minor, of.currency, "charge_after")
+        answer = await psp.authorize(f"{job.key}/means", ask)
+        if answer.end != "done":
+            return answer
+        assert answer.psp_ref is not None
+        stored = answer.psp_ref
+    return await psp.charge(job.key, Charge(str(of.session_id), stored, of.subject, of.total_minor, of.currency))
+
+
+async def _looked_up(answer: Answer, psp: Psp, of: Collection) -> Answer:
+    """The truth behind an unknown answer, if the psp tells it; otherwise `answer` again."""
+    if of.policy == "hold_capture":
+        found = await psp.get("hold", str(of.authorization_id))
+    else:
+        found = await psp.get("charge", str(of.session_id))
+    match found:
+        case Found("taken", str(payment), amount_minor) if amount_minor == of.total_minor:
+            return Answer("done", payment)
+        case Found("taken"):
+            return Answer("our_fault", reason=f"the psp took {found.amount_minor}, the bill says {of.total_minor}")
+        case Found("released"):
+            return Answer("declined", reason="the hold was released before it was taken")
+        case Found("declined"):
+            return Answer("declined", reason=found.reason)
+        case _:
+            return answer
+
+
+async def remit(job: Job, outside: Outside) -> Result:
+    """Send the one settlement message of a bill's session."""
+    async with outside.pool.acquire() as conn:
+        of = await outbox.collection(conn, UUID(job.payload["bill"]))
+    of = replace(of, provider_account=job.payload["provider_account"] or of.provider_account)
+    psp, account = outside.psps.get(of.psp), job.payload["operator_account"]
+    if psp is None:
+        answer = Answer("our_fault", reason=f"psp {of.psp} is not set up here")
+    elif of.provider_account is None:
+        answer = Answer("our_fault", reason=f"provider {of.provider_id} has no account at psp {of.psp}")
+    else:
+        message = settle.settlement(of, job.payload["payment"], account)
+        outside.at_point("before_call")
+        answer = await psp.remit(job.key, message)
+        outside.at_point("after_call")
+        if answer.end in ("unknown", "our_fault"):
+            found = await psp.get("settlement", str(of.session_id))
+            if found.standing == "settled" and found.amount_minor == of.total_minor:
+                answer = Answer("done", found.psp_ref)
+    match answer:
+        case Answer("done", str(settlement)):
+            return settle.settled(job, of, settlement, account, outside.clock())
+        case Answer("declined"):
+            return settle.not_settled(job, of, answer.reason or "declined", outside.clock())
+        case _:
+            result = later(job, outside, answer, "settle_failed", of.station_id)
+            if result.state == "given_up" and answer.end != "unknown":
+                return replace(result, remitted=((of.bill_id, "failed", None),))
+            return result
+
+
+async def void(job: Job, outside: Outside) -> Result:
+    """Have the psp release what it holds for an authorization; stored means hold nothing."""
+    authorization_id = UUID(job.payload["authorization"])
+    async with outside.pool.acquire() as conn:
+        row = await SQL.find_authorization.one(conn, authorization_id)
+    assert row is not None, "a job names an authorization that was stored with it"
+    psp = outside.psps.get(row["psp"])
+    if row["policy"] == "charge_after" or row["psp_ref"] is None:
+        return settle.released(job, authorization_id)
+    if psp is None:
+        return later(job, outside, Answer("our_fault", reason=f"psp {row['psp']} is not set up here"), "void_failed")
+    outside.at_point("before_call")
+    answer = await psp.void(job.key, row["psp_ref"])
+    outside.at_point("after_call")
+    if answer.end in ("unknown", "our_fault"):
+        gone: tuple[Standing, ...] = ("released", "missing", "declined")
+        if (await psp.get("hold", str(authorization_id))).standing in gone:
+            answer = Answer("done", row["psp_ref"])
+    if answer.end == "done":
+        return settle.released(job, authorization_id)
+    return later(job, outside, answer, "void_failed")
+
+
+def later(job: Job, outside: Outside, answer: Answer, concern: str, station_id: str | None = None) -> Result:
+    """Another attempt after a pause that doubles, with jitter; after the last one it is given up and listed."""
+    reason = f"{answer.end}: {answer.reason}"
+    limit = FAULT_ATTEMPTS_MAX if answer.end == "our_fault" else ATTEMPTS_MAX
+    if job.attempts >= limit or answer.end == "declined":
+        return Result(
+            job,
+            "given_up",
+            error=reason,
+            concerns=(settle.given_up(job, concern, reason, outside.clock(), station_id),),
+        )
+    pause = min(BACK_OFF_S_MAX, outside.back_off_s * 2.0 ** (job.attempts - 1))
+    return Result(job, "waiting", wait_s=pause * outside.random.uniform(0.5, 1.5), error=reason)
+
+
+Task = Callable[[Job, Outside], Awaitable[Result]]
+
+TASKS: Mapping[str, Task] = {
+    "psp.collect": collect,
+    "psp.settle": remit,
+    "psp.void": void,
+}
+"""Kind of job -> what does it."""

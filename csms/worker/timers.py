@@ -1,0 +1,130 @@
+"""
+What must happen because time passes: unused authorizations are voided, asks left without a verdict are cleared up.
+
+Both are judged again at every sweep, so a sweep may fail or run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from csms.base.clock import Clock
+from csms.db import SQL, Pool, Record
+from csms.domain import billing
+from csms.domain.events import AuthorizationDecided
+from csms.domain.world import AUTHORIZATION_S_MAX
+from csms.flows.authorize import decided
+from csms.psp.base import Answer, Kind, Psp
+from csms.store import outbox
+
+SWEEP_S = 5.0
+SWEEP_ROWS_MAX = 200
+
+STALE_ASK_S = 30.0
+"""An ask without a verdict that nobody here asks for any more was left behind by a process that died."""
+
+log = structlog.get_logger("timers")
+
+
+class Timers:
+    """
+    Sweeps every `SWEEP_S` seconds from `start` to `close`.
+
+    `report` takes verdicts to the road, `is_asked` says whether this process still asks for one,
+    `wake` tells the worker of new jobs. `clock` is the system's: it judges how long an authorization
+    stood unused. `monotonic` is the wall's: a stale ask is one that was seen undecided for long.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        psps: Mapping[str, Psp],
+        report: Callable[[AuthorizationDecided], None],
+        is_asked: Callable[[UUID], bool],
+        wake: Callable[[], None],
+        clock: Clock,
+        draw_driver_id: Callable[[], str],
+        *,
+        authorization_s_max: float = AUTHORIZATION_S_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._psps = psps
+        self._report = report
+        self._is_asked = is_asked
+        self._wake = wake
+        self._clock = clock
+        self._draw_driver_id = draw_driver_id
+        self._unused_after = timedelta(seconds=authorization_s_max)
+        self._monotonic = monotonic
+        self._undecided_since: dict[UUID, float] = {}
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._loop = asyncio.create_task(self._run(), name="timers")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Everything that is due, once."""
+        await self.void_unused()
+        await self.clear_up_stale()
+
+    async def void_unused(self) -> None:
+        """Authorizations that no start used in time go out of use, and the psp is told to release them."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            rows = await SQL.unused_authorizations.many(conn, self._clock() - self._unused_after, SWEEP_ROWS_MAX)
+            if not rows:
+                return
+            begun = await SQL.begin_voids.many(conn, [row["id"] for row in rows], [row["version"] for row in rows])
+            await outbox.insert_errands(conn, [billing.void(row["id"]) for row in begun])
+        log.info("unused authorizations voided", count=len(begun))
+        self._wake()
+
+    async def clear_up_stale(self) -> None:
+        """Asks whose asker is gone: the psp is looked at, and its truth is reported; what it approved is given back."""
+        async with self._pool.acquire() as conn:
+            rows = await SQL.undecided_authorizations.many(conn, SWEEP_ROWS_MAX)
+        now = self._monotonic()
+        self._undecided_since = {row["id"]: self._undecided_since.get(row["id"], now) for row in rows}
+        for row in rows:
+            if now - self._undecided_since[row["id"]] >= STALE_ASK_S and not self._is_asked(row["id"]):
+                await self._clear_up(row)
+
+    async def _clear_up(self, row: Record) -> None:
+        psp = self._psps.get(row["psp"])
+        if row["state"] == "asking":
+            self._tell(row, "timed_out", Answer("unknown", reason="left without an answer"))
+        if psp is None:
+            return
+        kind: Kind = "hold" if row["policy"] == "hold_capture" else "stored"
+        found = await psp.get(kind, str(row["id"]))
+        match found.standing:
+            case "held" | "stored":
+                self._tell(row, "authorized", Answer("done", found.psp_ref))
+            case "missing" | "declined" | "released":
+                self._tell(row, "declined", Answer("declined", found.psp_ref, found.reason or found.standing))
+            case _:
+                log.warning("undecided", authorization=str(row["id"]), standing=found.standing, reason=found.reason)
+
+    def _tell(self, row: Record, verdict: str, answer: Answer) -> None:
+        self._report(decided(row["id"], row["station_id"], verdict, answer, self._clock, self._draw_driver_id))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("sweep failed")

@@ -1,0 +1,89 @@
+-- name: claim_jobs
+-- Leases at most $1 due jobs for $2 seconds, oldest first; of one subject only the first. No lock outlives this statement.
+with due as (
+    select o.id
+    from outbox o
+    where o.state = 'waiting'
+    and o.next_at <= now()
+    and (o.leased_until is null or o.leased_until < now())
+    and not exists (
+        select from outbox earlier
+        where earlier.subject = o.subject
+        and earlier.state = 'waiting'
+        and (earlier.created_at, earlier.id) < (o.created_at, o.id))
+    order by o.next_at, o.id
+    limit $1
+    for update skip locked)
+update outbox o
+set leased_until = now() + $2::float8 * interval '1 second', attempts = o.attempts + 1
+from due
+where o.id = due.id
+returning o.id, o.kind, o.key, o.subject, o.payload::text as payload, o.attempts;
+
+-- name: renew_leases
+-- The jobs $1 are still worked on: their leases run $2 seconds from now.
+update outbox
+set leased_until = now() + $2::float8 * interval '1 second'
+where id = any($1::uuid[])
+and state = 'waiting';
+
+-- name: finish_jobs
+-- How attempts ended, by job: done, given up, or waiting for another one in so many seconds. What has ended stays ended.
+update outbox o
+set state = r.state,
+    next_at = now() + r.wait_s * interval '1 second',
+    leased_until = null,
+    last_error = r.error,
+    result = r.result::jsonb,
+    done_at = case when r.state = 'waiting' then null else now() end
+from unnest($1::uuid[], $2::text[], $3::float8[], $4::text[], $5::text[]) r (id, state, wait_s, error, result)
+where o.id = r.id
+and o.state = 'waiting';
+
+-- name: insert_jobs
+-- New work; a key that stands already is the same work.
+insert into outbox (id, kind, key, subject, payload)
+select j.id, j.kind, j.key, j.subject, j.payload::jsonb
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) j (id, kind, key, subject, payload)
+on conflict (key) do nothing;
+
+-- name: insert_concerns
+-- Things people must look at; each is listed once.
+insert into exception (id, kind, ref, station_id, details, opened_at)
+select c.id, c.kind, c.ref, c.station_id, c.details::jsonb, c.opened_at
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    c (id, kind, ref, station_id, details, opened_at)
+on conflict (kind, ref) do nothing;
+
+-- name: post
+-- The answers of post() to postings $1 with transfers $2, in order.
+select post($1::posting_in[], $2::transfer_in[]);
+
+-- name: submit_remittances
+-- Shares a psp is about to be told to pay; a share that is live or paid is not submitted again.
+insert into remittance_item (bill_id, payee, attempt, psp, account, amount_minor, currency, state, at)
+select r.bill_id, r.payee, 1, r.psp, r.account, r.amount_minor, r.currency, 'submitted', r.at
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[])
+    r (bill_id, payee, psp, account, amount_minor, currency, at)
+on conflict do nothing;
+
+-- name: end_remittances
+-- What became of the submitted shares of bills $1: states $2, the psp's names for them $3.
+update remittance_item i
+set state = r.state, psp_ref = r.psp_ref
+from unnest($1::uuid[], $2::text[], $3::text[]) r (bill_id, state, psp_ref)
+where i.bill_id = r.bill_id
+and i.state = 'submitted';
+
+-- name: find_collection
+-- All that is needed to collect and settle bill $1.
+select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.provider_id, b.driver_id, b.psp,
+    b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.operator_minor,
+    b.provider_minor, a.id as authorization_id, a.policy, a.psp_ref, coalesce(a.issuer, t.issuer) as issuer,
+    coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account
+from bill b
+join session s on s.station_id = b.station_id and s.id = b.session_id
+join provider p on p.id = b.provider_id
+left join psp_authorization a on a.id = s.authorization_id
+left join token t on t.key = s.token_key
+where b.id = $1;

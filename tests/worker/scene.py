@@ -1,0 +1,213 @@
+"""A closed, billed session whose fee a psp has still to collect, as the road leaves it; and what is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from csms.db import Connection, Pool
+from csms.domain import billing
+from csms.domain.authorization import Ask, Policy
+from csms.psp.base import ask_key
+from csms.psp.social import Social, SocialSettings
+from csms.worker.loop import Worker
+from csms.worker.tasks import Outside
+from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+HOLD, FEE, OPERATOR_SHARE, PROVIDER_SHARE = 20_000, 7_001, 700, 6_301
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One session and the ids of what belongs to it. `order` is what the psp knows its payment by."""
+
+    session_id: UUID
+    bill_id: UUID
+    authorization_id: UUID | None
+    psp_ref: str | None
+
+    @property
+    def order(self) -> str:
+        return str(self.session_id)
+
+
+async def parties(conn: Connection, account: str | None = PROVIDER_ACCOUNT) -> None:
+    """A provider with its split, a tariff, a station, a driver."""
+    accounts = json.dumps({"social": account} if account else {})
+    async with conn.transaction():
+        await conn.execute("insert into provider values ('P', 'Provider', $1, 1, $2)", accounts, START)
+        await conn.execute("insert into provider_terms values ('P', 1, 1000, 0, 0, null, $1)", START)
+    await conn.execute("insert into tariff values ('T', 1, 'P', 'KRW', '{}', $1, $2)", HOLD, START)
+    await conn.execute(
+        "insert into station (id, kind, provider_id, tariff_id, created_at) values ('CP-1', 'charger', 'P', 'T', $1)",
+        START,
+    )
+    await conn.execute("insert into driver values ('D', null, 'active', $1)", START)
+
+
+async def authorization(
+    conn: Connection, psp: Social, state: str, policy: Policy = "hold_capture", decided_at: datetime = START
+) -> tuple[UUID, str | None]:
+    """A row that asks or asked the psp, and what it holds for it (nothing while it is `asking`)."""
+    id_, psp_ref = uuid4(), None
+    if state not in ("asking", "timed_out"):
+        ask = Ask(id_, "CP-1", "social", "issuer", "minsu", HOLD, "KRW", policy)
+        answer = await psp.authorize(ask_key(id_), ask)
+        assert answer.end == "done"
+        psp_ref = answer.psp_ref
+    await conn.execute(
+        """insert into psp_authorization (id, station_id, token_key, psp, policy, issuer, subject, driver_id,
+               amount_minor, currency, state, psp_ref, asked_at, decided_at, version)
+           values ($1, 'CP-1', $2, 'social', $3, 'issuer', 'minsu', 'D', $4, 'KRW', $5, $6, $7, $7, 1)""",
+        id_,
+        id_.bytes * 2,
+        policy,
+        HOLD,
+        state,
+        psp_ref,
+        decided_at,
+    )
+    return id_, psp_ref
+
+
+async def billed(
+    conn: Connection, psp: Social, policy: Policy | None = "hold_capture", subject: str = "minsu"
+) -> Scene:
+    """A session with its bill, its settlement posted and its job. Policy None: it began offline, nobody was asked."""
+    session_id, bill_id = uuid4(), uuid4()
+    authorization_id, psp_ref = None, None
+    token_key = session_id.bytes * 2
+    if policy is not None:
+        authorization_id, psp_ref = await authorization(conn, psp, "used", policy)
+    await conn.execute(
+        "insert into token (key, type, psp, issuer, subject, created_at) values ($1, 'social', 'social', 'i', $2, $3)",
+        token_key,
+        subject,
+        START,
+    )
+    ended_at = START + timedelta(hours=1)
+    await conn.execute(
+        """insert into session (station_id, id, ref, start_key, version, state, day, provider_id, terms_version,
+               tariff_id, tariff_version, currency, token_key, driver_id, means, psp, authorization_id, offline,
+               started_at, ended_at, energy_wh, fee_minor, opened_at, closed_at)
+           values ('CP-1', $1, $2, $2, 1, 'completed', $3, 'P', 1, 'T', 1, 'KRW', $4, 'D', 'psp', 'social', $5, $6,
+               $7, $8, 12345, $9, $7, $8)""",
+        session_id,
+        str(session_id),
+        START.date(),
+        token_key,
+        authorization_id,
+        policy is None,
+        START,
+        ended_at,
+        FEE,
+    )
+    await conn.execute(
+        """insert into bill (id, session_id, station_id, provider_id, driver_id, tariff_id, tariff_version,
+               terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
+               not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at)
+           values ($1, $2, 'CP-1', 'P', 'D', 'T', 1, 1, 'psp', 'social', 'KRW', $3, $4, 12345, 3600, $5, 636, 0, $6,
+               64, $7, '[]', '{}', $4)""",
+        bill_id,
+        session_id,
+        START,
+        ended_at,
+        FEE,
+        OPERATOR_SHARE,
+        PROVIDER_SHARE,
+    )
+    held, moves = f"session:{session_id}:held", []
+    moves.append((1, 1, "psp:social:receivable", held, "KRW", FEE))
+    moves.append((1, 2, held, "provider:P:payable", "KRW", PROVIDER_SHARE))
+    moves.append((1, 3, held, "operator:fee", "KRW", OPERATOR_SHARE))
+    posting = (uuid4(), f"session/{session_id}/settle", "settle", str(session_id), ended_at)
+    assert await conn.fetchval("select post($1::posting_in[], $2::transfer_in[])", [posting], moves) == ["posted"]
+    payload = json.dumps({"bill": str(bill_id), "session": str(session_id), "station": "CP-1"})
+    subject_key = f"session/{session_id}"
+    await insert_job(conn, "psp.collect", f"{subject_key}/collect", subject_key, payload)
+    return Scene(session_id, bill_id, authorization_id, psp_ref)
+
+
+async def insert_job(conn: Connection, kind: str, key: str, subject: str, payload: str) -> None:
+    """A row of the outbox."""
+    await conn.execute(
+        "insert into outbox (id, kind, key, subject, payload) values ($1, $2, $3, $4, $5)",
+        uuid4(),
+        kind,
+        key,
+        subject,
+        payload,
+    )
+
+
+async def insert_void(conn: Connection, authorization_id: UUID) -> None:
+    """The job to release an authorization, as the rules write it."""
+    errand = billing.void(authorization_id)
+    await insert_job(conn, errand.kind, errand.key, errand.subject, json.dumps(errand.payload))
+
+
+def adapter(social: SocialProcess, call_s_max: float = 30.0) -> Social:
+    """The psp `social` at the test's server."""
+    return Social(SocialSettings(social.url, SECRET, social.url, call_s_max=call_s_max))
+
+
+@asynccontextmanager
+async def working(
+    pool: Pool, psp: Social, at_point: Callable[[str], None] = lambda name: None
+) -> AsyncIterator[Worker]:
+    """A worker on the outbox that hardly waits between attempts."""
+    outside = Outside(
+        pool,
+        {"social": psp},
+        {"social": OPERATOR_ACCOUNT},
+        lambda: START + timedelta(hours=2),
+        random.Random(1),
+        at_point,
+        back_off_s=0.001,
+    )
+    worker = Worker(outside, lease_s=0.5, poll_s=0.01)
+    worker.start()
+    yield worker
+    await worker.close()
+
+
+async def drained(conn: Connection, s_max: float = 20.0) -> None:
+    """Returns when no job waits any more."""
+    async with asyncio.timeout(s_max):
+        while True:
+            if not await conn.fetchval("select exists (select from outbox where state = 'waiting')"):
+                return
+            await asyncio.sleep(0.005)
+
+
+async def balances(conn: Connection) -> dict[str, int]:
+    """Every account that is not empty, credits minus debits."""
+    rows = await conn.fetch("select address, balance from account_balance where balance <> 0")
+    return {row["address"]: row["balance"] for row in rows}
+
+
+async def effects(social: SocialProcess, scene: Scene) -> list[tuple[str, int]]:
+    """What the psp did for this session: (operation, amount), without asking and storing means."""
+    entries = await social.journal()
+    own = {scene.psp_ref, scene.order} - {None}
+    payments = {entry["payment_key"] for entry in entries if entry.get("order_id") in own and "payment_key" in entry}
+    return [
+        (entry["operation"], amount_of(entry))
+        for entry in entries
+        if entry["operation"] in ("capture", "charge", "cancel", "settle")
+        and (entry.get("order_id") in own or entry.get("payment_key") in own | payments)
+        and entry.get("status") != "ABORTED"
+    ]
+
+
+def amount_of(entry: dict[str, Any]) -> int:
+    """The money an effect moved."""
+    return int(entry["fee"] if entry["operation"] == "settle" else entry["amount"])

@@ -1,0 +1,204 @@
+"""A fee is collected once and paid out once, and our ledger says what the psp's journal says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from csms.db import Connection, Pool
+from csms.domain.authorization import Policy
+from csms.psp.social import Social
+from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SocialProcess
+from tests.worker import scene as stage
+from tests.worker.scene import FEE, OPERATOR_SHARE, PROVIDER_SHARE
+
+PAID = {"bank": -OPERATOR_SHARE, "operator:fee": OPERATOR_SHARE}
+"""What is left of a fee that was collected and paid out: the operator's money in its bank."""
+
+HARMLESS = ["timeout_before", "timeout_after", "error_5xx", "error_after", "duplicate", "delay"]
+POLICIES: list[Policy | None] = ["hold_capture", "charge_after", None]
+TAKES: dict[Policy | None, str] = {"hold_capture": "capture", "charge_after": "charge", None: "charge"}
+
+
+@pytest.fixture
+async def psp(social: SocialProcess) -> AsyncIterator[Social]:
+    psp = stage.adapter(social)
+    yield psp
+    await psp.close()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_a_fee_is_taken_and_its_shares_are_paid(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy | None
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp, policy)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [(TAKES[policy], FEE), ("settle", FEE)]
+    assert await stage.balances(conn) == PAID
+    settled = [entry for entry in await social.journal() if entry.get("order_id") == scene.order][-1]
+    assert [(part["seller"], part["amount"]) for part in settled["remittances"]] == [
+        (PROVIDER_ACCOUNT, PROVIDER_SHARE),
+        (OPERATOR_ACCOUNT, OPERATOR_SHARE),
+    ]
+    assert settled["receipt"]["details"]["energy_wh"] == 12_345
+    items = await conn.fetch("select payee, state, amount_minor, psp_ref from remittance_item order by payee desc")
+    assert [tuple(item) for item in items] == [
+        ("provider:P", "paid", PROVIDER_SHARE, settled["settlement_id"]),
+        ("operator", "paid", OPERATOR_SHARE, settled["settlement_id"]),
+    ]
+    assert await conn.fetchval("select count(*) from exception") == 0
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_whatever_goes_wrong_on_the_way_there_is_one_effect(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy | None
+) -> None:
+    await stage.parties(conn)
+    for kind in HARMLESS:
+        scene = await stage.billed(conn, psp, policy)
+        for operation in (TAKES[policy], "billing_key", "settle"):
+            await social.fail(operation, kind, count=2)
+        await social.fail("get", "error_5xx", count=2)
+        async with stage.working(pool, psp):
+            await stage.drained(conn)
+        await social.heal()
+        assert await stage.effects(social, scene) == [(TAKES[policy], FEE), ("settle", FEE)], kind
+    assert await stage.balances(conn) == {account: len(HARMLESS) * balance for account, balance in PAID.items()}
+    assert await conn.fetchval("select count(*) from exception") == 0
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_a_refused_fee_becomes_the_drivers_debt_and_is_listed(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy | None
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp, policy)
+    await social.fail(TAKES[policy], "decline")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == []
+    assert await stage.balances(conn) == {
+        "driver:D:debt": -FEE,
+        "operator:fee": OPERATOR_SHARE,
+        "provider:P:payable": PROVIDER_SHARE,
+    }
+    assert [row["kind"] for row in await conn.fetch("select kind from exception")] == ["collect_failed"]
+
+
+async def test_a_driver_who_is_refused_after_an_offline_start_owes_the_fee(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    await stage.billed(conn, psp, None, subject="refused-jiho")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert (await stage.balances(conn))["driver:D:debt"] == -FEE
+
+
+async def test_a_refused_settlement_leaves_the_shares_payable_and_is_listed(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    await social.fail("settle", "decline")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE)]
+    assert await stage.balances(conn) == {
+        "psp:social:clearing": -FEE,
+        "operator:fee": OPERATOR_SHARE,
+        "provider:P:payable": PROVIDER_SHARE,
+    }
+    assert {row["state"] for row in await conn.fetch("select state from remittance_item")} == {"failed"}
+    assert [row["kind"] for row in await conn.fetch("select kind from exception")] == ["settle_failed"]
+
+
+@pytest.mark.parametrize("account", [None, "nobody"])
+async def test_a_payee_without_an_account_is_given_up_loudly(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, account: str | None
+) -> None:
+    await stage.parties(conn, account)
+    scene = await stage.billed(conn, psp)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE)]
+    listed = await conn.fetchrow("select kind, ref, details ->> 'reason' as reason from exception")
+    assert (listed["kind"], listed["ref"]) == ("settle_failed", f"session/{scene.session_id}")
+    assert "account" in listed["reason"] or "NOT_FOUND_SELLER" in listed["reason"]
+
+
+async def test_an_account_that_is_registered_late_is_paid(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    account = f"late-{uuid4()}"
+    await stage.parties(conn, account)
+    scene = await stage.billed(conn, psp)
+    async with stage.working(pool, psp):
+        while not await conn.fetchval("select bool_or(last_error like '%SELLER%') from outbox"):
+            pass
+        await social.call("POST", "/v1/sellers", {"seller": account})
+        await conn.execute("update outbox set attempts = 0 where state = 'waiting'")
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+
+
+async def test_many_workers_on_one_outbox_do_everything_once(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    scenes = [await stage.billed(conn, psp, POLICIES[i % 3]) for i in range(24)]
+    async with stage.working(pool, psp), stage.working(pool, psp), stage.working(pool, psp):
+        await stage.drained(conn)
+    for scene in scenes:
+        assert [name for name, _ in await stage.effects(social, scene)][1:] == ["settle"]
+    assert await stage.balances(conn) == {account: 24 * balance for account, balance in PAID.items()}
+
+
+async def test_a_lapsed_lease_is_taken_over(pool: Pool, conn: Connection, social: SocialProcess, psp: Social) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    await conn.execute("update outbox set leased_until = now() + interval '0.2 s', attempts = 1")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+
+
+async def test_a_released_authorization_holds_nothing_any_more(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    for kind in ("delay", *HARMLESS):
+        id_, ref = await stage.authorization(conn, psp, "voiding")
+        await stage.insert_void(conn, id_)
+        await social.fail("cancel", kind)
+        async with stage.working(pool, psp):
+            await stage.drained(conn)
+        cancels = [entry for entry in await social.journal() if entry.get("payment_key") == ref]
+        assert [entry["operation"] for entry in cancels] == ["authorize", "cancel"]
+        assert await conn.fetchval("select state from psp_authorization where id = $1", id_) == "voided"
+
+
+async def test_means_that_were_only_stored_need_no_release(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    id_, _ = await stage.authorization(conn, psp, "voiding", "charge_after")
+    await stage.insert_void(conn, id_)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await conn.fetchval("select state from psp_authorization where id = $1", id_) == "voided"
+
+
+async def test_a_kind_that_nobody_knows_is_listed_and_not_tried_for_ever(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.insert_job(conn, "psp.dance", "k", "session/1", "{}")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await conn.fetchval("select kind from exception") == "job_failed"
+    assert stage.START + timedelta(hours=2) == await conn.fetchval("select opened_at from exception")
