@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
+from csms import db
 from csms.base.ids import uuid7
 from csms.domain.authorization import Ask
 from csms.domain.events import (
@@ -177,7 +176,7 @@ class Told:
         self.road = Road(self._connect, rules, self.asks.append, self._wake, at_point)
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(self.dsn, server_settings={"timezone": "UTC"})
+        return await db.writer(self.dsn)
 
     def _wake(self) -> None:
         self.woken += 1

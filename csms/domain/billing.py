@@ -21,6 +21,9 @@ from csms.domain.tariff import Price, Usage, cap, price
 HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, COLLECT_PLACE, VOID_PLACE, REVIEW_PLACE, DISPUTE_PLACE = range(1, 8)
 """Which derived id a session's hold, settlement, bill, errands and exceptions take (`base.ids.derived`)."""
 
+TIME_FLAGS = frozenset({"time_missing", "time_too_early", "time_ahead"})
+"""Times that were not the station's own tell nothing of how long energy flowed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bill:
@@ -91,7 +94,7 @@ def settle(session: Session, progress: Progress, priced: Priced | None, received
     energy = interval(
         session.meter_start_wh,
         session.meter_end_wh,
-        seconds,
+        None if TIME_FLAGS & set(session.flags) else seconds,
         session.max_power_w,
         progress.highest_wh,
         progress.lowest_wh,

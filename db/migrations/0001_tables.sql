@@ -210,7 +210,7 @@ comment on column session.started_at is 'as billed: the reported time where it i
 create index session_id on session (id);
 create index session_open on session (station_id) where state in ('pending', 'active', 'incomplete');
 create index session_opened on session (opened_at, id);
-create index session_authorization on session (authorization_id) where state = 'pending';
+create index session_authorization on session (authorization_id) where state in ('pending', 'incomplete');
 
 create table reading (
     day date not null,

@@ -1,5 +1,5 @@
 -- name: load_world
--- All rows a batch of reports is decided on, in one statement; each column is an array of rows (store/road.py).
+-- All rows a batch of reports is decided on, in one statement; each column is an array of rows, some twice (store/road.py).
 -- $1 stations; $2, $3 stations and refs of sessions; $4, $5 stations and start keys; $6 token keys;
 -- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations.
 with wanted_sessions as (
@@ -7,12 +7,12 @@ with wanted_sessions as (
     from unnest($2::text[], $3::text[]) k (station_id, ref)
     cross join lateral (
         select * from session s where s.station_id = k.station_id and s.ref = k.ref limit 1) s
-    union
+    union all
     select s.*
     from unnest($4::text[], $5::text[]) k (station_id, start_key)
     cross join lateral (
         select * from session s where s.station_id = k.station_id and s.start_key = k.start_key limit 1) s
-    union
+    union all
     select s.*
     from unnest($9::uuid[]) k (id)
     cross join lateral (
@@ -33,7 +33,7 @@ wanted_authorizations as (
         and a.token_key = k.token_key
         and a.state in ('asking', 'authorized')
         limit 1) a
-    union
+    union all
     select a.*
     from unnest($9::uuid[] || array(
         select s.authorization_id from wanted_sessions s where s.authorization_id is not null and s.closed_at is null
@@ -74,11 +74,9 @@ select
     array(
         select row(
             t.key, t.status, t.person_id, d.status, t.psp, t.issuer, t.subject, t.station_id, t.single_use,
-            t.session_id, exists (
-                select from session s
-                where s.id = t.session_id and s.state in ('pending', 'active', 'incomplete')),
-            t.expires_at)
+            t.session_id, coalesce(u.state in ('pending', 'active', 'incomplete'), false), t.expires_at)
         from wanted_tokens t
+        left join lateral (select state from session s where s.id = t.session_id limit 1) u on true
         left join lateral (select * from driver d where d.id = t.person_id limit 1) d on true
     ) as tokens,
     array(
