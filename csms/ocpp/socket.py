@@ -7,7 +7,7 @@ Reading never waits for a handler. An idle connection has no task, no timer of i
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 
@@ -86,8 +86,7 @@ class StationSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._door.wheel.after(HANDSHAKE_S, self._hurry)
 
     def data_received(self, data: bytes) -> None:
