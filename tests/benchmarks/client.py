@@ -192,10 +192,10 @@ class Station(asyncio.Protocol):
 
 
 class PaidSessions(Station):
-    """Authorize, start, ten readings, stop; and again."""
+    """Authorize, start, ten readings, stop; and again. 6 Wh: no session is too short to have taken them."""
 
     meters_max = METERS_PER_SESSION
-    readings_per_wh = 1
+    readings_per_wh = 2
     meters = 0
 
     def begin(self) -> None:

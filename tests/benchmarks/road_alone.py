@@ -29,7 +29,7 @@ from csms.domain.world import Rules
 from csms.embedded import Embedded
 from csms.flows.report import Road
 from tests.benchmarks import cpu, frames, seed
-from tests.benchmarks.client import METERS_PER_SESSION
+from tests.benchmarks.client import ANSWERS_PER_SESSION, METERS_PER_SESSION, READINGS_PER_WH
 
 
 def draw_id() -> UUID:
@@ -70,7 +70,7 @@ class Reporter:
             )  # fmt: skip
         elif self.meters < self.meters_max:
             self.meters += 1
-            self.register_wh += 1 if self.meters_max == METERS_PER_SESSION else self.meters % 100 == 0
+            self.register_wh += self.meters % (2 if self.meters_max == METERS_PER_SESSION else READINGS_PER_WH) == 0
             reading = Reading(now, self.meters, self.register_wh, 7200)
             self.send(
                 SessionMetered(self.station_id, self.ref, now, (reading,), None, False, self.session_id, ""), "meter"
@@ -116,9 +116,10 @@ async def run(scenario: str, stations: int, seconds: float, profile: bool) -> No
             profiler.disable()
             window_s = time.monotonic() - began
             answers = sum(each.answers for each in reporters) - before
+            per_second = answers / window_s
             print(
-                f"{scenario}, {stations} stations: {answers / window_s:,.0f} answers/s"
-                f" ({answers / window_s / (METERS_PER_SESSION + 3):,.0f} sessions/s), CPU us per answer:"
+                f"{scenario}, {stations} stations: {per_second:,.0f} answers/s"
+                f" ({per_second / ANSWERS_PER_SESSION:,.0f} sessions/s if whole), CPU us per answer:"
                 f" road and reporters {(time.process_time() - own) / answers * 1e6:.1f},"
                 f" PostgreSQL {(cpu.seconds([server.pid]) - postgres) / answers * 1e6:.1f},"
                 f" refused {sum(each.refused for each in reporters)}"
