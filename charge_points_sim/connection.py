@@ -18,7 +18,8 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from charge_points_sim.station import Call, CallFailed, Station
+from charge_points_sim.line import Call, CallFailed
+from charge_points_sim.station import Station
 
 ANSWER_S_MAX = 30.0
 """How long a station waits for an answer before it sends again, as most real ones do."""
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, station: Station, url: str, password: str | None, random: Random) -> None:
         self.station = station
+        self._line = station.line
         self._uri = parse_uri(f"{url.rstrip('/')}/{quote(station.id, safe='')}")
         self._password = password
         self._random = random
@@ -87,7 +89,7 @@ class Connection(asyncio.Protocol):
         for event in ws.events_received():
             if isinstance(event, Frame):
                 if event.opcode is Opcode.TEXT:
-                    self.station.receive(bytes(event.data).decode())
+                    self._line.receive(bytes(event.data).decode())
             elif isinstance(event, Response):
                 self._shaken(event)
         self.flush()
@@ -99,7 +101,7 @@ class Connection(asyncio.Protocol):
         if error is None:
             self._open.set_result(None)
             self._stands.set()
-            self.station.connected()
+            self._line.connected()
         elif not self._open.done():
             self._open.set_exception(CannotConnect(_explain(self.station.id, response, error)))
 
@@ -115,9 +117,9 @@ class Connection(asyncio.Protocol):
         if self._open is not None and not self._open.done():
             self._open.set_exception(CannotConnect(f"the system closed the connection of {self.station.id}"))
             return
-        was_online = self.station.online
+        was_online = self._line.online
         self._stands.clear()
-        self.station.disconnected()
+        self._line.disconnected()
         if was_online and not self._closing:
             self._redial = self._loop.create_task(self._dial_again())
 
@@ -134,11 +136,11 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Sends what the station has to say."""
-        if self.station.online:
-            frames = self.station.take()
+        if self._line.online:
+            frames = self._line.take()
             for frame in frames:
                 self._ws.send_text(frame.encode())
-            if frames and self.station.faults.cut_now():
+            if frames and self._line.faults.cut_now():
                 self._write()
                 self.cut()
                 return
@@ -160,14 +162,14 @@ class Connection(asyncio.Protocol):
 
     def look_after(self, now_s: float) -> None:
         """Called about once a second with the loop's time: sends again what waited too long for its answer."""
-        call = self.station.waiting
+        call = self._line.waiting
         if call is None:
             self._waits = None
         elif self._waits is None or self._waits[0] is not call:
             self._waits = (call, now_s)
         elif now_s - self._waits[1] > ANSWER_S_MAX:
             self._waits = None
-            self.station.overdue()
+            self._line.overdue()
             self.flush()
 
     async def do(self, act: Callable[[Callable[[Answer], None]], Any]) -> Answer:
@@ -188,7 +190,7 @@ class Connection(asyncio.Protocol):
             answer: Answer | CallFailed = await self.do(act)
             if not isinstance(answer, CallFailed):
                 return answer
-            if not self.station.online:
+            if not self._line.online:
                 await self._stands.wait()
         raise CannotConnect(f"{self.station.id} got no answer {TRIES_MAX} times: {answer}")
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from random import Random
 
 from charge_points_sim.connection import Connection
-from charge_points_sim.station import Counters, Station
+from charge_points_sim.line import Counters
+from charge_points_sim.station import Station
 
 CONNECTING_MAX = 32
 """So many handshakes run at once."""
@@ -21,7 +22,7 @@ class Fleet:
         self.connections: dict[str, Connection] = {}
         random = Random(seed)
         for station in stations:
-            station.counters = self.counters
+            station.line.counters = self.counters
             self.connections[station.id] = Connection(station, url, password, Random(random.random()))
 
     async def __aenter__(self) -> Fleet:
@@ -52,7 +53,7 @@ class Fleet:
 
     async def settle(self) -> None:
         """Waits until every station has been answered everything."""
-        while not all(c.station.idle for c in self.connections.values()):  # noqa: ASYNC110
+        while not all(c.station.line.idle for c in self.connections.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # at the end of a run only; no event is worth its upkeep on the hot path
 
     async def __aexit__(self, *exception: object) -> None:

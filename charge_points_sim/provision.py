@@ -86,6 +86,9 @@ async def _all(acts: Iterable[Awaitable[None]]) -> None:
         async with gate:
             await act
 
-    async with asyncio.TaskGroup() as group:
-        for act in acts:
-            group.create_task(one(act))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for act in acts:
+                group.create_task(one(act))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

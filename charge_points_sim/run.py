@@ -20,6 +20,8 @@ from charge_points_sim import faults
 from charge_points_sim.connection import CannotConnect
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.progress import show
+from charge_points_sim.provision import provision
+from charge_points_sim.rest import Rest, RestError
 from charge_points_sim.scenarios import charge, day
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import populate
@@ -30,6 +32,8 @@ from charge_points_sim.wallet import Wallet
 DATA = Path(__file__).parent / "data"
 ONE_DAY = DATA / "acn_2019-07-24.csv"
 WHOLE_FILE = DATA / "acn_sessions_2019_2020.csv.gz"
+CLIENT = "CHARGE_POINTS_SIM_CLIENT"
+"""Environment variable with `id:secret` of the REST client that provisions."""
 EXAMPLES = """
 examples:
   charge-points-sim --url ws://127.0.0.1:9000/ocpp --count 3 --balance-share 1 --password secret --speed 60
@@ -65,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         help="of all stations; better in the environment: CHARGE_POINTS_SIM_PASSWORD (no authentication)",
     )
     p.add_argument("--social", help="address of the social-payment server, for drivers who pay there")
+    p.add_argument("--provision", metavar="URL", help=f"add stations, prices and drivers by REST first ({CLIENT})")
     p.add_argument("--drivers", type=int, default=400, help="paying drivers (%(default)s)")
     p.add_argument("--balance-share", type=float, default=0.0, help="share of them with a balance (%(default)s)")
     p.add_argument("--turned-away", type=float, default=0.0, help="share of charges that a refused driver precedes")
@@ -88,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Misused, BadFile) as error:
         print(f"charge-points-sim: {error}", file=sys.stderr)
         return 2
-    except (CannotConnect, aiohttp.ClientError) as error:
+    except (CannotConnect, RestError, aiohttp.ClientError) as error:
         print(f"charge-points-sim: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -112,6 +117,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
             raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
     if args.social is None and (args.balance_share < 1 or args.turned_away > 0):
         raise Misused("drivers who pay by social payment need --social URL (or --balance-share 1 for none of them)")
+    if args.provision is not None and (CLIENT not in os.environ or args.password is None):
+        raise Misused(f"--provision needs a client ({CLIENT}=id:secret in the environment) and --password")
     charges = charge.read(find(args.csv)) if args.scenario == "replay" else day.charges(args.count, start, args.seed)
     if args.scenario == "replay" and args.zero:
         charges.append(zero_after(charges))
@@ -146,6 +153,9 @@ async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
     """Runs the plan, with progress on standard error."""
     tally = Tally()
     async with aiohttp.ClientSession() as http:
+        if args.provision is not None:
+            client_id, _, secret = os.environ[CLIENT].partition(":")
+            await provision(Rest(http, args.provision, client_id, secret), plan, args.password)
         wallet = Wallet(http, args.social or "")
         drawing = asyncio.create_task(show(tally, sys.stderr))
         try:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.faults import Faults, parse
+from charge_points_sim.line import ATTEMPTS_MAX, CallFailed
 from charge_points_sim.session import Session, Token
-from charge_points_sim.station import ATTEMPTS_MAX, CallFailed, Station
+from charge_points_sim.station import Station
 from tests.sim.system import System, schema
 
 AT = 1_563_969_906
@@ -24,19 +25,19 @@ TWO = pytest.mark.parametrize("version", ["2.0.1", "2.1"])
 def station(version: str, faults: Faults | None = None) -> Station:
     refs = iter(range(1000))
     made = Station("A-1", DEVICES[version], lambda: f"ref-{next(refs)}", lambda: AT, faults=faults or Faults())
-    made.connected()
+    made.line.connected()
     return made
 
 
 def converse(one: Station, system: System) -> list[list[Any]]:
     """Carries frames both ways until the station has nothing to say; gives its calls."""
     calls = []
-    while frames := one.take():
+    while frames := one.line.take():
         for text in frames:
             _, message_id, action, payload = frame = json.loads(text)
             schema(one.device.subprotocol, action).validate(payload)
             calls.append(frame)
-            one.receive(json.dumps([3, message_id, system.answer(one.id, action, payload)]))
+            one.line.receive(json.dumps([3, message_id, system.answer(one.id, action, payload)]))
     return calls
 
 
@@ -80,20 +81,20 @@ def test_a_call_waits_until_the_one_before_it_is_answered(version: str) -> None:
     one = station(version)
     one.beat()
     one.beat()
-    assert len(one.take()) == 1
-    assert one.take() == []
-    one.receive('[3,"1",{"currentTime":"2019-07-24T00:00:00Z"}]')
-    assert len(one.take()) == 1
+    assert len(one.line.take()) == 1
+    assert one.line.take() == []
+    one.line.receive('[3,"1",{"currentTime":"2019-07-24T00:00:00Z"}]')
+    assert len(one.line.take()) == 1
 
 
 @VERSIONS
 def test_a_charge_survives_a_lost_connection_with_the_same_content(version: str) -> None:
     one, system = station(version), System()
     session = one.start(1, Token("04AABBCC"))
-    first = json.loads(one.take()[0])
-    one.disconnected()
-    assert one.take() == []
-    one.connected()
+    first = json.loads(one.line.take()[0])
+    one.line.disconnected()
+    assert one.line.take() == []
+    one.line.connected()
     again = converse(one, system)
     assert [call[2:] for call in again] == [first[2:]]
     assert session.accepted
@@ -104,11 +105,11 @@ def test_what_moves_no_money_fails_when_the_connection_is_lost(version: str) -> 
     one = station(version)
     ends: list[object] = []
     one.boot(ends.append)
-    one.take()
-    one.disconnected()
+    one.line.take()
+    one.line.disconnected()
     one.beat()
     assert isinstance(ends[0], CallFailed)
-    assert one.idle
+    assert one.line.idle
 
 
 @VERSIONS
@@ -116,8 +117,8 @@ def test_a_lost_answer_makes_the_station_repeat_itself(version: str) -> None:
     one, system = station(version, Faults(lose=0.5, random=Random(3))), System()
     charge(one, system)
     converse(one, system)
-    assert one.counters.lost > 0
-    assert one.counters.disagreed == 0
+    assert one.line.counters.lost > 0
+    assert one.line.counters.disagreed == 0
     assert len(system.ends) == 1
 
 
@@ -127,10 +128,10 @@ def test_a_message_answered_by_errors_is_given_up_at_last(version: str) -> None:
     ends: list[Session] = []
     one.start(1, Token("04AABBCC"), ends.append)
     for _ in range(ATTEMPTS_MAX):
-        message_id = json.loads(one.take()[0])[1]
-        one.receive(json.dumps([4, message_id, "InternalError", "no", {}]))
-    assert one.take() == []
-    assert one.counters.given_up == 1
+        message_id = json.loads(one.line.take()[0])[1]
+        one.line.receive(json.dumps([4, message_id, "InternalError", "no", {}]))
+    assert one.line.take() == []
+    assert one.line.counters.given_up == 1
     assert ends[0].accepted is False
 
 
@@ -146,10 +147,10 @@ def test_readings_that_come_late_follow_their_sessions_end(version: str) -> None
 @TWO
 def test_an_offline_charge_says_so(version: str) -> None:
     one, system = station(version), System()
-    one.disconnected()
+    one.line.disconnected()
     session = one.start(1, Token("04AABBCC"))
     one.end(session, 50)
-    one.connected()
+    one.line.connected()
     assert [call[3]["offline"] for call in converse(one, system)] == [True, True]
 
 
@@ -158,9 +159,9 @@ def test_each_frame_is_sent_as_often_as_asked_and_counted_once(version: str) -> 
     one, system = station(version, Faults(repeat=3)), System()
     charge(one, system)
     converse(one, system)
-    assert one.counters.sent == 9
+    assert one.line.counters.sent == 9
     assert len(system.by_start or system.numbers) == 1
-    assert one.counters.disagreed == 0
+    assert one.line.counters.disagreed == 0
 
 
 START = {
@@ -176,33 +177,33 @@ START["2.1"] = START["2.0.1"]
 @VERSIONS
 def test_a_remote_start_begins_one_session_and_a_remote_stop_ends_it(version: str) -> None:
     one, system = station(version), System()
-    one.receive(json.dumps([2, "s1", *START[version]]))
-    assert json.loads(one.take()[0]) == [3, "s1", {"status": "Accepted"}]
-    one.receive(json.dumps([2, "s2", *START[version]]))
-    rejected = json.loads(one.take()[0])
+    one.line.receive(json.dumps([2, "s1", *START[version]]))
+    assert json.loads(one.line.take()[0]) == [3, "s1", {"status": "Accepted"}]
+    one.line.receive(json.dumps([2, "s2", *START[version]]))
+    rejected = json.loads(one.line.take()[0])
     assert rejected == [3, "s2", {"status": "Rejected"}]
-    one.overdue()
+    one.line.overdue()
     converse(one, system)
     session = one.connectors[1].session
     assert session is not None
     stop = ("RemoteStopTransaction", session.ref) if version == "1.6" else ("RequestStopTransaction", session.ref)
-    one.receive(json.dumps([2, "s3", stop[0], {"transactionId": stop[1]}]))
-    assert json.loads(one.take()[0]) == [3, "s3", {"status": "Accepted"}]
+    one.line.receive(json.dumps([2, "s3", stop[0], {"transactionId": stop[1]}]))
+    assert json.loads(one.line.take()[0]) == [3, "s3", {"status": "Accepted"}]
     assert one.connectors[1].session is None
 
 
 @VERSIONS
 def test_a_call_that_it_does_not_know_is_not_supported(version: str) -> None:
     one = station(version)
-    one.receive('[2,"s1","SendLocalList",{}]')
-    assert json.loads(one.take()[0])[:3] == [4, "s1", "NotSupported"]
+    one.line.receive('[2,"s1","SendLocalList",{}]')
+    assert json.loads(one.line.take()[0])[:3] == [4, "s1", "NotSupported"]
 
 
 @VERSIONS
 def test_a_trigger_brings_the_message_that_was_asked_for(version: str) -> None:
     one = station(version)
-    one.receive('[2,"s1","TriggerMessage",{"requestedMessage":"Heartbeat"}]')
-    answer, call = one.take()
+    one.line.receive('[2,"s1","TriggerMessage",{"requestedMessage":"Heartbeat"}]')
+    answer, call = one.line.take()
     assert json.loads(answer)[2] == {"status": "Accepted"}
     assert json.loads(call)[2] == "Heartbeat"
 
