@@ -31,6 +31,10 @@ _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _MIGRATION = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 
+TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a database that is away, or does not have what is asked, raises."""
+
+
 class MigrationRefused(CsmsError):
     """The stored schema and the migration files do not belong together."""
 
@@ -169,6 +173,11 @@ async def _apply(conn: Connection, path: Path, applied: Mapping[str, str]) -> bo
     return True
 
 
+async def connect(dsn: str, name: str = "csms") -> Connection:
+    """One connection of its own, made as those of `pool`."""
+    return await asyncpg.connect(dsn, **_options(name))
+
+
 async def pool(dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "csms") -> Pool:
     """
     Connections to `dsn`, at most `size`, opened as they are needed and kept.
@@ -177,34 +186,13 @@ async def pool(dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "csms") -> Po
     seven times the cost. `name` is what a DBA sees in `pg_stat_activity`.
     """
     return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=size,
-        statement_cache_size=STATEMENTS_KEPT,
-        max_cached_statement_lifetime=0,
-        max_inactive_connection_lifetime=0,
-        server_settings={"application_name": name, "timezone": "UTC", "jit": "off"},
+        dsn, min_size=1, max_size=size, max_inactive_connection_lifetime=0, **_options(name)
     )
 
 
-async def writer(dsn: str) -> Connection:
-    """
-    The road's own connection to `dsn`.
-
-    Its few statements look rows up by key, so one plan fits every batch: planning a batch's load
-    anew took five times as long as running it. What a plan must never do, scan, it is told not to.
-    """
-    return await asyncpg.connect(
-        dsn,
-        statement_cache_size=STATEMENTS_KEPT,
-        max_cached_statement_lifetime=0,
-        server_settings={
-            "application_name": "csms road",
-            "timezone": "UTC",
-            "jit": "off",
-            "plan_cache_mode": "force_generic_plan",
-            "enable_seqscan": "off",
-            "enable_hashjoin": "off",
-            "enable_mergejoin": "off",
-        },
-    )
+def _options(name: str) -> dict[str, Any]:
+    return {
+        "statement_cache_size": STATEMENTS_KEPT,
+        "max_cached_statement_lifetime": 0,
+        "server_settings": {"application_name": name, "timezone": "UTC", "jit": "off"},
+    }

@@ -22,8 +22,8 @@ FLOORS = (
 )
 """From the top. A module imports its own package and the floors below: never up, never sideways."""
 
-BESIDE = {"config": {"serve", "cli", "commands"}, "embedded": {"serve", "cli", "commands"}}
-"""Modules that stand beside the floors, and who alone may import them; both import nothing but base."""
+BESIDE = {name: {"serve", "cli", "commands"} for name in ("config", "embedded", "clocks")}
+"""Modules that stand beside the floors, and who alone may import them; they import nothing of ours but base."""
 
 FOR_ALL = {"observe"}
 """Imported by anybody above `domain`; imports nothing of ours."""

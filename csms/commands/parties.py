@@ -1,0 +1,62 @@
+"""`csms station add` and `csms staff add-client`: what must exist before anybody can use REST."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import cast
+
+from csms.base.errors import Refused
+from csms.commands.database import connected
+from csms.config import Settings
+from csms.flows import admin
+
+
+def connector(text: str) -> admin.ConnectorSpec:
+    """Read `NUMBER[:KIND[:MAX_POWER_W]]`, such as `1:outlet:11000`."""
+    number, _, rest = text.partition(":")
+    kind, _, power = rest.partition(":")
+    try:
+        return admin.ConnectorSpec(
+            int(number), cast("admin.ConnectorKind", kind or "outlet"), int(power) if power else None
+        )
+    except ValueError:
+        raise Refused(
+            f"{text!r} is not a connector; write NUMBER[:KIND[:MAX_POWER_W]], such as 1:outlet:11000"
+        ) from None
+
+
+async def add_station(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Add a station; prints its password if one was generated, this once."""
+    spec = admin.StationSpec(
+        id=arguments.id,
+        provider=arguments.provider,
+        kind=arguments.kind,
+        site=arguments.site,
+        tariff=arguments.tariff,
+        security_profile=arguments.security_profile,
+        password=arguments.password,
+        connectors=[connector(text) for text in arguments.connector or ["1"]],
+    )
+    async with connected(settings) as conn:
+        password = await admin.add_station(conn, spec, datetime.now(UTC))
+    if arguments.json:
+        print(json.dumps({"station": spec.id, "password": password}))
+    else:
+        print(f"station {spec.id} added")
+        if password is not None:
+            print(f"its password, shown this once: {password}")
+    return 0
+
+
+async def add_client(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Add a client of the REST interface; prints its id and its secret, this once."""
+    scopes = [scope for text in arguments.scope for scope in text.replace(",", " ").split()]
+    async with connected(settings) as conn:
+        client, secret = await admin.add_client(conn, scopes, arguments.name, datetime.now(UTC))
+    if arguments.json:
+        print(json.dumps({"client_id": client, "client_secret": secret, "scopes": sorted(set(scopes))}))
+    else:
+        print(f"client_id      {client}\nclient_secret  {secret}\nThe secret is shown this once.")
+    return 0

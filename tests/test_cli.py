@@ -1,0 +1,117 @@
+"""The commands, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from csms import cli
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A data folder; each command starts the server in it for its duration."""
+    made = Path(tempfile.mkdtemp(prefix="csms-cli-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def csms(*arguments: str | Path, status: int = 0) -> str:
+    """What the command prints; it must end with `status` and never with a traceback."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CSMS_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "csms.cli", *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "Traceback" not in ran.stderr, ran.stderr
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    return ran.stdout if status == 0 else ran.stdout + ran.stderr
+
+
+def test_a_fresh_folder_is_migrated_once_and_holds_every_check(folder: Path) -> None:
+    applied = json.loads(csms("migrate", "--data-dir", folder, "--json"))["applied"]
+    assert "0001_tables" in applied
+    assert csms("migrate", "--data-dir", folder) == "the schema is up to date\n"
+    told = json.loads(csms("check", "--data-dir", folder, "--json"))
+    assert told["wrong"] == {}
+
+
+def test_a_client_is_added_with_the_scopes_that_were_named(folder: Path) -> None:
+    told = json.loads(
+        csms(
+            "staff", "add-client", "--scope", "reports:read", "--scope", "drivers:read", "--data-dir", folder, "--json"
+        )
+    )
+    assert told["scopes"] == ["drivers:read", "reports:read"]
+    assert len(told["client_secret"]) >= 32
+    assert "'everything' is not a scope" in csms(
+        "staff", "add-client", "--scope", "everything", "--data-dir", folder, status=2
+    )
+
+
+def test_a_station_of_an_unknown_provider_is_refused_with_what_to_do(folder: Path) -> None:
+    said = csms("station", "add", "CP-1", "--provider", "nobody", "--data-dir", folder, status=2)
+    assert "there is no provider nobody; add it first" in said
+    assert "is not a connector; write NUMBER" in csms(
+        "station", "add", "CP-1", "--provider", "nobody", "--connector", "one", "--data-dir", folder, status=2
+    )
+
+
+def test_an_empty_report_has_its_columns_in_csv_and_no_rows_in_json(folder: Path) -> None:
+    assert "currency" in csms("report", "bills", "--data-dir", folder).splitlines()[0].split(",")
+    assert json.loads(csms("report", "bills", "--format", "json", "--data-dir", folder)) == []
+    assert "bills" in csms("report", "--data-dir", folder)
+    assert "there is no report fees" in csms("report", "fees", "--data-dir", folder, status=2)
+    assert "is not a date" in csms("report", "bills", "--from", "soon", "--data-dir", folder, status=2)
+
+
+def test_a_check_that_finds_something_prints_the_rows_and_ends_with_status_1(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"books": cli.db.Query("books", "select 'operator:fee' as address, 7 as off_by")}
+    monkeypatch.setattr(cli.db, "checks", lambda: wrong)
+    assert cli.main(["check", "--data-dir", str(folder)]) == 1
+    assert "address operator:fee, off_by 7" in capsys.readouterr().out
+    assert cli.main(["check", "--data-dir", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["wrong"] == {"books": [{"address": "operator:fee", "off_by": 7}]}
+
+
+def test_the_settings_are_printed_with_secrets_covered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CSMS_SOCIAL_SECRET", "canary")
+    monkeypatch.setenv("CSMS_OCPP_PORT", "9123")
+    assert cli.main(["config"]) == 0
+    shown = capsys.readouterr().out
+    assert "9123" in shown
+    assert "canary" not in shown
+    assert cli.main(["config", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ocpp_port"] == 9123
+
+
+def test_a_database_that_is_not_there_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CSMS_DATABASE_URL", "postgresql://csms@127.0.0.1:1/csms")
+    assert cli.main(["check"]) == cli.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("csms: ConnectionRefusedError")
+    assert said.count("\n") == 1
+
+
+async def test_a_schema_that_is_older_asks_for_migrate(
+    dsn_of: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(dsn_of)
+    monkeypatch.setenv("CSMS_DATABASE_URL", dsn_of("postgres"))
+    settings = cli.config.load()
+    with pytest.raises(cli.db.TROUBLE) as refused:
+        await cli.parties.add_client(settings, cli.parser().parse_args(["staff", "add-client", "--scope", "admin"]))
+    assert "run csms migrate" in cli._words(refused.value)
