@@ -89,10 +89,10 @@ def drive(plan: Plan) -> Result:
         for worker in workers:
             worker.tell("count")
         time.sleep(plan.seconds)
+        grown = cpu.pss_bytes(plan.server_pids[:1]) - idle_bytes
         for worker in workers:
             worker.tell("stop")
         after, window_s = [cpu.seconds([pid]) for pid in plan.server_pids], time.monotonic() - began
-        grown = cpu.pss_bytes(plan.server_pids[:1]) - idle_bytes
         parts = [worker.expect("result") for worker in workers]
     finally:
         for worker in workers:
