@@ -178,6 +178,23 @@ async def connect(dsn: str, name: str = "csms") -> Connection:
     return await asyncpg.connect(dsn, **_options(name))
 
 
+async def writer(dsn: str) -> Connection:
+    """
+    The road's own connection.
+
+    Its few statements look rows up by key, so one plan fits every batch: planning a batch's load
+    anew took five times as long as running it. What a plan must never do, scan, it is told not to.
+    """
+    options = _options("csms road")
+    options["server_settings"] |= {
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+    }
+    return await asyncpg.connect(dsn, **options)
+
+
 async def pool(dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "csms") -> Pool:
     """
     Connections to `dsn`, at most `size`, opened as they are needed and kept.
