@@ -120,6 +120,4 @@ def basic(user: str, key: bytes) -> str:
 async def give_key(conn: Any, station_id: str, key: bytes) -> None:
     """Set a station's key."""
     pepper = await conn.fetchval("select pepper from installation")
-    await conn.execute(
-        "update station set credential = $2 where id = $1", station_id, seal(pepper, canonical_key(key))
-    )
+    await conn.execute("update station set credential = $2 where id = $1", station_id, seal(pepper, canonical_key(key)))

@@ -200,7 +200,9 @@ async def test_a_long_token_becomes_an_alias_and_delays_only_its_station(rig: Ri
     answer = await asking
     assert answer["status"] == "Accepted"
     assert answer["data"] | {"token": ""} == {"v": 1, "id": "request-1", "token": "", "exp": "2026-11-20T12:02:00Z"}
-    row = await conn.fetchrow("select subject, single_use from token where key = sha256($1::bytea)", answer["data"]["token"].encode())
+    row = await conn.fetchrow(
+        "select subject, single_use from token where key = sha256($1::bytea)", answer["data"]["token"].encode()
+    )
     assert tuple(row) == ("sue", True)
     await slow.leave()
     await other.leave()

@@ -1,0 +1,170 @@
+"""
+Conversations written down: what a station sends, what is understood of it, what it is answered.
+
+    version ocpp1.6                  the version agreed on; `strict` behind it for a strict station
+    road SessionStarted blocked ref=7    how the road answers such a report from here on
+    > [2,"1","Heartbeat",{}]         the station sends
+    = SessionStarted connector=1     it was understood so (the fields that matter here)
+    < [3,"1",{}]                     the system answers
+    call Reset {"type":"Soft"}       staff have a call sent
+    end accepted                     how that call ended
+    close 1002                       the system closes the connection
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from csms.domain.commands import Answer
+from csms.domain.events import RECORDED, Event, Outcome
+from csms.ocpp.calls import Desk
+from csms.ocpp.draw import Draw
+from csms.ocpp.peer import Peer
+from csms.psp.base import Denied, VerifiedToken
+from tests.make import NOON
+
+FOLDER = Path(__file__).parent / "transcripts"
+
+TOKENS = {"good-token": VerifiedToken("social", "https://social.example", "sue", NOON)}
+
+
+class Conversation:
+    """A peer whose road answers from a table, and the line that notes what is sent."""
+
+    def __init__(self, version: Any = "ocpp1.6", strict: bool = False, backlog_max: int = 64) -> None:
+        self.sent: list[bytes] = []
+        self.events: list[Event] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.ends: list[Answer] = []
+        self.closed: tuple[int, str] | None = None
+        self.held = False
+        self.pending: list[Callable[[], None]] = []
+        self.desk = Desk(
+            submit=self._submit, clock=lambda: NOON, verify=self._verify, draw=Draw(_counted()), backlog_max=backlog_max
+        )
+        self.peer = Peer(self.desk, self, "S1", version, 1, strict)
+
+    def _submit(self, event: Event, reply: Callable[[Outcome], None]) -> None:
+        self.events.append(event)
+        outcome = self.outcomes.get(type(event).__name__, RECORDED)
+        self.pending.append(lambda: reply(outcome))
+
+    def _verify(self, token: str, station_id: str, on_word: Callable[[VerifiedToken | Denied], None]) -> None:
+        self.pending.append(lambda: on_word(TOKENS.get(token, Denied("unknown"))))
+
+    def commit(self) -> None:
+        """The road commits one report."""
+        self.pending.pop(0)()
+
+    def say(self, text: str) -> None:
+        """The station says `text`, and the road commits whatever comes of it."""
+        self.peer.receive(text)
+        while self.pending:
+            self.commit()
+
+    def send(self, text: bytes) -> None:
+        self.sent.append(text)
+
+    def hold(self, held: bool) -> None:
+        self.held = held
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def heard(self) -> list[Any]:
+        """What was answered since the last look."""
+        sent, self.sent = self.sent, []
+        return [json.loads(text) for text in sent]
+
+
+def play(path: Path) -> None:
+    """Plays one transcript; raises AssertionError, naming the line, where it goes another way."""
+    told = Conversation()
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            told = _step(told, line.strip())
+        except AssertionError as error:
+            raise AssertionError(f"{path.name}:{number}: {line.strip()}\n{error}") from error
+    _all_told(told)
+
+
+def _step(told: Conversation, line: str) -> Conversation:
+    word, _, rest = line.partition(" ")
+    match word:
+        case "" | "#":
+            pass
+        case "version":
+            version, _, strict = rest.partition(" ")
+            return Conversation(version, strict == "strict")
+        case "road":
+            name, status, *fields = rest.split()
+            told.outcomes[name] = replace(Outcome(status), **_fields(fields))
+        case ">":
+            _all_told(told)
+            told.say(rest)
+        case "<":
+            assert told.sent, "nothing was answered"
+            found = json.loads(told.sent.pop(0))
+            assert found == json.loads(rest), json.dumps(found)
+        case "=":
+            assert told.events, "nothing was understood"
+            event = told.events.pop(0)
+            name, *fields = rest.split()
+            assert type(event).__name__ == name, event
+            for field, value in _fields(fields).items():
+                found = _field(event, field)
+                assert found == value, f"{field} is {found!r}"
+        case "call":
+            action, _, payload = rest.partition(" ")
+            told.peer.ask(action, json.loads(payload), told.ends.append)
+        case "end":
+            assert told.ends, "the call has not ended"
+            assert told.ends.pop(0).end == rest
+        case "close":
+            assert told.closed is not None
+            assert told.closed[0] == int(rest), told.closed
+            told.closed = None
+        case _:
+            raise AssertionError(f"no such line in a transcript: {word}")
+    return told
+
+
+def _all_told(told: Conversation) -> None:
+    assert not told.sent, f"also answered: {told.sent}"
+    assert not told.events, f"also understood: {told.events}"
+    assert told.closed is None, f"closed: {told.closed}"
+
+
+def _field(event: Event, name: str) -> Any:
+    """A field; `registers` for the Wh of the readings, times as RFC 3339."""
+    if name == "registers":
+        return [reading.register_wh for reading in event.readings]  # type: ignore[union-attr]
+    if name == "powers":
+        return [reading.power_w for reading in event.readings]  # type: ignore[union-attr]
+    value = getattr(event, name)
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _fields(parts: list[str]) -> dict[str, Any]:
+    """`name=value` with the value as JSON where it is JSON, else as text."""
+    fields: dict[str, Any] = {}
+    for part in parts:
+        name, _, value = part.partition("=")
+        try:
+            fields[name] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[name] = value
+    return {
+        name: str(value) if name in ("ref", "start_key", "token") and value is not None else value
+        for name, value in fields.items()
+    }
+
+
+def _counted() -> Callable[[int], bytes]:
+    """Ids that are the same in every run: a transcript can name an alias."""
+    return lambda count: bytes(range(256)) * (count // 256)
