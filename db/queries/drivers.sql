@@ -97,3 +97,25 @@ order by asset;
 select (post(
     array[row($1, $2, 'top_up', $3, $4)::posting_in],
     array[row(1, 1, $5, $6, $7, $8)::transfer_in]))[1];
+
+-- name: token_to_start_with
+-- A lasting token by its key, with its driver's status, for a start from afar.
+select t.key, t.status, t.driver_id, t.psp, t.issuer, t.subject, t.station_id, t.expires_at, d.status as driver_status
+from token t
+left join driver d on d.id = t.driver_id
+where t.key = $1
+and t.type <> 'remote';
+
+-- name: add_remote_token
+-- Adds the single-use token of a start from afar; it stands for the driver's own, and only its hash is kept.
+insert into token (key, type, driver_id, psp, issuer, subject, station_id, alias_of, single_use, expires_at, created_at)
+select $1, 'remote', t.driver_id, t.psp, t.issuer, t.subject, $2, t.key, true, $4, $5
+from token t
+where t.key = $3;
+
+-- name: connector_to_start
+-- A station, the kind of one of its connectors (null when it has no such), and how many it is known to have.
+select c.kind, (select count(*) from connector o where o.station_id = s.id and o.number > 0) as connectors
+from station s
+left join connector c on c.station_id = s.id and c.number = $2
+where s.id = $1;
