@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
+import uvloop
+
 from csms import config, db
 from csms.base.errors import CsmsError
 from csms.commands import database, parties, reporting
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = parsed.command
     try:
         settings = config.load({name: getattr(parsed, name, None) for name in FLAGS})
-        return asyncio.run(command(settings, parsed))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(command(settings, parsed))
     except (CsmsError, *db.TROUBLE) as error:
         if isinstance(error, BrokenPipeError):
             return _reader_gone()

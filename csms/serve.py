@@ -1,0 +1,226 @@
+"""The composition root: builds the parts of a running system from its settings, and drains them on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from csms import clocks, db, observe
+from csms.api.app import Settings as ApiSettings
+from csms.api.app import create_app
+from csms.api.server import listening
+from csms.base.clock import Clock
+from csms.bus import LocalBus
+from csms.config import Settings, SettingsError, parse_clock
+from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
+from csms.domain.world import Rules
+from csms.embedded import Embedded
+from csms.flows.authorize import Asker
+from csms.flows.command import Commands, end_forgotten
+from csms.flows.connect import Admission, pepper_of
+from csms.flows.report import Reply, Road
+from csms.ocpp.calls import Submit
+from csms.ocpp.draw import Draw
+from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
+from csms.psp.base import Denied, Psp, VerifiedToken
+from csms.psp.social import Social, SocialSettings
+from csms.worker.loop import Worker
+from csms.worker.tasks import Outside
+from csms.worker.timers import Timers
+
+EDGE_CONNECTIONS_MAX = 3
+WORKER_CONNECTIONS_MAX = 4
+"""The gateway, the worker and REST have database connections apart, so that none waits for another's."""
+
+FORGOTTEN_SWEEP_S = 30.0
+FORGOTTEN_AFTER = timedelta(seconds=2 * COMMAND_S_MAX)
+FORGOTTEN_AFTER_SIMULATED = timedelta(days=1)
+"""Older commands without an end were sent by a process that died; simulated minutes pass in no time."""
+
+AtPoint = Callable[[str], None]
+
+log = structlog.get_logger("csms")
+
+
+async def serve(settings: Settings, at_point: AtPoint = lambda name: None) -> int:
+    """
+    Run everything in this process until SIGTERM or SIGINT; answers the exit status.
+
+    `at_point` is called at named points of the road and the worker, where a test may end the process.
+    """
+    observe.configure_logs(settings.log_level, settings.log_format)
+    if settings.nats_url is not None:
+        raise SettingsError("nats_url: this version runs in one process, without a bus outside; leave it unset")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings, at_point) as ready:
+        print(json.dumps(ready, separators=(",", ":")), flush=True)
+        await stopping.wait()
+        log.info("stopping")
+    return 0
+
+
+@asynccontextmanager
+async def running(settings: Settings, at_point: AtPoint) -> AsyncIterator[dict[str, str]]:
+    """The running system; gives its ready line. Left, it closes its doors first and its database last."""
+    async with AsyncExitStack() as stack:
+        dsn = await stack.enter_async_context(_database(settings))
+        clock = _clock(settings)
+        psps = _psps(settings)
+        for psp in psps.values():
+            stack.push_async_callback(psp.close)
+        edge_pool = await _pool(stack, dsn, EDGE_CONNECTIONS_MAX, "csms edge")
+        worker_pool = await _pool(stack, dsn, WORKER_CONNECTIONS_MAX, "csms worker")
+        api_pool = await _pool(stack, dsn, settings.pool_size, "csms api")
+
+        draw = Draw()
+        operator_accounts = dict.fromkeys(psps, settings.social_operator_account)
+        worker = Worker(Outside(worker_pool, psps, operator_accounts, clock, random.Random(), at_point))
+
+        def report(verdict: AuthorizationDecided) -> None:
+            road.submit(verdict, _nobody_waits)
+
+        asker = Asker(psps, report, clock, draw.short)
+        rules = Rules(policies=dict.fromkeys(psps, settings.social_policy))
+        road = Road(partial(db.writer, dsn), rules, asker, worker.wake, at_point)
+        timers = Timers(worker_pool, psps, report, asker.asks, worker.wake, clock, draw.short)
+        worker.start()
+        stack.push_async_callback(worker.close)
+        await road.start()
+        stack.push_async_callback(road.close)
+        stack.push_async_callback(asker.close)
+        timers.start()
+        stack.push_async_callback(timers.close)
+
+        bus = LocalBus()
+        commands = Commands(edge_pool, bus, clock)
+        stack.push_async_callback(commands.stop)
+        forgotten = asyncio.create_task(_end_forgotten(edge_pool, clock), name="forgotten commands")
+        stack.callback(forgotten.cancel)
+        gateway = Gateway(
+            submit=_following(road.submit, clock),
+            admission=Admission(edge_pool, await pepper_of(edge_pool), clock),
+            bus=bus,
+            verify=partial(_verified, psps),
+            clock=clock,
+        )
+
+        def ready() -> dict[str, bool]:
+            return {"listening": listens, "writer": road.is_ready()}
+
+        listens = False
+        app = await create_app(api_pool, clock, commands, ready, ApiSettings(token_ttl_s=settings.token_ttl_s))
+        http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
+        ocpp_port = await gateway.start(settings.host, settings.ocpp_port)
+        stack.push_async_callback(gateway.stop)
+        listens = True
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield {"event": "ready", "ocpp": f"ws://{host}:{ocpp_port}/ocpp", "http": f"http://{host}:{http_port}"}
+        listens = False
+
+
+async def _end_forgotten(pool: db.Pool, clock: Clock) -> None:
+    """Now and then, end the commands of processes that died."""
+    age = FORGOTTEN_AFTER if clock is clocks.wall else FORGOTTEN_AFTER_SIMULATED
+    while True:
+        try:
+            await end_forgotten(pool, clock, age)
+        except db.TROUBLE as error:
+            log.warning("forgotten commands cannot be ended now", error=str(error))
+        await asyncio.sleep(FORGOTTEN_SWEEP_S)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[str]:
+    """The DSN of a database whose schema is up to date: the one that was set, or the embedded one."""
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            dsn = settings.database_url.get_secret_value()
+        else:
+            server = await stack.enter_async_context(await Embedded.start(settings.data_dir))
+            keeping = asyncio.create_task(_keep_running(server), name="embedded")
+            stack.callback(keeping.cancel)
+            dsn = server.dsn
+        conn = await db.connect(dsn, "csms migrate")
+        try:
+            for name in await db.migrate(conn):
+                log.info("migrated", migration=name)
+        finally:
+            await conn.close()
+        yield dsn
+
+
+async def _keep_running(server: Embedded) -> None:
+    """Restart a killed server; when it cannot be restarted, stop the system, for it can do nothing then."""
+    try:
+        await server.keep_running()
+    except Exception:
+        log.exception("the embedded database cannot be started again")
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _pool(stack: AsyncExitStack, dsn: str, size: int, name: str) -> db.Pool:
+    pool = await db.pool(dsn, size=size, name=name)
+    stack.callback(pool.terminate)
+    return pool
+
+
+def _clock(settings: Settings) -> Clock:
+    """The system's clock."""
+    simulated = parse_clock(settings.clock)
+    return clocks.wall if simulated is None else clocks.Simulated(*simulated)
+
+
+def _psps(settings: Settings) -> dict[str, Social]:
+    """The payment services that are set up, by name."""
+    if settings.social_url is None:
+        return {}
+    if settings.social_secret is None:
+        raise SettingsError("social_secret (from CSMS_SOCIAL_SECRET): social_url is set, our secret there is not")
+    url = settings.social_url.rstrip("/")
+    issuer = (settings.social_issuer or url).rstrip("/")
+    social = SocialSettings(url, settings.social_secret.get_secret_value(), issuer, settings.social_audience)
+    return {social.name: Social(social)}
+
+
+async def _verified(psps: Mapping[str, Psp], token: str, station_id: str) -> VerifiedToken | Denied:
+    """Whose token this is: the word of the first psp that knows it, else the last one's reason."""
+    word: VerifiedToken | Denied = Denied("no payment service is set up")
+    for psp in psps.values():
+        word = await psp.verify_token(token, station_id)
+        if isinstance(word, VerifiedToken):
+            break
+    return word
+
+
+def _following(submit: Submit, clock: Clock) -> Submit:
+    """With a clock that follows reports: a report moves it before it is judged by it."""
+    if not isinstance(clock, clocks.Simulated) or not clock.follows:
+        return submit
+
+    def follow(event: Event, reply: Reply) -> None:
+        at = event.readings[-1].at if isinstance(event, SessionMetered) else getattr(event, "at", None)
+        if at is not None and at > event.received_at:
+            clock.follow(at)
+            if isinstance(event, SessionMetered):
+                event = event._replace(received_at=clock())
+            else:
+                event = dataclasses.replace(event, received_at=clock())
+        submit(event, reply)
+
+    return follow
+
+
+def _nobody_waits(outcome: Outcome) -> None:
+    """The reply of a report that no station sent."""
