@@ -42,6 +42,10 @@ class Tally:
             del kind[:]
         self.sessions = 0
 
+    def lost(self, why: str) -> None:
+        self.closed += 1
+        self.first_error = self.first_error or f"connection lost during {why}"
+
     def note(self, text: bytes | str) -> None:
         self.errors += 1
         self.first_error = self.first_error or (text if isinstance(text, str) else text.decode("utf-8", "replace"))
@@ -187,7 +191,9 @@ class Station(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.finished:
-            self.tally.closed += 1
+            self.tally.lost(
+                f"{'handshake' if not self.upgraded else KINDS[self.kind]}: {exc or 'closed by the server'}"
+            )
             self.finish()
 
 

@@ -187,7 +187,7 @@ async def work(plan: Plan, number: int) -> None:
     stations = await _connect(plan, mine, tally, calendar, ready, done)
     await asyncio.wait_for(everyone_ready.wait(), READY_S_MAX)
     if everyone_done.is_set():
-        raise SystemExit(f"a station could not get ready: {tally.first_error or 'the connection was closed'}")
+        raise SystemExit(f"a station could not get ready: {tally.first_error}")
     _print({"event": "ready"})
     await orders.readline()
     for station in stations:
