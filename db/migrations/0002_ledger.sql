@@ -47,12 +47,10 @@ create type posting_in as (id uuid, key text, kind text, ref text, event_at time
 -- `posting` is the place of its posting in the other array, from 1.
 create type transfer_in as (posting integer, seq smallint, debit text, credit text, asset text, amount bigint);
 
--- Applies postings whose keys are all new. Raises unique_violation or check_violation, and then nothing is written.
--- Look-ups by key only: plans made while the tables were empty must not scan them when they are full.
-create function post_new(postings posting_in[], transfers transfer_in[]) returns void language plpgsql
+-- Locks the guarded accounts of these transfers, in one order: whoever comes second waits here, holding none of them.
+create function lock_guarded(transfers transfer_in[]) returns void language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-    -- Guarded accounts first, in one order: whoever comes second waits here, holding nothing.
     perform 1
     from (
         select distinct m.address, m.asset
@@ -66,7 +64,13 @@ begin
         where g.address = k.address
         and g.asset = k.asset
         for update) locked;
+end $$;
 
+-- Applies postings whose keys are all new. Raises unique_violation or check_violation, and then nothing is written.
+-- Look-ups by key only: plans made while the tables were empty must not scan them when they are full.
+create function post_new(postings posting_in[], transfers transfer_in[]) returns void language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
     with moved as (
         select m.address, m.asset, sum(m.amount) as delta
         from unnest(transfers) t
@@ -106,12 +110,22 @@ begin
     if coalesce(cardinality(postings), 0) = 0 then
         return answers;
     end if;
+    perform lock_guarded(transfers);
     begin
         perform post_new(postings, transfers);
         return array_fill('posted'::text, array[cardinality(postings)]);
     exception when unique_violation or check_violation then
         null;  -- at least one of them cannot be posted: find out which, one by one
     end;
+    -- First rows of accounts in one order too, or two writers would wait for each other's.
+    insert into guarded_account (address, asset, balance)
+    select distinct m.address, m.asset, 0
+    from unnest(transfers) t
+    cross join lateral (values (t.debit, t.asset), (t.credit, t.asset)) m (address, asset)
+    where guarded(m.address)
+    order by m.address, m.asset
+    on conflict do nothing;
+    perform lock_guarded(transfers);
     for i in 1 .. cardinality(postings) loop
         select array_agg((1, t.seq, t.debit, t.credit, t.asset, t.amount)::transfer_in)
         into mine
