@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -17,20 +17,8 @@ from csms.domain.ledger import Posting
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A claimed row of the outbox. `key` is what the psp gets as idempotency key; `attempts` counts this one too."""
-
-    id: UUID
-    kind: str
-    key: str
-    subject: str
-    payload: dict[str, Any]
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class Collection:
-    """A bill that a psp collects and pays out; the columns of `find_collection`."""
+    """A bill that a psp collects and pays out; the columns of `find_collections`."""
 
     bill_id: UUID
     session_id: UUID
@@ -55,6 +43,24 @@ class Collection:
     issuer: str | None
     subject: str | None
     provider_account: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """
+    A claimed row of the outbox.
+
+    `key` is what the psp gets as idempotency key; `attempts` counts this one too. `of` is the bill that
+    the job is about, where it is about one.
+    """
+
+    id: UUID
+    kind: str
+    key: str
+    subject: str
+    payload: dict[str, Any]
+    attempts: int
+    of: Collection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +105,16 @@ class PostingRefused(CsmsError):
 async def claim(conn: Connection, count: int, lease_s: float) -> list[Job]:
     """At most `count` due jobs, leased for `lease_s` seconds to whoever called."""
     rows = await SQL.claim_jobs.many(conn, count, lease_s)
-    return [Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"]) for r in rows]
+    jobs = [Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"]) for r in rows]
+    if bills := {UUID(job.payload["bill"]) for job in jobs if "bill" in job.payload}:
+        found = {row["bill_id"]: Collection(*row) for row in await SQL.find_collections.many(conn, list(bills))}
+        jobs = [replace(job, of=found.get(UUID(job.payload["bill"]))) if "bill" in job.payload else job for job in jobs]
+    return jobs
 
 
 async def renew(conn: Connection, jobs: Sequence[UUID], lease_s: float) -> None:
     """The jobs are still worked on: their leases run `lease_s` seconds from now."""
     await SQL.renew_leases.run(conn, jobs, lease_s)
-
-
-async def collection(conn: Connection, bill_id: UUID) -> Collection:
-    """The bill and everything about who pays and who is paid."""
-    row = await SQL.find_collection.one(conn, bill_id)
-    assert row is not None, "a job names a bill that was stored with it"
-    return Collection(*row)
 
 
 async def save(conn: Connection, results: Sequence[Result]) -> None:

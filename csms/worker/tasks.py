@@ -17,7 +17,6 @@ from csms.db import SQL, Pool
 from csms.domain.authorization import Ask
 from csms.flows import settle
 from csms.psp.base import Answer, Charge, Found, Psp, Standing
-from csms.store import outbox
 from csms.store.outbox import Collection, Job, Result
 
 ATTEMPTS_MAX = 40
@@ -45,8 +44,8 @@ class Outside:
 
 async def collect(job: Job, outside: Outside) -> Result:
     """Take the fee of a bill: capture what is held, or charge the stored means."""
-    async with outside.pool.acquire() as conn:
-        of = await outbox.collection(conn, UUID(job.payload["bill"]))
+    of = job.of
+    assert of is not None, "the job names a bill that was stored with it"
     psp = outside.psps.get(of.psp)
     account = outside.operator_accounts.get(of.psp)
     if psp is None or account is None:
@@ -104,9 +103,8 @@ async def _looked_up(answer: Answer, psp: Psp, of: Collection) -> Answer:
 
 async def remit(job: Job, outside: Outside) -> Result:
     """Send the one settlement message of a bill's session."""
-    async with outside.pool.acquire() as conn:
-        of = await outbox.collection(conn, UUID(job.payload["bill"]))
-    of = replace(of, provider_account=job.payload["provider_account"] or of.provider_account)
+    assert job.of is not None, "the job names a bill that was stored with it"
+    of = replace(job.of, provider_account=job.payload["provider_account"] or job.of.provider_account)
     psp, account = outside.psps.get(of.psp), job.payload["operator_account"]
     if psp is None:
         answer = Answer("our_fault", reason=f"psp {of.psp} is not set up here")

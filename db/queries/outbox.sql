@@ -1,24 +1,7 @@
 -- name: claim_jobs
 -- Leases at most $1 due jobs for $2 seconds, oldest first; of one subject only the first. No lock outlives this statement.
-with due as (
-    select o.id
-    from outbox o
-    where o.state = 'waiting'
-    and o.next_at <= now()
-    and (o.leased_until is null or o.leased_until < now())
-    and not exists (
-        select from outbox earlier
-        where earlier.subject = o.subject
-        and earlier.state = 'waiting'
-        and (earlier.created_at, earlier.id) < (o.created_at, o.id))
-    order by o.next_at, o.id
-    limit $1
-    for update skip locked)
-update outbox o
-set leased_until = now() + $2::float8 * interval '1 second', attempts = o.attempts + 1
-from due
-where o.id = due.id
-returning o.id, o.kind, o.key, o.subject, o.payload::text as payload, o.attempts;
+select id, kind, key, subject, payload::text as payload, attempts
+from claim_jobs($1, $2);
 
 -- name: renew_leases
 -- The jobs $1 are still worked on: their leases run $2 seconds from now.
@@ -75,15 +58,16 @@ from unnest($1::uuid[], $2::text[], $3::text[]) r (bill_id, state, psp_ref)
 where i.bill_id = r.bill_id
 and i.state = 'submitted';
 
--- name: find_collection
--- All that is needed to collect and settle bill $1.
+-- name: find_collections
+-- All that is needed to collect and settle bills $1.
 select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.provider_id, b.driver_id, b.psp,
     b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.operator_minor,
     b.provider_minor, a.id as authorization_id, a.policy, a.psp_ref, coalesce(a.issuer, t.issuer) as issuer,
     coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account
-from bill b
-join session s on s.station_id = b.station_id and s.id = b.session_id
-join provider p on p.id = b.provider_id
-left join psp_authorization a on a.id = s.authorization_id
-left join token t on t.key = s.token_key
-where b.id = $1;
+from unnest($1::uuid[]) k (id)
+cross join lateral (select * from bill where bill.id = k.id limit 1) b
+cross join lateral (
+    select * from session where session.station_id = b.station_id and session.id = b.session_id limit 1) s
+cross join lateral (select * from provider where provider.id = b.provider_id limit 1) p
+left join lateral (select * from psp_authorization where psp_authorization.id = s.authorization_id limit 1) a on true
+left join lateral (select * from token where token.key = s.token_key limit 1) t on true;
