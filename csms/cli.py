@@ -16,6 +16,7 @@ from csms import config, db
 from csms.base.errors import CsmsError
 from csms.commands import database, parties, reporting
 from csms.config import Settings
+from csms.embedded import Embedded
 
 FAILED = 2
 """The exit status of a command that could not do what it was asked; 1 is a check that found something."""
@@ -48,9 +49,13 @@ FLAGS = ("data_dir", "host", "ocpp_port", "http_port", "clock", "nats_url", "gat
 
 async def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     """Everything in one process."""
-    from csms import serve as system  # the other commands start faster without its parts
+    server = None
+    if settings.database_url is None:
+        server = asyncio.ensure_future(Embedded.start(settings.data_dir))
+        await asyncio.sleep(0)  # PostgreSQL starts while we import what everything is made of
+    from csms import serve as system
 
-    return await system.serve(settings)
+    return await system.serve(settings, server)
 
 
 async def show_settings(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -51,11 +51,14 @@ AtPoint = Callable[[str], None]
 log = structlog.get_logger("csms")
 
 
-async def serve(settings: Settings, at_point: AtPoint = lambda name: None) -> int:
+async def serve(
+    settings: Settings, server: Awaitable[Embedded] | None = None, at_point: AtPoint = lambda name: None
+) -> int:
     """
     Run everything in this process until SIGTERM or SIGINT; answers the exit status.
 
-    `at_point` is called at named points of the road and the worker, where a test may end the process.
+    `server` is the embedded one, if it is used and being started already. `at_point` is called at
+    named points of the road and the worker, where a test may end the process.
     """
     observe.configure_logs(settings.log_level, settings.log_format)
     if settings.nats_url is not None:
@@ -64,7 +67,7 @@ async def serve(settings: Settings, at_point: AtPoint = lambda name: None) -> in
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with running(settings, at_point) as ready:
+    async with running(settings, server, at_point) as ready:
         print(json.dumps(ready, separators=(",", ":")), flush=True)
         await stopping.wait()
         log.info("stopping")
@@ -72,10 +75,12 @@ async def serve(settings: Settings, at_point: AtPoint = lambda name: None) -> in
 
 
 @asynccontextmanager
-async def running(settings: Settings, at_point: AtPoint) -> AsyncIterator[dict[str, str]]:
+async def running(
+    settings: Settings, server: Awaitable[Embedded] | None, at_point: AtPoint
+) -> AsyncIterator[dict[str, str]]:
     """The running system; gives its ready line. Left, it closes its doors first and its database last."""
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(_database(settings))
+        dsn = await stack.enter_async_context(_database(settings, server))
         clock = _clock(settings)
         psps = _psps(settings)
         for psp in psps.values():
@@ -142,13 +147,13 @@ async def _end_forgotten(pool: db.Pool, clock: Clock) -> None:
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
+async def _database(settings: Settings, starting: Awaitable[Embedded] | None) -> AsyncIterator[str]:
     """The DSN of a database whose schema is up to date: the one that was set, or the embedded one."""
     async with AsyncExitStack() as stack:
         if settings.database_url is not None:
             dsn = settings.database_url.get_secret_value()
         else:
-            server = await stack.enter_async_context(await Embedded.start(settings.data_dir))
+            server = await stack.enter_async_context(await (starting or Embedded.start(settings.data_dir)))
             keeping = asyncio.create_task(_keep_running(server), name="embedded")
             stack.callback(keeping.cancel)
             dsn = server.dsn

@@ -57,6 +57,15 @@ def template(dsn_of: DsnOf) -> Iterator[str]:
 
 
 @pytest.fixture
+def empty_dsn(dsn_of: DsnOf) -> Iterator[str]:
+    """The DSN of a fresh database without any schema."""
+    name = f"csms_empty_{os.getpid()}_{next(_numbers)}"
+    asyncio.run(_administer(dsn_of, f"create database {name}"))
+    yield dsn_of(name)
+    asyncio.run(_administer(dsn_of, f"drop database {name} with (force)"))
+
+
+@pytest.fixture
 async def dsn(dsn_of: DsnOf, template: str) -> AsyncIterator[str]:
     """The DSN of a fresh migrated database, this test's own."""
     name = f"csms_test_{os.getpid()}_{next(_numbers)}"

@@ -106,12 +106,11 @@ def test_a_database_that_is_not_there_is_said_in_a_line(
     assert said.count("\n") == 1
 
 
-async def test_a_schema_that_is_older_asks_for_migrate(
-    dsn_of: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_schema_that_is_older_asks_for_migrate(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert callable(dsn_of)
-    monkeypatch.setenv("CSMS_DATABASE_URL", dsn_of("postgres"))
-    settings = cli.config.load()
-    with pytest.raises(cli.db.TROUBLE) as refused:
-        await cli.parties.add_client(settings, cli.parser().parse_args(["staff", "add-client", "--scope", "admin"]))
-    assert "run csms migrate" in cli._words(refused.value)
+    monkeypatch.setenv("CSMS_DATABASE_URL", empty_dsn)
+    assert cli.main(["staff", "add-client", "--scope", "admin"]) == cli.FAILED
+    assert "run csms migrate" in capsys.readouterr().err
+    assert cli.main(["migrate"]) == 0
+    assert cli.main(["staff", "add-client", "--scope", "admin"]) == 0

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import asyncpg
 
 from csms.embedded import process
-from csms.embedded.home import EmbeddedError, Home, as_user, prepare
+from csms.embedded.home import EmbeddedError, Home, prepare
 
 __all__ = ["DATABASE", "SETTINGS", "Embedded", "EmbeddedError"]
 
@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 
 POLL_S = 0.01
 WATCH_S = 0.2
+CREATE_S_MAX = 120
 START_ATTEMPTS_MAX = 5
 STOP_S_MAX = 60
 """A fast stop writes a checkpoint; after this long it becomes an immediate one, and the next start recovers."""
@@ -155,7 +156,7 @@ class Embedded:
         while attempts < START_ATTEMPTS_MAX:
             async with _locked(self.home.folder / "start.lock"):
                 if process.postmaster(self.home.cluster) is None:
-                    self._create()
+                    await self._create()
                     process.clear_remains(self.home.cluster, self.home.sockets)
                     self._child = process.spawn(self.home, self.settings)
                     attempts += 1
@@ -165,27 +166,22 @@ class Embedded:
             await asyncio.sleep(WATCH_S)
         raise EmbeddedError(f"PostgreSQL does not start in {self.home.folder}; the end of its log:\n{self._log_end()}")
 
-    def _create(self) -> None:
+    async def _create(self) -> None:
         """Make the cluster, once: beside its place first, so that a half-made one is never taken for it."""
         if self.home.cluster.exists():
             return
         unfinished = self.home.folder / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
-        if self.home.user is not None:
-            os.chown(unfinished, self.home.user.pw_uid, self.home.user.pw_gid)
-        words = f"-D {{}} -U {DATABASE} -E UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8 -A trust"
-        ran = subprocess.run(
-            [str(self.home.binaries / "initdb"), *(unfinished if word == "{}" else word for word in words.split())],
-            capture_output=True,
-            check=False,
-            cwd="/",
-            env=process.environment(),
-            preexec_fn=process.dies_with_us(signal.SIGKILL),
-            **as_user(self.home.user),  # type: ignore[call-overload]
-        )
-        if ran.returncode != 0:
-            raise EmbeddedError(f"initdb failed in {self.home.folder}:\n{ran.stderr.decode(errors='replace').strip()}")
+        making = process.initdb(self.home, unfinished, DATABASE)
+        await _ended(making, CREATE_S_MAX)
+        assert making.stderr is not None
+        with making.stderr as said:
+            if making.returncode != 0:
+                making.kill()
+                raise EmbeddedError(
+                    f"initdb failed in {self.home.folder}:\n{said.read().decode(errors='replace').strip()}"
+                )
         unfinished.rename(self.home.cluster)
         folder = os.open(self.home.folder, os.O_RDONLY)
         os.fsync(folder)  # what is committed later must not be lost with the folder's entry

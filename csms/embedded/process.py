@@ -90,6 +90,24 @@ def spawn(home: Home, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return child
 
 
+def initdb(home: Home, cluster: Path, role: str) -> subprocess.Popen[bytes]:
+    """Start making a cluster in the empty folder `cluster`, owned by `role`; it is killed with us."""
+    if home.user is not None:
+        os.chown(cluster, home.user.pw_uid, home.user.pw_gid)
+    words = f"-U {role} -E UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8 -A trust"
+    child: subprocess.Popen[bytes] = subprocess.Popen(
+        [str(home.binaries / "initdb"), "-D", str(cluster), *words.split()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=environment(),
+        preexec_fn=dies_with_us(signal.SIGKILL),
+        **as_user(home.user),  # type: ignore[call-overload]
+    )
+    return child
+
+
 def dies_with_us(number: signal.Signals) -> Callable[[], None]:
     """For `preexec_fn`: the kernel sends this child signal `number` when its parent thread ends."""
     parent = os.getpid()

@@ -1,0 +1,230 @@
+"""`csms serve` as a process: what it says, how it ends, what it survives."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from csms.embedded import process
+
+PASSWORD = "a password of 20 b."
+BOOT = '[2,"1","BootNotification",{"chargePointVendor":"Acme","chargePointModel":"One"}]'
+
+
+@dataclass
+class System:
+    """A running `csms serve`."""
+
+    running: subprocess.Popen[str]
+    ocpp: str
+    http: str
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.http}{path}", timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, body: bytes, **headers: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.http}{path}", body, {k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def station(self, name: str = "CP-1", password: str = PASSWORD) -> ClientConnection:
+        basic = base64.b64encode(f"{name}:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"}
+        return connect(f"{self.ocpp}/{name}", subprotocols=["ocpp1.6"], additional_headers=headers)  # type: ignore[list-item]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A data folder in which a provider and the station CP-1 are known."""
+    made = Path(tempfile.mkdtemp(prefix="csms-serve-", dir="/tmp"))
+    with serving(made) as system:
+        client = json.loads(csms("staff", "add-client", "--scope", "admin", "--data-dir", made, "--json"))
+        form = urllib.parse.urlencode({**client, "scopes": "", "grant_type": "client_credentials"}).encode()
+        token = system.post("/oauth/token", form, Content_Type="application/x-www-form-urlencoded")["access_token"]
+        provider = {"id": "acme", "name": "Acme", "terms": {"operator_bp": 1000}}
+        bearer = {"Authorization": f"Bearer {token}", "Content_Type": "application/json"}
+        assert system.post("/api/v1/providers", json.dumps(provider).encode(), **bearer)["id"] == "acme"
+        csms("station", "add", "CP-1", "--provider", "acme", "--password", PASSWORD, "--data-dir", made)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def csms(*arguments: str | Path) -> str:
+    """What a command prints that succeeds."""
+    return subprocess.run(
+        [sys.executable, "-m", "csms.cli", *arguments], capture_output=True, text=True, check=True, env=environment()
+    ).stdout
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Ours without settings of a system, and these."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("CSMS_")}, **settings}
+
+
+@contextmanager
+def serving(folder: Path, *flags: str, **settings: str) -> Iterator[System]:
+    """A system in `folder`; left, it is told to end and does."""
+    command = [
+        sys.executable,
+        "-m",
+        "csms.cli",
+        "serve",
+        "--data-dir",
+        str(folder),
+        "--ocpp-port",
+        "0",
+        "--http-port",
+        "0",
+    ]
+    with subprocess.Popen(
+        [*command, *flags], stdout=subprocess.PIPE, text=True, env=environment(**settings)
+    ) as running:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        assert line, "it ended before it was ready"
+        ready = json.loads(line)
+        assert ready["event"] == "ready"
+        try:
+            yield System(running, ready["ocpp"], ready["http"])
+        finally:
+            if running.poll() is None:
+                running.send_signal(signal.SIGTERM)
+                assert running.wait(30) == 0
+
+
+def boots(station: ClientConnection) -> dict[str, Any]:
+    """The payload of the answer to a BootNotification."""
+    station.send(BOOT)
+    answer: list[Any] = json.loads(station.recv(timeout=20))
+    assert answer[:2] == [3, "1"], answer
+    payload: dict[str, Any] = answer[2]
+    return payload
+
+
+def test_a_ready_system_is_healthy_and_describes_itself(folder: Path) -> None:
+    with serving(folder) as system:
+        assert system.get("/healthz")["status"] == "ok"
+        assert all(system.get("/readyz")["parts"].values())
+        assert system.get("/api/v1/openapi.json")["openapi"].startswith("3.1")
+        with urllib.request.urlopen(f"{system.http}/metrics") as answer:
+            assert b"csms_database_seconds" in answer.read()
+
+
+def test_a_station_boots_and_one_with_a_wrong_password_is_told_401(folder: Path) -> None:
+    with serving(folder) as system:
+        with system.station() as station:
+            assert boots(station)["status"] == "Accepted"
+        with pytest.raises(InvalidStatus) as refused:
+            system.station(password="another password of 20")
+        assert refused.value.response.status_code == 401
+
+
+def test_told_to_end_it_sends_its_stations_away_to_redial_and_ends_well(folder: Path) -> None:
+    with serving(folder) as system, system.station() as station:
+        boots(station)
+        system.running.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            station.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert system.running.wait(30) == 0
+    assert process.postmaster(folder / "postgres") is None
+
+
+def test_killed_it_starts_again_and_its_database_recovers(folder: Path) -> None:
+    with serving(folder) as system:
+        with system.station() as station:
+            boots(station)
+        system.running.kill()
+        system.running.wait()
+    with serving(folder) as system, system.station() as station:
+        assert boots(station)["status"] == "Accepted"
+
+
+def test_a_killed_database_is_back_within_seconds_and_stations_keep_their_connection(folder: Path) -> None:
+    with serving(folder) as system, system.station() as station:
+        boots(station)
+        postmaster = process.postmaster(folder / "postgres")
+        assert postmaster is not None
+        os.kill(postmaster, signal.SIGKILL)
+        assert boots(station)["status"] == "Accepted"
+        until = time.monotonic() + 10
+        while not _is_ready(system):
+            assert time.monotonic() < until, "it did not recover"
+            time.sleep(0.05)
+
+
+def test_a_station_is_told_the_systems_time_also_when_it_is_simulated(folder: Path) -> None:
+    with serving(folder, "--clock", "2019-06-03T07:00:00Z@max") as system, system.station() as station:
+        assert boots(station)["currentTime"] == "2019-06-03T07:00:00Z"
+
+
+def test_a_database_of_ones_own_is_used_instead_and_its_schema_made(empty_dsn: str, folder: Path) -> None:
+    with serving(folder / "unused", CSMS_DATABASE_URL=empty_dsn) as system:
+        assert system.get("/healthz")["status"] == "ok"
+    assert not (folder / "unused").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--nats", "nats://127.0.0.1"], "without a bus"),
+        (["--gateways", "2"], "gateways"),
+        (["--clock", "noon"], "START@SPEED"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_words(folder: Path, flags: list[str], words: str) -> None:
+    assert words in _refused(folder, *flags)
+
+
+def test_a_port_that_is_taken_is_said_in_words(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "address already in use" in _refused(folder, "--http-port", str(taken.getsockname()[1]))
+
+
+def test_a_social_server_without_our_secret_is_refused(folder: Path) -> None:
+    assert "social_secret" in _refused(folder, CSMS_SOCIAL_URL="http://127.0.0.1:1")
+
+
+def _refused(folder: Path, *flags: str, **settings: str) -> str:
+    """What `csms serve` says when it does not start."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "csms.cli", "serve", "--data-dir", str(folder), "--ocpp-port", "0", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(**settings),
+    )
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+def _is_ready(system: System) -> bool:
+    try:
+        return all(system.get("/readyz")["parts"].values())
+    except urllib.error.HTTPError:
+        return False
