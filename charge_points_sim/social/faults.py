@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from msgspec.structs import asdict
+
 from charge_points_sim.social.requests import Fault
+from charge_points_sim.social.state import Json
 
 
 @dataclass(slots=True)
@@ -27,6 +30,11 @@ class Faults:
         """Everything works again."""
         self.active.clear()
         self.left.clear()
+
+    def as_json(self) -> Json:
+        """What is switched on, with the calls that are left of a counted one, and what happened."""
+        active = [{**asdict(fault), "left": left} for fault, left in zip(self.active, self.left, strict=True)]
+        return {"active": active, "drawn": self.drawn}
 
     def draw(self, operation: str) -> Fault | None:
         """The fault that happens to this call of `operation`, if one does."""

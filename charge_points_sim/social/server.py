@@ -114,7 +114,7 @@ class Server:
             ("GET", "/v1/sellers", "", lambda r: {"sellers": list(state.sellers.values())}),
             ("GET", "/v1/journal", "", lambda r: journal_page(state, r.query)),
             ("GET", "/v1/journal/totals", "", lambda r: journal_totals(state)),
-            ("GET", "/admin/faults", "", lambda r: {"active": self.faults.active, "drawn": self.faults.drawn}),
+            ("GET", "/admin/faults", "", lambda r: self.faults.as_json()),
         ]
 
     def _effect(self, operation: str, body_type: Any, rule: Rule, basic: str) -> Handler:
@@ -238,11 +238,11 @@ class Server:
 
     def _switch_on(self, fault: ask.Fault) -> Json:
         self.faults.switch_on(fault)
-        return {"active": self.faults.active}
+        return self.faults.as_json()
 
     def _clear_faults(self) -> Json:
         self.faults.clear()
-        return {"active": []}
+        return self.faults.as_json()
 
 
 def failure(status: int, code: str, message: str) -> web.Response:

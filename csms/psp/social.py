@@ -19,8 +19,10 @@ from aiohttp import (
     TCPConnector,
 )
 
+from csms import observe
 from csms.domain.authorization import Ask
 from csms.psp.base import Answer, Caps, Charge, Denied, Found, Kind, SettlementMessage, Standing, VerifiedToken
+from csms.psp.breaker import Breaker
 from csms.psp.tokens import TokenVerifier
 
 CONNECTIONS_MAX = 64
@@ -104,6 +106,8 @@ class Social:
             "Authorization": "Basic " + base64.b64encode(f"{settings.secret}:".encode()).decode(),
             "Content-Type": "application/json",
         }
+        self._monotonic = monotonic
+        self._breaker = Breaker(monotonic)
         self._verifier = TokenVerifier(
             self._http,
             psp=settings.name,
@@ -126,18 +130,18 @@ class Social:
             "currency": ask.currency,
         }
         if ask.policy == "hold_capture":
-            return judged(await self._post("/v1/payments/authorize", key, body), "paymentKey")
-        return judged(await self._post("/v1/billing/authorizations/issue", key, body), "billingKey")
+            return judged(await self._post("authorize", "/v1/payments/authorize", key, body), "paymentKey")
+        return judged(await self._post("authorize", "/v1/billing/authorizations/issue", key, body), "billingKey")
 
     async def capture(self, key: str, psp_ref: str, amount_minor: int, currency: str) -> Answer:
         """Part of a hold; the currency is the hold's."""
         path = f"/v1/payments/{quote(psp_ref, safe='')}/capture"
-        return judged(await self._post(path, key, {"amount": amount_minor}), "paymentKey")
+        return judged(await self._post("capture", path, key, {"amount": amount_minor}), "paymentKey")
 
     async def void(self, key: str, psp_ref: str) -> Answer:
         """Release a hold; one that is released already is done."""
         path = f"/v1/payments/{quote(psp_ref, safe='')}/cancel"
-        reply = await self._post(path, key, {"cancelReason": "not used"})
+        reply = await self._post("void", path, key, {"cancelReason": "not used"})
         if reply.code == "ALREADY_CANCELED_PAYMENT":
             return Answer("done", psp_ref)
         return judged(reply, "paymentKey")
@@ -150,7 +154,9 @@ class Social:
             "amount": charge.amount_minor,
             "currency": charge.currency,
         }
-        return judged(await self._post(f"/v1/billing/{quote(charge.psp_ref, safe='')}", key, body), "paymentKey")
+        return judged(
+            await self._post("charge", f"/v1/billing/{quote(charge.psp_ref, safe='')}", key, body), "paymentKey"
+        )
 
     async def remit(self, key: str, message: SettlementMessage) -> Answer:
         """The settlement message: the server pays the sellers and sends the receipt."""
@@ -162,11 +168,11 @@ class Social:
             "shares": [{"seller": share.account, "amount": share.amount_minor} for share in message.shares],
             "details": dict(message.details),
         }
-        return judged(await self._post("/v1/settlements", key, body), "settlementId")
+        return judged(await self._post("remit", "/v1/settlements", key, body), "settlementId")
 
     async def get(self, kind: Kind, ref: str) -> Found:
         """By the order id under which it was asked for."""
-        reply = await self._send("GET", LOOK_UPS[kind] + quote(ref, safe=""), None, None)
+        reply = await self._send("get", "GET", LOOK_UPS[kind] + quote(ref, safe=""), None, None)
         body = reply.body
         if reply.status == 404:
             return Found("missing")
@@ -184,11 +190,22 @@ class Social:
         """Close all connections."""
         await self._http.close()
 
-    async def _post(self, path: str, key: str, body: dict[str, object]) -> Reply:
+    async def _post(self, operation: str, path: str, key: str, body: dict[str, object]) -> Reply:
         # sorted, so that a repeat is byte for byte the request its key was used with
-        return await self._send("POST", path, key, json.dumps(body, sort_keys=True).encode())
+        return await self._send(operation, "POST", path, key, json.dumps(body, sort_keys=True).encode())
 
-    async def _send(self, method: str, path: str, key: str | None, body: bytes | None) -> Reply:
+    async def _send(self, operation: str, method: str, path: str, key: str | None, body: bytes | None) -> Reply:
+        """One call, counted; none while the breaker says that nobody answers there."""
+        if not self._breaker.allows():
+            return Reply(0, {})
+        began = self._monotonic()
+        reply = await self._exchange(method, path, key, body)
+        self._breaker.ended(answered=0 < reply.status < 500)
+        observe.PSP_SECONDS.labels(self.name, operation).observe(self._monotonic() - began)
+        observe.PSP_CALLS.labels(self.name, operation, str(reply.status) if reply.status > 0 else reply.code).inc()
+        return reply
+
+    async def _exchange(self, method: str, path: str, key: str | None, body: bytes | None) -> Reply:
         headers = self._headers if key is None else {**self._headers, "Idempotency-Key": key}
         try:
             async with self._http.request(method, self._url + path, data=body, headers=headers) as response:

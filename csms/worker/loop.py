@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from csms import observe
 from csms.flows import settle
 from csms.store import outbox
 from csms.store.outbox import Job, Result
@@ -118,6 +119,7 @@ class Worker:
         write = {"done": log.debug, "waiting": log.warning, "given_up": log.error}[result.state]
         ms = round((time.monotonic() - began) * 1000)
         write("job", job=job.key, kind=job.kind, attempt=job.attempts, outcome=result.state, error=result.error, ms=ms)
+        observe.JOBS.labels(job.kind, result.state).inc()
         self._in_hand[job.id] = None
         self._results.append(result)
         self._written.set()

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from csms import observe
 from csms.base.clock import Clock
 from csms.db import SQL, Pool, Record
 from csms.domain import billing
@@ -77,9 +78,11 @@ class Timers:
             await asyncio.gather(self._loop, return_exceptions=True)
 
     async def sweep(self) -> None:
-        """Everything that is due, once."""
+        """Everything that is due, once; and how much work waits is measured."""
         await self.void_unused()
         await self.clear_up_stale()
+        async with self._pool.acquire() as conn:
+            observe.JOBS_WAITING.set(await SQL.waiting_jobs.value(conn))
 
     async def void_unused(self) -> None:
         """Authorizations that no start used in time go out of use, and the psp is told to release them."""

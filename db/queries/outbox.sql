@@ -3,6 +3,13 @@
 select id, kind, key, subject, payload::text as payload, attempts
 from claim_jobs($1, $2);
 
+-- name: waiting_jobs
+-- How many jobs are due and not done.
+select count(*)
+from outbox
+where state = 'waiting'
+and next_at <= now();
+
 -- name: renew_leases
 -- The jobs $1 are still worked on: their leases run $2 seconds from now.
 update outbox

@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
 from csms.psp.base import Denied, Psp, VerifiedToken
+from csms.psp.breaker import FAILURES_MAX, OPEN_S
 from csms.psp.social import Social, SocialSettings
 from tests.psp.contract import PspContract, question
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
@@ -147,4 +148,22 @@ async def test_an_answer_slower_than_the_limit_is_unknown(social: SocialProcess)
     psp = Social(SocialSettings(social.url, SECRET, social.url, call_s_max=0.1))
     await social.fail("authorize", "delay", delay_s=0.3)
     assert (await psp.authorize(str(uuid4()), question(psp))).end == "unknown"
+    await psp.close()
+
+
+async def test_a_server_that_does_not_answer_is_left_alone_and_tried_now_and_then(social: SocialProcess) -> None:
+    now = [1_000.0]
+    psp = Social(SocialSettings(social.url, SECRET, social.url), monotonic=lambda: now[0])
+    await social.fail("get", "error_5xx", count=FAILURES_MAX + 1)
+    for _ in range(FAILURES_MAX + 5):
+        assert (await psp.get("hold", "x")).standing == "unknown"
+    _, faults = await social.call("GET", "/admin/faults")
+    assert [fault["left"] for fault in faults["active"]] == [1], "the last five calls were not sent"
+    assert (await psp.authorize(str(uuid4()), question(psp))).end == "retryable"
+    now[0] += OPEN_S
+    assert (await psp.get("hold", "x")).standing == "unknown"
+    assert (await psp.get("hold", "x")).reason == "not sent"
+    now[0] += OPEN_S
+    assert (await psp.get("hold", "x")).standing == "missing"
+    assert (await psp.authorize(str(uuid4()), question(psp))).end == "done"
     await psp.close()
