@@ -1,0 +1,19 @@
+-- A fee that a psp was to collect is posted once collected, and no fee is posted as collected that was not.
+with jobs as (
+    select split_part(o.subject, '/', 2) as session, o.state
+    from outbox o
+    where o.kind = 'psp.collect'),
+posted as (
+    select p.ref as session, sum(t.amount) as minor
+    from posting p
+    join transfer t on t.posting_id = p.id
+    where p.kind = 'collected'
+    and t.debit like 'psp:%:clearing'
+    and t.credit like 'psp:%:receivable'
+    group by p.ref)
+select session, j.state as job, p.minor as collected, b.total_minor as billed
+from jobs j
+full join posted p using (session)
+left join bill b on b.session_id::text = session and b.revision = 1
+where (j.state = 'done') is distinct from (p.minor is not null)
+or p.minor <> b.total_minor

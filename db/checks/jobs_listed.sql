@@ -1,0 +1,7 @@
+-- A job that was given up, or has waited for over an hour, is listed for people.
+select o.id as job, o.kind, o.subject, o.state, o.attempts, o.last_error
+from outbox o
+where (o.state = 'given_up' or o.state = 'waiting' and o.created_at < now() - interval '1 hour')
+and not exists (
+    select from exception e
+    where e.ref in (o.subject, split_part(o.subject, '/', 2), o.key, o.id::text))

@@ -1,0 +1,19 @@
+-- What payees got from sessions is the sum of their bills: nobody was paid without one.
+with billed as (
+    select 'provider:' || provider_id || ':payable' as address, currency as asset, sum(provider_minor) as minor
+    from bill
+    group by 1, 2
+    union all
+    select 'operator:fee', currency, sum(operator_minor)
+    from bill
+    group by 2),
+got as (
+    select credit as address, asset, sum(amount) as minor
+    from transfer
+    where debit like 'session:%:held'
+    and credit not like 'driver:%:balance'
+    group by 1, 2)
+select address, asset, coalesce(b.minor, 0) as billed, coalesce(g.minor, 0) as got
+from billed b
+full join got g using (address, asset)
+where coalesce(b.minor, 0) <> coalesce(g.minor, 0)

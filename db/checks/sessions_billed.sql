@@ -1,0 +1,10 @@
+-- Every completed session has a bill, and no other session has one; zero energy gives a bill of nothing.
+select s.station_id, s.id as session, s.state, 'no bill' as wrong
+from session s
+where s.state = 'completed'
+and not exists (select from bill b where b.session_id = s.id)
+union all
+select b.station_id, b.session_id, s.state, 'a bill'
+from bill b
+left join session s on s.station_id = b.station_id and s.id = b.session_id
+where s.state is distinct from 'completed'

@@ -1,0 +1,21 @@
+-- A bill whose settlement message was confirmed has its shares paid, each once and in full, and no other has.
+with jobs as (
+    select split_part(o.subject, '/', 2) as session
+    from outbox o
+    where o.kind = 'psp.settle'
+    and o.state = 'done'),
+paid as (
+    select r.bill_id, sum(r.amount_minor) filter (where r.payee = 'operator') as operator_minor,
+        sum(r.amount_minor) filter (where r.payee like 'provider:%') as provider_minor
+    from remittance_item r
+    where r.state = 'paid'
+    group by r.bill_id)
+select b.id as bill, b.session_id as session, j.session is not null as confirmed,
+    b.operator_minor, p.operator_minor as operator_paid, b.provider_minor, p.provider_minor as provider_paid
+from bill b
+left join jobs j on j.session = b.session_id::text
+left join paid p on p.bill_id = b.id
+where b.revision = 1
+and (coalesce(p.operator_minor, 0), coalesce(p.provider_minor, 0)) is distinct from
+    (case when j.session is null then 0 else b.operator_minor end,
+     case when j.session is null then 0 else b.provider_minor end)

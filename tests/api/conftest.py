@@ -1,0 +1,126 @@
+"""The running REST interface on a real socket and a real database, and clients with chosen scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from csms import db
+from csms.api.app import create_app
+from csms.bus import LocalBus
+from csms.domain.commands import Answer, Command
+from csms.flows import admin
+from csms.flows.command import Commands
+from tests.make import NOON, seed
+
+
+@dataclass
+class Reply:
+    """A response that was read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Rest:
+    """The running interface, called with an all-powerful token unless told otherwise."""
+
+    base: str
+    pool: db.Pool
+    bus: LocalBus
+    http: aiohttp.ClientSession
+    tokens: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, bool] = field(default_factory=lambda: {"listening": True, "writer": True})
+
+    async def client(self, *scopes: str) -> tuple[str, str]:
+        """A new client's id and secret."""
+        async with self.pool.acquire() as conn:
+            return await admin.add_client(conn, scopes, "test", NOON)
+
+    async def token(self, *scopes: str) -> str:
+        """An access token with these scopes."""
+        name = " ".join(scopes)
+        if name not in self.tokens:
+            client_id, secret = await self.client(*scopes)
+            form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+            async with self.http.post(f"{self.base}/oauth/token", data=form) as response:
+                self.tokens[name] = (await response.json())["access_token"]
+        return self.tokens[name]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        scopes: tuple[str, ...] = ("admin",),
+        headers: Mapping[str, str] = {},
+        **more: Any,
+    ) -> Reply:
+        """One request under /api/v1."""
+        sent = {"Authorization": f"Bearer {await self.token(*scopes)}", **headers}
+        return await self.raw(method, f"/api/v1{path}", headers=sent, **more)
+
+    async def raw(self, method: str, path: str, **more: Any) -> Reply:
+        """One request, as it is given."""
+        async with self.http.request(method, f"{self.base}{path}", **more) as response:
+            return Reply(response.status, dict(response.headers), await response.read())
+
+    async def get(self, path: str, **more: Any) -> Any:
+        """The JSON of a GET that succeeds."""
+        reply = await self.ask("GET", path, **more)
+        assert reply.status == 200, reply.body
+        return reply.json
+
+    async def post(self, path: str, body: object, **more: Any) -> Any:
+        """The JSON of a POST that succeeds."""
+        reply = await self.ask("POST", path, json=body, **more)
+        assert reply.status in (200, 201, 202), reply.body
+        return reply.json
+
+    def connect(self, station_id: str, epoch: int = 0, end: Any = "accepted") -> list[Command]:
+        """A connected station that answers every command; the commands it got."""
+        got: list[Command] = []
+
+        async def answer(command: Command) -> Answer:
+            got.append(command)
+            return Answer(end)
+
+        self.bus.serve(f"station/{station_id}/{epoch}", answer)
+        return got
+
+
+@pytest.fixture
+async def rest(pool: db.Pool) -> AsyncIterator[Rest]:
+    """The interface over an empty database."""
+    bus, ready = LocalBus(), {"listening": True, "writer": True}
+    commands = Commands(pool, bus, lambda: NOON)
+    runner = web.AppRunner(await create_app(pool, lambda: NOON, commands, lambda: ready), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as http:
+        yield Rest(f"http://127.0.0.1:{port}", pool, bus, http, ready=ready)
+    await asyncio.wait_for(commands.stop(), 10)
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def seeded(rest: Rest) -> Rest:
+    """The interface over the small world of `seed.sql`."""
+    async with rest.pool.acquire() as conn:
+        await seed(conn)
+    return rest

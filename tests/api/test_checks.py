@@ -1,0 +1,88 @@
+"""Every invariant of `db/checks` is silent over good books and speaks when its own kind of error is planted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from csms import db
+from tests.api.books import a_day
+
+PLANTED: dict[str, str] = {
+    "trial_balance": "update guarded_account set balance = balance + 1 where address = 'driver:ann:balance'",
+    "guarded_balances": "delete from guarded_account where address = 'driver:ann:balance'",
+    "postings_whole": "delete from posting where kind = 'hold'",
+    "rounding": "insert into transfer (posting_id, seq, debit, credit, asset, amount)"
+    " select id, 99, 'rounding', 'bank', 'KRW', 1 from posting limit 1",
+    "holds_of_open_sessions": "update session set state = 'invalid' where ref = 'running'",
+    "sessions_billed": "delete from bill where energy_wh = 0",
+    "bills_as_sessions": "update session set energy_wh = energy_wh + 1 where ref = 'paid'",
+    "session_energy": "update session set meter_end_wh = meter_end_wh + 1 where ref = 'paid'",
+    "bill_shares": "update bill set operator_minor = operator_minor - 1, provider_minor = provider_minor + 1"
+    " where means = 'balance' and total_minor > 0",
+    "bill_lines": "update bill set lines = '[]' where total_minor > 0",
+    "bills_posted": "update transfer set credit = 'provider:Q:payable' where credit = 'provider:P:payable'",
+    "payees_got_their_bills": "delete from bill where means = 'psp'",
+    "ended_sessions_settled": "delete from exception",
+    "jobs_listed": "update outbox set state = 'given_up' where kind = 'psp.settle'",
+    "fees_collected": "update outbox set state = 'waiting' where kind = 'psp.collect'",
+    "shares_remitted": "update remittance_item set amount_minor = amount_minor - 1",
+    "authorizations_used": "update psp_authorization set state = 'authorized'",
+    "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
+}
+"""What is done to the books behind the road's back, by the check that must see it."""
+
+
+async def test_good_books_pass_every_check(conn: Any, dsn: str) -> None:
+    sessions = await a_day(conn, dsn)
+    states = {row["ref"]: row["state"] for row in await conn.fetch("select ref, state from session")}
+    assert states == {
+        "paid": "completed", "idle": "completed", "social": "completed", "odd": "review", "running": "active",
+    }  # fmt: skip
+    assert len(sessions) == 5
+    assert await conn.fetchval("select array_agg(total_minor order by total_minor) from bill") == [0, 1500, 3000]
+    assert await db.check(conn) == {}
+
+
+async def test_an_empty_system_passes_every_check(conn: Any) -> None:
+    assert await db.check(conn) == {}
+
+
+def test_every_check_has_its_planted_error() -> None:
+    assert PLANTED.keys() == db.checks().keys()
+
+
+@pytest.fixture
+async def books(conn: Any, dsn: str) -> Any:
+    """The good books, with triggers off, as for somebody who edits tables by hand."""
+    await a_day(conn, dsn)
+    await conn.execute("set session_replication_role = replica")
+    return conn
+
+
+async def test_each_planted_error_is_found_by_its_check(books: Any) -> None:
+    for name, statement in PLANTED.items():
+        planting = books.transaction()
+        await planting.start()
+        changed = await books.execute(statement)
+        assert not changed.endswith(" 0"), name
+        rows = await db.checks()[name].many(books)
+        assert rows, f"{name} did not see: {statement}"
+        await planting.rollback()
+    assert await db.check(books) == {}
+
+
+async def test_a_late_end_that_nobody_lists_is_found(books: Any) -> None:
+    await books.execute("update session set state = 'incomplete', ended_at = opened_at where ref = 'paid'")
+    found = await db.checks()["ended_sessions_settled"].many(books)
+    assert [row["state"] for row in found] == ["incomplete"]
+
+
+async def test_a_payee_paid_without_a_bill_is_found(books: Any) -> None:
+    await books.execute(
+        "insert into transfer (posting_id, seq, debit, credit, asset, amount)"
+        " select id, 90, 'session:x:held', 'operator:fee', 'KRW', 5 from posting limit 1"
+    )
+    found = await db.checks()["payees_got_their_bills"].many(books)
+    assert [(row["address"], row["got"] - row["billed"]) for row in found] == [("operator:fee", 5)]
