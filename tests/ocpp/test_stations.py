@@ -1,0 +1,92 @@
+"""The newest admitted connection speaks for a station, in whichever order logins and ends arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csms.ocpp.limits import ENTRIES_MAX, FailedLogins
+from csms.ocpp.stations import Stations
+from csms.ocpp.wheel import Wheel
+
+
+@dataclass(eq=False)
+class Wire:
+    """A connection, and whether it is open."""
+
+    station_id: str
+    epoch: int
+    is_open: bool = field(default=True)
+
+
+@given(st.permutations(range(1, 7)), st.data())
+@settings(max_examples=200, deadline=None)
+def test_one_connection_per_station_the_newest(epochs: list[int], data: st.DataObject) -> None:
+    stations: Stations[Wire] = Stations()
+    wires = [Wire("S1", epoch) for epoch in epochs]
+    to_end: list[Wire] = []
+    newest_seen = 0
+    for wire in wires:
+        loser = stations.admit(wire)
+        if loser is not None:
+            loser.is_open = False
+            to_end.append(loser)
+        newest_seen = max(newest_seen, wire.epoch)
+        while to_end and data.draw(st.booleans()):
+            stations.release(to_end.pop(data.draw(st.integers(0, len(to_end) - 1))))
+        found = stations.find("S1")
+        assert found is not None
+        assert found.epoch == newest_seen
+        assert [wire for wire in wires if wire.is_open and wire.epoch <= newest_seen].count(found) == 1
+    for wire in to_end:
+        assert not stations.release(wire)
+    assert [wire.epoch for wire in wires if wire.is_open] == [6]
+    last = stations.find("S1")
+    assert last is not None
+    assert stations.release(last)
+    assert len(stations) == 0
+
+
+def test_a_station_is_not_locked_out_by_others_who_fail_in_its_name() -> None:
+    failed = FailedLogins()
+    for second in range(1_000):
+        failed.failed("S1", "6.6.6.6", second // 100)
+    assert not failed.allows("S1", "6.6.6.6", 10)
+    assert failed.allows("S1", "1.1.1.1", 10)
+
+
+def test_a_known_station_comes_in_although_its_neighbour_behind_the_same_address_fails() -> None:
+    failed = FailedLogins()
+    failed.succeeded("S1", "1.1.1.1")
+    for _ in range(1_000):
+        failed.failed("other", "1.1.1.1", 5)
+    assert not failed.allows("S2", "1.1.1.1", 5)
+    assert failed.allows("S1", "1.1.1.1", 5)
+
+
+def test_failures_are_forgotten_with_time() -> None:
+    failed = FailedLogins()
+    for _ in range(10):
+        failed.failed("S1", "1.1.1.1", 0)
+    assert not failed.allows("S1", "1.1.1.1", 0)
+    assert failed.allows("S1", "1.1.1.1", 11)
+
+
+def test_what_is_remembered_of_failures_is_bounded() -> None:
+    failed = FailedLogins()
+    for number in range(ENTRIES_MAX + 500):
+        failed.failed(f"S{number}", "1.1.1.1", 0)
+        failed.succeeded(f"S{number}", "1.1.1.1")
+    assert len(failed._stations._entries) == len(failed._proven) == ENTRIES_MAX
+
+
+def test_the_wheel_runs_each_action_once_at_its_second() -> None:
+    wheel = Wheel()
+    ran: list[tuple[int, str]] = []
+    wheel.after(2, lambda: ran.append((wheel.now, "two")))
+    wheel.after(0, lambda: ran.append((wheel.now, "one")))
+    for _ in range(4):
+        wheel.tick()
+    assert ran == [(1, "one"), (2, "two")]
