@@ -12,7 +12,9 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +25,9 @@ from typing import Any
 from tests.benchmarks import books, cells, report
 from tests.benchmarks.load import Plan, Result, drive
 from tests.benchmarks.partners import NAMES, Bench, Broken, Server, csms
+
+FIRST_CHARGE = re.compile(r"the first was charged ([0-9.]+) s after")
+"""What the demo tells of itself."""
 
 
 @dataclass
@@ -38,7 +43,7 @@ class Run:
     idle: dict[str, float] = field(default_factory=dict)
     """KiB of memory per idle connection, by partner."""
     ready_s: dict[str, float] = field(default_factory=dict)
-    """Seconds until `csms serve` takes stations, cold and warm."""
+    """Seconds until `csms serve` takes stations, `cold` and `warm`, and to the first charge of the `demo`."""
 
 
 def measure(run: Run) -> None:
@@ -113,7 +118,19 @@ def _measure_ready(run: Run) -> None:
             server = Server("ours", command, {}, path / "log")
             run.ready_s[state] = server.ready_s
             server.stop()
+    if not run.quick:
+        run.ready_s["demo"] = _demo_first_charge_s()
     print(report.ready_lines(run.ready_s), flush=True)
+
+
+def _demo_first_charge_s() -> float:
+    """Seconds from starting the demo, dependencies in place, to its first charge."""
+    command = [sys.executable, "-m", "charge_points_sim.demo"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = FIRST_CHARGE.search(told.stdout)
+    if told.returncode or found is None:
+        raise Broken(f"the demo ended with status {told.returncode}: {told.stdout[-2000:]}{told.stderr[-2000:]}")
+    return float(found[1])
 
 
 def as_json(run: Run, seconds: float) -> dict[str, Any]:

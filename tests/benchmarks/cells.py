@@ -97,4 +97,4 @@ WANTED: dict[tuple[str, str, int, str], float] = {
 OF_RAW_WANTED = 0.7
 """T3: readings as a share of the raw limit."""
 IDLE_KIB_WANTED = 10.0
-READY_COLD_S_WANTED, READY_WARM_S_WANTED = 2.0, 1.0
+READY_S_WANTED = {"cold": 2.0, "warm": 1.0, "demo": 60.0}
