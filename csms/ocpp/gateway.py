@@ -17,11 +17,12 @@ from csms.bus import Bus, subject
 from csms.domain.commands import Answer, Command
 from csms.flows.connect import Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
+from csms.ocpp.asking import Asked
 from csms.ocpp.calls import Desk, Submit
 from csms.ocpp.draw import Draw
 from csms.ocpp.handshake import PREFERRED, Handshake
 from csms.ocpp.limits import FailedLogins
-from csms.ocpp.peer import Asked, Peer
+from csms.ocpp.peer import Peer
 from csms.ocpp.schemas import Version
 from csms.ocpp.socket import SILENCE_S_MIN, StationSocket
 from csms.ocpp.stations import Stations
@@ -191,8 +192,8 @@ class Gateway:
             if not ended.done():
                 ended.set_result(answer)
 
-        asked: Asked = peer.ask(action, payload, on_end)
-        timer = loop.call_later(COMMAND_S_MAX, peer.give_up, asked)
+        asked: Asked = peer.asking.ask(action, payload, on_end)
+        timer = loop.call_later(COMMAND_S_MAX, peer.asking.give_up, asked)
         try:
             return await ended
         finally:

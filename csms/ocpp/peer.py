@@ -2,25 +2,22 @@
 One side of an OCPP-J conversation, without I/O: text in; events, answers and calls of ours out.
 
 Calls of a station are served in order, one at a time, each answered after its commit; what came
-meanwhile waits in `waiting`. Heartbeats are answered at once, from memory. Our own calls are one at
-a time too, and none goes out before the station is ready for it (quirk Q-B02).
+meanwhile waits. Heartbeats are answered at once, from memory. Our own calls are in `asking.py`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from csms.base.clock import rfc3339
 from csms.base.errors import WireError
-from csms.domain.commands import Answer
 from csms.domain.events import Event, Outcome, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
+from csms.ocpp.asking import Asking
 from csms.ocpp.calls import Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import PROTOCOL_ERROR
@@ -33,9 +30,6 @@ RAW_LENGTH_MAX = 65_536
 
 UNREADABLE_KEPT_MAX = 1_000
 """How many frames of a connection that are not even JSON are kept: a broken station repeats them for ever."""
-
-LATE_MAX = 8
-"""How many of our calls are remembered after their time ran out, to tell a late answer from a foreign one."""
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -53,27 +47,14 @@ class Line(Protocol):
         """Close the connection."""
 
 
-@dataclass(slots=True)
-class Asked:
-    """A call of ours: `on_end` gets its answer once; `id` is empty until it was sent."""
-
-    action: str
-    payload: dict[str, Any]
-    on_end: Callable[[Answer], None]
-    id: str = ""
-
-
 class Peer:
     """The conversation with one station over one connection."""
 
     __slots__ = (
-        "_asked",
-        "_count",
+        "_asking",
         "_current",
         "_held",
-        "_late",
         "_line",
-        "_queue",
         "_ready",
         "_route",
         "_waiting",
@@ -98,10 +79,7 @@ class Peer:
         self._waiting: deque[tuple[Route, CallFrame, str]] | None = None
         self._held = False
         self._ready = False
-        self._asked: Asked | None = None
-        self._queue: deque[Asked] | None = None
-        self._late: deque[str] | None = None
-        self._count = 0
+        self._asking: Asking | None = None
 
     # What the station says
 
@@ -113,7 +91,7 @@ class Peer:
         elif type(frame) is Malformed:
             self._malformed(frame, text)
         elif type(frame) is ResultFrame or type(frame) is ErrorFrame:
-            self._answered(frame)
+            self.asking.answered(frame, self.station_id)
         else:
             log.debug("frame ignored", station=self.station_id, frame=frame)
 
@@ -294,71 +272,25 @@ class Peer:
 
     # What we ask of the station
 
-    def ask(self, action: str, payload: dict[str, Any], on_end: Callable[[Answer], None]) -> Asked:
-        """Send a call when the station is ready for it and the calls before it have ended."""
-        asked = Asked(action, payload, on_end)
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append(asked)
-        self._send_next()
-        return asked
+    @property
+    def asking(self) -> Asking:
+        """Calls of ours on this connection; most connections never have one."""
+        if self._asking is None:
+            self._asking = Asking(self.epoch, self._line.send)
+            if self._ready:
+                self._asking.ready()
+        return self._asking
 
     def ready(self) -> None:
-        """From now on the station may be called: its boot was accepted, or it has shown that it needs none."""
+        """From now on the station may be called."""
         self._ready = True
-        self._send_next()
-
-    def give_up(self, asked: Asked) -> None:
-        """The time of `asked` is over: `unknown` if it was sent, `offline` if not. A late answer is only logged."""
-        if asked is self._asked:
-            self._asked = None
-            if self._late is None:
-                self._late = deque(maxlen=LATE_MAX)
-            self._late.append(asked.id)
-            asked.on_end(Answer("unknown", error="no answer in time"))
-            self._send_next()
-        elif self._queue is not None and asked in self._queue:
-            self._queue.remove(asked)
-            asked.on_end(Answer("offline", error="the station was not ready in time"))
+        if self._asking is not None:
+            self._asking.ready()
 
     def closed(self) -> None:
         """The connection is gone: calls of ours end; what the station reported is still served."""
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            asked.on_end(Answer("unknown", error="the connection closed before the answer"))
-        queue, self._queue = self._queue, None
-        for unsent in queue or ():
-            unsent.on_end(Answer("offline", error="the connection closed"))
-
-    def _send_next(self) -> None:
-        if self._asked is not None or not self._ready or not self._queue:
-            return
-        asked = self._queue.popleft()
-        self._count += 1
-        asked.id = f"{self.epoch}-{self._count}"
-        self._asked = asked
-        self._line.send(envelope.call(asked.id, asked.action, asked.payload))
-
-    def _answered(self, frame: ResultFrame | ErrorFrame) -> None:
-        asked = self._asked
-        if asked is None or frame.id != asked.id:
-            late = self._late is not None and frame.id in self._late
-            log.info("late answer" if late else "answer to no call", station=self.station_id, message_id=frame.id[:50])
-            return
-        self._asked = None
-        if isinstance(frame, ErrorFrame):
-            asked.on_end(Answer("failed", error=f"{frame.code}: {frame.description}"))
-        else:
-            asked.on_end(_judged(frame.payload))
-        self._send_next()
-
-
-def _judged(payload: object) -> Answer:
-    """A station's answer in our words: a status that begins with Rejected or the like is no acceptance."""
-    if not isinstance(payload, dict):
-        return Answer("failed", error="the answer is not an object")
-    status = payload.get("status", "Accepted")
-    return Answer("accepted" if status in ("Accepted", "RebootRequired", "Scheduled") else "rejected", payload)
+        if self._asking is not None:
+            self._asking.closed()
 
 
 def _other_version(version: Version, action: str, payload: bytes | msgspec.Raw) -> bool:

@@ -42,7 +42,7 @@ class Conversation:
         self.outcomes: dict[str, Outcome] = {}
         self.ends: list[Answer] = []
         self.closed: tuple[int, str] | None = None
-        self.held = False
+        self.holds: list[bool] = []
         self.pending: list[Callable[[], None]] = []
         self.desk = Desk(
             submit=self._submit, clock=lambda: NOON, verify=self._verify, draw=Draw(_counted()), backlog_max=backlog_max
@@ -71,7 +71,7 @@ class Conversation:
         self.sent.append(text)
 
     def hold(self, held: bool) -> None:
-        self.held = held
+        self.holds.append(held)
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
@@ -121,7 +121,7 @@ def _step(told: Conversation, line: str) -> Conversation:
                 assert found == value, f"{field} is {found!r}"
         case "call":
             action, _, payload = rest.partition(" ")
-            told.peer.ask(action, json.loads(payload), told.ends.append)
+            told.peer.asking.ask(action, json.loads(payload), told.ends.append)
         case "end":
             assert told.ends, "the call has not ended"
             assert told.ends.pop(0).end == rest

@@ -1,0 +1,108 @@
+"""Calls of ours to one station: one at a time, none before the station is ready for it (quirk Q-B02)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from csms.domain.commands import Answer
+from csms.ocpp import envelope
+from csms.ocpp.envelope import ErrorFrame, ResultFrame
+
+LATE_MAX = 8
+"""How many calls are remembered after their time ran out, to tell a late answer from a foreign one."""
+
+ACCEPTING = ("Accepted", "RebootRequired", "Scheduled")
+"""The words with which stations agree; an answer without a status agrees too."""
+
+log = structlog.get_logger("csms.ocpp")
+
+
+@dataclass(slots=True)
+class Asked:
+    """A call of ours: `on_end` gets its answer once; `id` is empty until it was sent."""
+
+    action: str
+    payload: dict[str, Any]
+    on_end: Callable[[Answer], None]
+    id: str = ""
+
+
+class Asking:
+    """The queue of our calls on one connection. `send` takes the text of a frame."""
+
+    __slots__ = ("_count", "_current", "_epoch", "_late", "_queue", "_ready", "_send")
+
+    def __init__(self, epoch: int, send: Callable[[bytes], None]) -> None:
+        self._epoch = epoch
+        self._send = send
+        self._ready = False
+        self._current: Asked | None = None
+        self._queue: deque[Asked] = deque()
+        self._late: deque[str] = deque(maxlen=LATE_MAX)
+        self._count = 0
+
+    def ask(self, action: str, payload: dict[str, Any], on_end: Callable[[Answer], None]) -> Asked:
+        """Send a call when the station is ready for it and the calls before it have ended."""
+        asked = Asked(action, payload, on_end)
+        self._queue.append(asked)
+        self._send_next()
+        return asked
+
+    def ready(self) -> None:
+        """From now on the station may be called: its boot was accepted, or it has shown that it needs none."""
+        self._ready = True
+        self._send_next()
+
+    def give_up(self, asked: Asked) -> None:
+        """The time of `asked` is over: `unknown` if it was sent, `offline` if not. A late answer is only logged."""
+        if asked is self._current:
+            self._current = None
+            self._late.append(asked.id)
+            asked.on_end(Answer("unknown", error="no answer in time"))
+            self._send_next()
+        elif asked in self._queue:
+            self._queue.remove(asked)
+            asked.on_end(Answer("offline", error="the station was not ready in time"))
+
+    def closed(self) -> None:
+        """The connection is gone: every call ends."""
+        current, self._current = self._current, None
+        if current is not None:
+            current.on_end(Answer("unknown", error="the connection closed before the answer"))
+        while self._queue:
+            self._queue.popleft().on_end(Answer("offline", error="the connection closed"))
+
+    def answered(self, frame: ResultFrame | ErrorFrame, station_id: str) -> None:
+        """An answer came: to the call that is under way, or to none (quirks Q-R01, Q-R02)."""
+        asked = self._current
+        if asked is None or frame.id != asked.id:
+            word = "late answer" if frame.id in self._late else "answer to no call"
+            log.info(word, station=station_id, message_id=frame.id[:50])
+            return
+        self._current = None
+        if isinstance(frame, ErrorFrame):
+            asked.on_end(Answer("failed", error=f"{frame.code}: {frame.description}"))
+        else:
+            asked.on_end(_judged(frame.payload))
+        self._send_next()
+
+    def _send_next(self) -> None:
+        if self._current is None and self._ready and self._queue:
+            asked = self._queue.popleft()
+            self._count += 1
+            asked.id = f"{self._epoch}-{self._count}"
+            self._current = asked
+            self._send(envelope.call(asked.id, asked.action, asked.payload))
+
+
+def _judged(payload: object) -> Answer:
+    """A station's answer in our words."""
+    if not isinstance(payload, dict):
+        return Answer("failed", error="the answer is not an object")
+    status = payload.get("status", "Accepted")
+    return Answer("accepted" if status in ACCEPTING else "rejected", payload)

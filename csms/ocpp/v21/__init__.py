@@ -1,1 +1,0 @@
-"""OCPP 2.1: what differs from 2.0.1."""
