@@ -30,6 +30,7 @@ from csms.flows.connect import Admission, pepper_of
 from csms.flows.report import Reply, Road
 from csms.ocpp.calls import Submit
 from csms.ocpp.draw import Draw
+from csms.ocpp.calls import ALIAS_AGE
 from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
 from csms.psp.base import Denied, Psp, VerifiedToken
 from csms.psp.social import Social, SocialSettings
@@ -45,6 +46,9 @@ FORGOTTEN_SWEEP_S = 30.0
 FORGOTTEN_AFTER = timedelta(seconds=2 * COMMAND_S_MAX)
 FORGOTTEN_AFTER_SIMULATED = timedelta(days=1)
 """Older commands without an end were sent by a process that died; simulated minutes pass in no time."""
+
+ALIAS_AGE_SIMULATED = timedelta(days=366)
+"""Simulated time runs faster than drivers do: an alias lives through any jump of it."""
 
 AtPoint = Callable[[str], None]
 
@@ -119,6 +123,7 @@ async def running(
             bus=bus,
             verify=partial(_verified, psps),
             clock=clock,
+            alias_age=ALIAS_AGE_SIMULATED if isinstance(clock, clocks.Simulated) else ALIAS_AGE,
         )
 
         def ready() -> dict[str, bool]:

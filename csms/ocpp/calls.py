@@ -17,6 +17,16 @@ CONNECTOR_MAX = 9_999
 """The highest connector number the tables take."""
 
 
+ALIAS_AGE = timedelta(seconds=120)
+"""How long an alias stands for a long token."""
+
+OFFLINE_AGE = timedelta(seconds=300)
+"""A 1.6 report older than this was made offline: that version does not say so itself."""
+
+STATION_BACKLOG_MAX = 64
+"""Calls of a station that may wait; beyond them its socket is not read."""
+
+
 class Unclear(Exception):
     """A payload that is well-formed, or was mended, but says nothing that can be recorded. The text says why."""
 
@@ -101,9 +111,9 @@ class Desk:
     verify: Callable[[str, str, Callable[[VerifiedToken | Denied], None]], None]
     draw: Draw
     heartbeat_s: int = 300
-    offline_age: timedelta = timedelta(seconds=300)
-    alias_age: timedelta = timedelta(seconds=120)
-    backlog_max: int = 64
+    alias_age: timedelta = ALIAS_AGE
+    offline_age: timedelta = OFFLINE_AGE
+    backlog_max: int = STATION_BACKLOG_MAX
 
 
 def nothing(outcome: Outcome, call: Call) -> bytes:
