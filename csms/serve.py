@@ -28,9 +28,8 @@ from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
 from csms.flows.report import Reply, Road
-from csms.ocpp.calls import Submit
+from csms.ocpp.calls import ALIAS_AGE, Submit
 from csms.ocpp.draw import Draw
-from csms.ocpp.calls import ALIAS_AGE
 from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
 from csms.psp.base import Denied, Psp, VerifiedToken
 from csms.psp.social import Social, SocialSettings
