@@ -107,7 +107,8 @@ def _want(wanted: Wanted, event: Event) -> None:
             if isinstance(event, SessionEnded) and event.token is not None and event.may_open:
                 wanted.token(station_id, event.token)
         case SessionStarted():
-            wanted.starts.add((station_id, event.start_key))
+            if event.start_key != event.ref:
+                wanted.starts.add((station_id, event.start_key))
             wanted.sessions.add((station_id, event.ref))
             wanted.stations.add(station_id)
             if event.token is not None:

@@ -198,19 +198,18 @@ create table session (
     flags text[] not null default '{}',
     opened_at timestamptz not null,
     closed_at timestamptz,
-    primary key (station_id, id),
+    primary key (id, station_id),
     unique (station_id, ref),
-    unique (station_id, start_key),
     check (state <> 'completed' or (energy_wh is not null and fee_minor is not null and closed_at is not null))
 ) with (fillfactor = 60);
 comment on column session.ref is 'the wire''s transaction id; looked up only together with the station';
-comment on column session.start_key is 'what a retry of the start repeats';
+comment on column session.start_key is 'what a retry of the start repeats; on 2.x the ref itself';
 comment on column session.day is 'partition of its readings: the day of the first report';
 comment on column session.started_at is 'as billed: the reported time where it is plausible, else the time of arrival';
-create index session_id on session (id);
-create index session_open on session (station_id) where state in ('pending', 'active', 'incomplete');
+-- No index names the state or anything else that changes, so that moving a session on touches none of them.
+create unique index session_start_key on session (station_id, start_key) where start_key <> ref;
 create index session_opened on session (opened_at, id);
-create index session_authorization on session (authorization_id) where state in ('pending', 'incomplete');
+create index session_authorization on session (authorization_id) where authorization_id is not null;
 
 create table reading (
     day date not null,

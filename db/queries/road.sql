@@ -11,7 +11,12 @@ with wanted_sessions as (
     select s.*
     from unnest($4::text[], $5::text[]) k (station_id, start_key)
     cross join lateral (
-        select * from session s where s.station_id = k.station_id and s.start_key = k.start_key limit 1) s
+        select *
+        from session s
+        where s.station_id = k.station_id
+        and s.start_key = k.start_key
+        and s.start_key <> s.ref
+        limit 1) s
     union all
     select s.*
     from unnest($9::uuid[]) k (id)
