@@ -39,6 +39,10 @@ class Settings:
     issuer: str = ISSUER
     audience: str = AUDIENCE
     token_ttl_s: int = TOKEN_TTL_S
+    acquire_s_max: float = 5.0
+    """How long a request waits for a database connection."""
+    health_s_max: float = 2.0
+    """How long `/healthz` waits for the database."""
 
 
 async def create_app(
@@ -53,7 +57,7 @@ async def create_app(
     async with pool.acquire() as conn:
         keys = await auth.load_keys(conn, clock())
     access = auth.Access(keys, settings.issuer, settings.audience, settings.token_ttl_s)
-    parts = Parts(pool, clock, access, commands, asyncio.Semaphore(STREAMS_MAX))
+    parts = Parts(pool, clock, access, commands, asyncio.Semaphore(STREAMS_MAX), settings.acquire_s_max)
 
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[tell, answer_problems])
     for route in ROUTES:
@@ -63,8 +67,8 @@ async def create_app(
     _add(app, "/.well-known/jwks.json", partial(_json, access.jwks))
     _add(app, f"{PREFIX}/openapi.json", partial(_json, document))
     _add(app, "/docs", _docs)
-    _add(app, "/healthz", partial(health.healthz, pool))
-    _add(app, "/readyz", partial(health.readyz, pool, ready))
+    _add(app, "/healthz", partial(health.healthz, pool, settings.health_s_max))
+    _add(app, "/readyz", partial(health.readyz, pool, settings.health_s_max, ready))
     _add(app, "/metrics", health.metrics)
     return app
 

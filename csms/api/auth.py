@@ -26,6 +26,8 @@ from csms.db import SQL, Connection, Pool
 from csms.flows.admin import SCOPES, hash_secret
 
 ALGORITHM = "ES256"
+KIND = (ALGORITHM, "at+jwt")
+"""Algorithm and type in the head of every access token of ours: pinned."""
 REALM = "csms"
 DRIVER_SCOPE = "driver:self"
 ADMIN_SCOPE = "admin"
@@ -117,7 +119,7 @@ def _plausible(authorization: str) -> str:
         header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2])
     except (ValueError, binascii.Error, RecursionError):
         header = claims = None
-    if not isinstance(header, dict) or not isinstance(claims, dict) or header.get("alg") != ALGORITHM:
+    if not isinstance(header, dict) or not isinstance(claims, dict) or (header.get("alg"), header.get("typ")) != KIND:
         raise _challenge(401, "the bearer token is not valid (any more)", error="invalid_token")
     return f"Bearer {token.strip()}"
 

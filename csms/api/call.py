@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -22,9 +23,6 @@ from csms.base.ids import CHOSEN_ID, STATION_ID
 from csms.db import Connection, Pool
 from csms.flows.command import Commands
 from csms.flows.idempotency import KEY_LENGTH_MAX, once
-
-ACQUIRE_S_MAX = 5
-"""A request that gets no database connection in this time is answered 503."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(r"[a-z][A-Za-z0-9._:@|+=*-]{1,119}")
@@ -57,6 +55,8 @@ class Parts:
     commands: Commands
     streams: asyncio.Semaphore
     """Bounds the reports that are being streamed, each of which keeps a database connection."""
+    acquire_s_max: float
+    """A request that gets no database connection in this time is answered 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
             return await serve_once(route, call, jsontext.write(raw))
         if not route.connects:
             return respond(route, await route.handler(call))
-        async with connection(parts.pool) as conn:
+        async with connection(parts) as conn:
             return respond(route, await route.handler(replace(call, conn=conn)))
 
     return handle
@@ -120,7 +120,7 @@ async def serve_once(route: Route, call: Call, body: str) -> web.Response:
         detail = f"a request that moves money needs an Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable characters"
         raise Problem(400, detail)
     asked = f"{route.method} {call.request.path}\n{body}"
-    async with connection(call.parts.pool) as conn:
+    async with connection(call.parts) as conn:
 
         async def work() -> tuple[int, object]:
             reply = await route.handler(replace(call, conn=conn))
@@ -129,12 +129,12 @@ async def serve_once(route: Route, call: Call, body: str) -> web.Response:
             return status, model.model_dump(mode="json")
 
         status, answer = await once(conn, call.client.id, key, asked, work)
-    return web.json_response(text=jsontext.write(answer), status=status)
+    return web.json_response(text=json.dumps(answer, sort_keys=True), status=status)
 
 
-def connection(pool: Pool) -> AbstractAsyncContextManager[Connection]:
-    """A database connection, waited for at most `ACQUIRE_S_MAX` seconds."""
-    acquired: AbstractAsyncContextManager[Connection] = pool.acquire(timeout=ACQUIRE_S_MAX)
+def connection(parts: Parts) -> AbstractAsyncContextManager[Connection]:
+    """A database connection, waited for at most `acquire_s_max` seconds."""
+    acquired: AbstractAsyncContextManager[Connection] = parts.pool.acquire(timeout=parts.acquire_s_max)
     return acquired
 
 

@@ -10,24 +10,22 @@ from csms import observe
 from csms.db import Pool
 from csms.store.reach import round_trip_s
 
-HEALTH_S_MAX = 2.0
-
 Ready = Callable[[], Mapping[str, bool]]
 """What must be so before stations are taken, and whether it is: `{"listening": True, "writer": True}`."""
 
 
-async def healthz(pool: Pool) -> web.Response:
+async def healthz(pool: Pool, timeout_s: float) -> web.Response:
     """200 with the time of a database round trip, 503 when the database does not answer."""
-    took_s = await round_trip_s(pool, HEALTH_S_MAX)
+    took_s = await round_trip_s(pool, timeout_s)
     if took_s is None:
         return web.json_response({"status": "unavailable", "database_ms": None}, status=503)
     observe.DATABASE_SECONDS.set(took_s)
     return web.json_response({"status": "ok", "database_ms": round(took_s * 1000, 3)})
 
 
-async def readyz(pool: Pool, ready: Ready) -> web.Response:
+async def readyz(pool: Pool, timeout_s: float, ready: Ready) -> web.Response:
     """200 when stations can be taken, 503 with what is missing."""
-    parts = {**ready(), "database": await round_trip_s(pool, HEALTH_S_MAX) is not None}
+    parts = {**ready(), "database": await round_trip_s(pool, timeout_s) is not None}
     good = all(parts.values())
     return web.json_response({"status": "ready" if good else "not ready", "parts": parts}, status=200 if good else 503)
 

@@ -45,7 +45,7 @@ async def show_report(call: Call) -> ReportPage | web.StreamResponse:
     name = call.path["report"]
     async with (
         call.parts.streams,
-        connection(call.parts.pool) as conn,
+        connection(call.parts) as conn,
         opened(conn, name, wanted) as report,
     ):
         if whole:

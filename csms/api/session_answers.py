@@ -84,7 +84,7 @@ class Bill(Answer):
     total: Money
     vat: Money
     not_charged: Money
-    operator: Money
+    operator_share: Money
     operator_vat: Money
     provider_share: Money
     lines: Json
@@ -96,7 +96,7 @@ _BILL = (
     *("revision", "connector", "tariff_version", "terms_version", "means", "psp", "started_at", "ended_at"),
     *("energy_wh", "seconds", "flags", "issued_at"),
 )
-_BILL_MONEY = ("total", "vat", "not_charged", "operator", "operator_vat")
+_BILL_MONEY = ("total", "vat", "not_charged", "operator_vat")
 
 
 def bill(row: Record) -> Bill:
@@ -106,6 +106,7 @@ def bill(row: Record) -> Bill:
     return Bill(
         id=str(row["id"]), session=str(row["session_id"]), station=row["station_id"], provider=row["provider_id"],
         site=row["site_id"], driver=row["driver_id"], token=row["token_masked"], tariff=row["tariff_id"],
+        operator_share=money(row["operator_minor"], currency),
         provider_share=money(row["provider_minor"], currency), lines=json.loads(row["lines_text"]),
         **{name: row[name] for name in _BILL}, **amounts,
     )  # fmt: skip

@@ -105,7 +105,7 @@ async def start_session(call: Call) -> tuple[int, answers.Command]:
     """
     new: NewSession = call.body
     command_id = _new_id()
-    async with connection(call.parts.pool) as conn:
+    async with connection(call.parts) as conn:
         if "Idempotency-Key" in call.request.headers:
             first = await _claim(conn, call, command_id)
             if first != command_id:
@@ -117,7 +117,7 @@ async def start_session(call: Call) -> tuple[int, answers.Command]:
 
 async def stop_session(call: Call) -> tuple[int, answers.Command]:
     """Ask the station of a running session to stop it."""
-    async with connection(call.parts.pool) as conn:
+    async with connection(call.parts) as conn:
         station_id, command = await remote.prepare_stop(conn, UUID(call.path["session"]))
     return await _send(call, _new_id(), station_id, command)
 
@@ -149,7 +149,7 @@ async def _send(call: Call, command_id: UUID, station_id: str, command: Command)
     done, _ = await asyncio.wait({issued.answer}, timeout=max(query.wait, OFFLINE_S))
     if done and issued.answer.result().end == "offline":
         raise Conflict(f"station {station_id} is not connected")
-    async with connection(call.parts.pool) as conn:
+    async with connection(call.parts) as conn:
         return 200 if done and query.wait else 202, await _command(conn, command_id)
 
 

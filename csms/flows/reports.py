@@ -126,6 +126,7 @@ def _columns(names: Sequence[str]) -> list[str]:
             seen.append(name.removesuffix("_minor"))
         if not name.startswith("_"):
             seen.append(name)
+    assert len(set(seen)) == len(seen), f"a report has two columns of one name: {seen}"
     return seen
 
 

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from csms import db
-from csms.api.app import create_app
+from csms.api.app import Settings, create_app
 from csms.bus import LocalBus
 from csms.domain.commands import Answer, Command
 from csms.flows import admin
@@ -107,7 +107,8 @@ async def rest(pool: db.Pool) -> AsyncIterator[Rest]:
     """The interface over an empty database."""
     bus, ready = LocalBus(), {"listening": True, "writer": True}
     commands = Commands(pool, bus, lambda: NOON)
-    runner = web.AppRunner(await create_app(pool, lambda: NOON, commands, lambda: ready), access_log=None)
+    settings = Settings(acquire_s_max=0.2, health_s_max=0.2)
+    runner = web.AppRunner(await create_app(pool, lambda: NOON, commands, lambda: ready, settings), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -21,7 +21,8 @@ TARIFF = {
 async def test_a_provider_is_added_shown_and_given_new_terms(rest: Rest) -> None:
     added = await rest.post("/providers", PROVIDER)
     assert added["terms"] == {
-        "version": 1, "operator_bp": 250, "operator_fixed_minor": 0, "operator_min_minor": 0, "operator_max_minor": None,
+        "version": 1, "operator_bp": 250, "operator_fixed_minor": 0, "operator_min_minor": 0,
+        "operator_max_minor": None,
     }  # fmt: skip
     changed = await rest.ask("PATCH", "/providers/north", json={"terms": {"operator_bp": 500}})
     assert changed.json["terms"]["version"] == 2 and changed.json["name"] == "North"

@@ -1,0 +1,175 @@
+"""Whatever is wrong with a request is told as a problem document, and nothing is ever a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from csms.api.jsontext import NotJson, read, write
+from csms.api.routes import PREFIX, ROUTES
+from tests.api.conftest import Reply, Rest
+
+ODD_IDS = [
+    "%00",
+    "..",
+    "%2F",
+    "%FF",
+    "%ED%A0%80",
+    "a" * 300,
+    "%27%20or%201=1",
+    "00000000-0000-0000-0000-000000000000",
+    "é",
+]
+ODD_VALUES: list[Any] = [
+    None, True, 0, -1, 2**63, 10**30, 1.5, "", "\x00", "a\x00b", "é", "x" * 10_000, [], {}, [None], {"": ""},
+    {"amount": "1e5", "currency": "KRW"}, {"amount": "5", "currency": "\x00"}, {"minor": 2**70, "currency": "KRW"},
+    "2026-13-45", "0001-01-01T00:00:00+14:00", [[[[]]]],
+]  # fmt: skip
+BODY = {
+    "id": "x", "name": "X", "provider": "P", "kind": "charger", "time_zone": "UTC", "value": "AABBCCDD",
+    "status": "accepted",
+    "amount": {"amount": "5", "currency": "KRW"}, "payment_ref": "r", "psp": "p", "station": "S1", "connector": 1,
+    "token": "A0A0A0A0", "tariff": "T", "currency": "KRW", "elements": [],
+}  # fmt: skip
+
+
+def is_problem(reply: Reply, status: int) -> bool:
+    document = reply.json
+    assert reply.headers["Content-Type"].startswith("application/problem+json")
+    assert document["status"] == status == reply.status, document
+    assert document["title"] and document["type"] == "about:blank"
+    return True
+
+
+async def test_wrong_addresses_methods_and_bodies_are_problem_documents(seeded: Rest) -> None:
+    assert is_problem(await seeded.raw("GET", "/api/v1/nothing"), 404)
+    assert is_problem(await seeded.raw("GET", "/nothing"), 404)
+    wrong = await seeded.ask("DELETE", "/stations")
+    assert is_problem(wrong, 405) and set(wrong.headers["Allow"].split(",")) >= {"GET", "POST"}
+    assert is_problem(await seeded.ask("POST", "/drivers", data=b"{}"), 415)
+    json_type = {"Content-Type": "application/json"}
+    for broken in (
+        b"",
+        b"{",
+        b'{"id": NaN}',
+        b"\xff\xfe",
+        b'{"id": "a", "id": "b"}',
+        b"[" * 100_000,
+        b'{"x": 1e999999}',
+    ):
+        assert is_problem(await seeded.ask("POST", "/drivers", data=broken, headers=json_type), 400), broken[:20]
+    for broken in (b'{"id": "\\u0000"}', b'{"name": "\\ud800"}', b'{"\\u0000": 1}', b'{"id": ' + b"9" * 5000 + b"}"):
+        assert is_problem(await seeded.ask("POST", "/drivers", data=broken, headers=json_type), 400), broken[:20]
+    assert is_problem(await seeded.ask("POST", "/drivers", data=b'"' + b"x" * 300_000 + b'"', headers=json_type), 413)
+
+
+async def test_wrong_parts_are_pointed_at(seeded: Rest) -> None:
+    unknown = await seeded.ask("POST", "/drivers", json={"id": "a", "colour": "red"})
+    assert is_problem(unknown, 422) and unknown.json["errors"][0]["pointer"] == "/colour"
+    typed = await seeded.ask("POST", "/stations", json={"id": "Z", "provider": "P", "strict": "yes"})
+    assert is_problem(typed, 422) and typed.json["errors"][0]["pointer"] == "/strict"
+    listed = await seeded.ask("POST", "/drivers", json=["a"])
+    assert is_problem(listed, 422)
+    for query in ("limit=0", "limit=1001", "limit=x", "colour=red", "cursor=!!", "cursor=AAAA&cursor=AAAA"):
+        assert is_problem(await seeded.ask("GET", f"/sessions?{query}"), 400), query
+    parameter = await seeded.ask("GET", "/sessions?from=yesterday")
+    assert is_problem(parameter, 400) and parameter.json["errors"][0]["parameter"] == "from"
+
+
+async def test_what_is_not_there_is_not_found(seeded: Rest) -> None:
+    for route in ROUTES:
+        if route.method == "GET" and "{" in route.path:
+            for odd in ODD_IDS:
+                path = route.path[: route.path.index("{")] + odd + route.path[route.path.index("}") + 1 :]
+                reply = await seeded.ask("GET", path)
+                assert reply.status in (404, 403, 405), (path, reply.status, reply.body)
+                assert is_problem(reply, reply.status)
+
+
+async def test_every_route_asks_for_a_token_and_a_scope(rest: Rest) -> None:
+    for route in ROUTES:
+        path = PREFIX + route.path.replace("{session}", "0" * 8).replace("{", "").replace("}", "")
+        assert is_problem(await rest.raw(route.method, path), 401), route.path
+        forbidden = await rest.ask(route.method, path.removeprefix(PREFIX), scopes=("driver:self",))
+        assert is_problem(forbidden, 403) and "insufficient_scope" in forbidden.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_body_is_our_fault(seeded: Rest, seed: int) -> None:
+    chance = random.Random(seed)
+    for route in (route for route in ROUTES if route.body is not None):
+        path = route.path.format_map({"station": "S1", "provider": "P", "driver": "ann"})
+        for _ in range(25):
+            body = {key: BODY.get(key, 1) for key in route.body.model_fields if chance.random() < 0.9}  # type: ignore[union-attr]
+            for key in chance.sample(sorted(body), min(len(body), chance.randint(1, 2))):
+                body[key] = chance.choice(ODD_VALUES)
+            headers = {"Idempotency-Key": chance.choice(["k", "k" * 300, "é", str(chance.random())])}
+            reply = await seeded.ask(
+                route.method, path, data=write(body), headers=headers | {"Content-Type": "application/json"}
+            )
+            assert reply.status < 500, (route.path, body, reply.body)
+            assert reply.status < 400 or is_problem(reply, reply.status)
+
+
+async def test_no_parameter_is_our_fault(seeded: Rest) -> None:
+    odd = ["%00", "a%00", "%FF", "%ED%A0%80", "x" * 600, "9" * 30, "-1", "", "0001-01-01", "9999-12-31T23:59:59-14:00",
+           "WyJhIl0", "W10", "bnVsbA", "WyJ4IiwgIngiXQ", "WzEsMl0", "%2Fetc%2Fpasswd", "infinity"]  # fmt: skip
+    for route in (route for route in ROUTES if route.method == "GET"):
+        path = route.path.format_map(
+            {"station": "S1", "provider": "P", "driver": "ann", "tariff": "T", "site": "site", "report": "bills",
+             "address": "driver:ann:balance", **dict.fromkeys(("session", "bill", "command", "parked_report"), "0" * 8)}
+        )  # fmt: skip
+        for name, described in route.query.model_fields.items():
+            for value in odd:
+                reply = await seeded.ask("GET", f"{path}?{described.alias or name}={value}")
+                assert reply.status < 500, (path, name, value, reply.body)
+                assert reply.status < 400 or is_problem(reply, reply.status)
+
+
+async def test_a_database_that_is_away_is_told_and_comes_back(rest: Rest) -> None:
+    assert (await rest.raw("GET", "/healthz")).json["status"] == "ok"
+    assert (await rest.raw("GET", "/healthz")).json["database_ms"] > 0
+    token = {"Authorization": f"Bearer {await rest.token('admin')}"}
+    holders = [await rest.pool.acquire() for _ in range(rest.pool.get_max_size())]
+    answers = await asyncio.gather(
+        rest.raw("GET", "/healthz"), rest.raw("GET", "/readyz"), rest.raw("GET", "/api/v1/stations", headers=token)
+    )
+    assert [answer.status for answer in answers] == [503, 503, 503]
+    assert is_problem(answers[2], 503) and answers[2].headers["Retry-After"] == "2"
+    for holder in holders:
+        await rest.pool.release(holder)
+    assert (await rest.raw("GET", "/readyz")).json == {
+        "status": "ready", "parts": {"listening": True, "writer": True, "database": True},
+    }  # fmt: skip
+    rest.ready["writer"] = False
+    assert (await rest.raw("GET", "/readyz")).status == 503
+
+
+async def test_a_defect_of_ours_is_told_without_details(seeded: Rest) -> None:
+    async with seeded.pool.acquire() as conn:
+        await conn.execute("alter table driver rename to motorist")
+    reply = await seeded.ask("GET", "/drivers")
+    assert is_problem(reply, 500) and b"motorist" not in reply.body and b"driver" not in reply.body
+
+
+async def test_metrics_count_requests_by_pattern(seeded: Rest) -> None:
+    await seeded.get("/stations/S1")
+    text = (await seeded.raw("GET", "/metrics")).body.decode()
+    assert 'csms_http_requests_total{method="GET",route="/api/v1/stations/{station}",status="200"}' in text
+    assert "S1" not in text
+
+
+def test_numbers_keep_their_decimals() -> None:
+    for text in ("1.10", "0.1", "100000000000000000.01", "12", '"1.10"', "[1.0, {}]", '{"a": -0.50}'):
+        assert write(read(text.encode())) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 41, "1e40", "0." + "1" * 60, '"\\ud800"', '{"a": 1, "a": 2}', "Infinity", "[1,]"]
+)
+def test_json_that_cannot_be_stored_exactly_is_refused(text: str) -> None:
+    with pytest.raises(NotJson):
+        read(text.encode())
