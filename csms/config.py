@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from csms.base.errors import CsmsError
@@ -99,6 +99,19 @@ class Settings(BaseSettings):
         parse_clock(text)
         return text
 
+    @field_validator("nats_url")
+    @classmethod
+    def _one_process(cls, url: str | None) -> str | None:
+        if url is not None:
+            raise ValueError("this version runs in one process, without a bus outside; leave it unset")
+        return url
+
+    @model_validator(mode="after")
+    def _secret_of_psp(self) -> Self:
+        if self.social_url is not None and self.social_secret is None:
+            raise ValueError("social_url is set, our secret there (CSMS_SOCIAL_SECRET) is not")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -130,7 +143,9 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else "settings"
+    if not location:
+        return message.removeprefix("Value error, ")
+    name = str(location[0])
     if name not in Settings.model_fields:
         return f"{name}: there is no such setting"
     return f"{name} (from CSMS_{name.upper()}, {FILE} or a flag): {message.removeprefix('Value error, ')}"

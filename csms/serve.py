@@ -20,7 +20,7 @@ from csms.api.app import create_app
 from csms.api.server import listening
 from csms.base.clock import Clock
 from csms.bus import LocalBus
-from csms.config import Settings, SettingsError, parse_clock
+from csms.config import Settings, parse_clock
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
 from csms.embedded import Embedded
@@ -31,6 +31,7 @@ from csms.flows.report import Reply, Road
 from csms.ocpp.calls import ALIAS_AGE, Submit
 from csms.ocpp.draw import Draw
 from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
+from csms.ocpp.handshake import PREFERRED
 from csms.psp.base import Denied, Psp, VerifiedToken
 from csms.psp.social import Social, SocialSettings
 from csms.worker.loop import Worker
@@ -40,6 +41,9 @@ from csms.worker.timers import Timers
 EDGE_CONNECTIONS_MAX = 3
 WORKER_CONNECTIONS_MAX = 4
 """The gateway, the worker and REST have database connections apart, so that none waits for another's."""
+
+CHECK_S = 900.0
+"""How often a running system checks its own books; `csms check` does at once."""
 
 FORGOTTEN_SWEEP_S = 30.0
 FORGOTTEN_AFTER = timedelta(seconds=2 * COMMAND_S_MAX)
@@ -64,8 +68,6 @@ async def serve(
     named points of the road and the worker, where a test may end the process.
     """
     observe.configure_logs(settings.log_level, settings.log_format)
-    if settings.nats_url is not None:
-        raise SettingsError("nats_url: this version runs in one process, without a bus outside; leave it unset")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,8 +116,8 @@ async def running(
         bus = LocalBus()
         commands = Commands(edge_pool, bus, clock)
         stack.push_async_callback(commands.stop)
-        forgotten = asyncio.create_task(_end_forgotten(edge_pool, clock), name="forgotten commands")
-        stack.callback(forgotten.cancel)
+        for chore in (_end_forgotten(edge_pool, clock), _watch_books(api_pool)):
+            stack.callback(asyncio.create_task(chore).cancel)
         gateway = Gateway(
             submit=_following(road.submit, clock),
             admission=Admission(edge_pool, await pepper_of(edge_pool), clock),
@@ -133,10 +135,17 @@ async def running(
         http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
         ocpp_port = await gateway.start(settings.host, settings.ocpp_port)
         stack.push_async_callback(gateway.stop)
+        for version in PREFERRED:
+            observe.CONNECTIONS.labels(version).set_function(partial(_connected, gateway, version))
         listens = True
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield {"event": "ready", "ocpp": f"ws://{host}:{ocpp_port}/ocpp", "http": f"http://{host}:{http_port}"}
         listens = False
+
+
+def _connected(gateway: Gateway, version: str) -> int:
+    """Stations connected here that speak `version`."""
+    return sum(station.peer is not None and station.peer.version == version for station in gateway.stations)
 
 
 async def _end_forgotten(pool: db.Pool, clock: Clock) -> None:
@@ -148,6 +157,22 @@ async def _end_forgotten(pool: db.Pool, clock: Clock) -> None:
         except db.TROUBLE as error:
             log.warning("forgotten commands cannot be ended now", error=str(error))
         await asyncio.sleep(FORGOTTEN_SWEEP_S)
+
+
+async def _watch_books(pool: db.Pool) -> None:
+    """Now and then, run every invariant; what does not hold is a metric and a line in the log."""
+    while True:
+        await asyncio.sleep(CHECK_S)
+        try:
+            async with pool.acquire() as conn:
+                wrong = await db.check(conn)
+        except db.TROUBLE as error:
+            log.warning("the books cannot be checked now", error=str(error))
+            continue
+        for name in db.checks():
+            observe.CHECK_ROWS.labels(name).set(len(wrong.get(name, ())))
+        for name, rows in wrong.items():
+            log.error("check failed", check=name, rows=len(rows), first=str(dict(rows[0])))
 
 
 @asynccontextmanager
@@ -193,10 +218,8 @@ def _clock(settings: Settings) -> Clock:
 
 def _psps(settings: Settings) -> dict[str, Social]:
     """The payment services that are set up, by name."""
-    if settings.social_url is None:
+    if settings.social_url is None or settings.social_secret is None:
         return {}
-    if settings.social_secret is None:
-        raise SettingsError("social_secret (from CSMS_SOCIAL_SECRET): social_url is set, our secret there is not")
     url = settings.social_url.rstrip("/")
     issuer = (settings.social_issuer or url).rstrip("/")
     social = SocialSettings(url, settings.social_secret.get_secret_value(), issuer, settings.social_audience)

@@ -43,6 +43,11 @@ class System:
         with urllib.request.urlopen(f"{self.http}{path}", timeout=10) as answer:
             return json.loads(answer.read())
 
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"{self.http}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def post(self, path: str, body: bytes, **headers: str) -> Any:
         request = urllib.request.Request(
             f"{self.http}{path}", body, {k.replace("_", "-"): v for k, v in headers.items()}
@@ -129,14 +134,14 @@ def test_a_ready_system_is_healthy_and_describes_itself(folder: Path) -> None:
         assert system.get("/healthz")["status"] == "ok"
         assert all(system.get("/readyz")["parts"].values())
         assert system.get("/api/v1/openapi.json")["openapi"].startswith("3.1")
-        with urllib.request.urlopen(f"{system.http}/metrics") as answer:
-            assert b"csms_database_seconds" in answer.read()
+        assert "csms_database_seconds" in system.metrics()
 
 
 def test_a_station_boots_and_one_with_a_wrong_password_is_told_401(folder: Path) -> None:
     with serving(folder) as system:
         with system.station() as station:
             assert boots(station)["status"] == "Accepted"
+            assert 'csms_connections{version="ocpp1.6"} 1.0' in system.metrics()
         with pytest.raises(InvalidStatus) as refused:
             system.station(password="another password of 20")
         assert refused.value.response.status_code == 401
@@ -206,7 +211,7 @@ def test_a_port_that_is_taken_is_said_in_words(folder: Path) -> None:
 
 
 def test_a_social_server_without_our_secret_is_refused(folder: Path) -> None:
-    assert "social_secret" in _refused(folder, CSMS_SOCIAL_URL="http://127.0.0.1:1")
+    assert "our secret there (CSMS_SOCIAL_SECRET) is not" in _refused(folder, CSMS_SOCIAL_URL="http://127.0.0.1:1")
 
 
 def _refused(folder: Path, *flags: str, **settings: str) -> str:

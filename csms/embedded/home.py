@@ -140,13 +140,19 @@ def _reachable(folder: Path, user: pwd.struct_passwd | None) -> None:
 
 def _may(user: pwd.struct_passwd, command: str, path: Path) -> bool:
     """Whether `user` can run the shell command on `path`; asked of the kernel, which knows every rule."""
-    ran = subprocess.run(
-        ["/bin/sh", "-c", command, "sh", str(path)],
-        capture_output=True,
-        check=False,
-        cwd="/",
-        **as_user(user),  # type: ignore[call-overload]
-    )
+    try:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", command, "sh", str(path)],
+            capture_output=True,
+            check=False,
+            cwd="/",
+            **as_user(user),  # type: ignore[call-overload]
+        )
+    except OSError as error:  # a container that has no other users
+        raise EmbeddedError(
+            f"root may not become the user {user.pw_name} here ({error.strerror}), and PostgreSQL does not run as "
+            f"root; start csms as another user, or set CSMS_DATABASE_URL"
+        ) from error
     return bool(ran.returncode == 0)
 
 
