@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,8 +53,11 @@ class Call:
     payload: Any
     version: Version
     desk: Desk
+    began_s: float
     answer: bytes | None = None
     """Made while reading, where the answer holds what the outcome does not: an alias."""
+    mark: str = "answered"
+    """What became of it, for the metrics: `answered`, `mended` or `unreadable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ class Desk:
     alias_age: timedelta = ALIAS_AGE
     offline_age: timedelta = OFFLINE_AGE
     backlog_max: int = STATION_BACKLOG_MAX
+    log_calls: bool = False
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Calls by (version, action, what became of them) since the gateway last added them to the metrics."""
 
 
 def nothing(outcome: Outcome, call: Call) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import cast
 
 import structlog
 
+from csms import observe
 from csms.base.clock import Clock
 from csms.base.errors import WireError
 from csms.bus import Bus, subject
@@ -72,7 +74,8 @@ class Gateway:
         self.wheel = Wheel()
         self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
         self.stations: Stations[StationSocket] = Stations()
-        self._desk = Desk(submit, clock, self._ask_issuer, Draw(), heartbeat_s, alias_age)
+        log_calls = log.is_enabled_for(logging.DEBUG)
+        self._desk = Desk(submit, clock, self._ask_issuer, Draw(), heartbeat_s, alias_age, log_calls=log_calls)
         self._admission = admission
         self._bus = bus
         self._verify = verify
@@ -89,6 +92,7 @@ class Gateway:
             partial(StationSocket, self), host, port, ssl=tls, reuse_port=True, backlog=BACKLOG
         )
         self.wheel.start(loop)
+        self._count()
         chosen: int = self._server.sockets[0].getsockname()[1]
         return chosen
 
@@ -113,12 +117,20 @@ class Gateway:
             return Answer("offline", error="the station is not connected")
         return await self._command(socket, command)
 
+    def _count(self) -> None:
+        """Every second: what conversations counted goes to the metrics, whose own counters cost too much per call."""
+        for (version, action, outcome), count in self._desk.counts.items():
+            observe.CALLS.labels(version, action, outcome).inc(count)
+        self._desk.counts.clear()
+        self.wheel.after(1, self._count)
+
     # Letting stations in
 
     def arrived(self, socket: StationSocket, handshake: Handshake) -> None:
         """A whole upgrade request is here: judge it and answer it."""
         if handshake.fault:
             log.info("no upgrade request", source=socket.source)
+            observe.HANDSHAKES_REFUSED.labels("no_upgrade").inc()
             socket.refuse(handshake.answer())
         elif handshake.station_id is None:
             socket.refuse(handshake.refuse(404, "Stations connect to /ocpp/{station id}."))
@@ -139,12 +151,14 @@ class Gateway:
                 return
         if admitted is None:
             self._failed.failed(station_id, source, self.wheel.now)
+            observe.HANDSHAKES_REFUSED.labels("unauthorized" if allowed else "limited").inc()
             log.info("station refused", station=station_id[:48], source=source, limited=not allowed)
             socket.refuse(handshake.refuse(401, "Unknown station or wrong key."))
             return
         self._failed.succeeded(station_id, source)
         if admitted.protocol is None:
             names = ", ".join(PREFERRED)
+            observe.HANDSHAKES_REFUSED.labels("subprotocol").inc()
             log.info("station offers no version of ours", station=station_id, source=source)
             why = f"Sec-WebSocket-Protocol must offer one of {names}; or set assume_protocol for this station."
             socket.refuse(handshake.refuse(400, why))
@@ -163,6 +177,7 @@ class Gateway:
             self._bus.serve(subject(station_id, admitted.epoch), partial(self._command, socket))
         if older is not None:
             older.close(frames.NORMAL, "a newer connection of this station is here")
+        observe.CONNECTIONS.labels(version).inc()
         log.info("station connected", station=station_id, version=version, epoch=admitted.epoch, source=socket.source)
         if handshake.rest:
             socket.data_received(handshake.rest)
@@ -171,6 +186,8 @@ class Gateway:
         """A connection that had been let in is gone."""
         self._bus.drop(subject(socket.station_id, socket.epoch))
         newest = self.stations.release(socket)
+        assert socket.peer is not None
+        observe.CONNECTIONS.labels(socket.peer.version).dec()
         if self._draining and not len(self.stations):
             self._empty.set()
         log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
@@ -185,6 +202,7 @@ class Gateway:
         try:
             schemas.check(peer.version, action, payload)
         except WireError as fault:
+            observe.COMMANDS.labels("failed").inc()
             return Answer("failed", error=f"{fault.code}: {fault.description}")
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Answer] = loop.create_future()
@@ -196,9 +214,11 @@ class Gateway:
         asked: Asked = peer.asking.ask(action, payload, on_end)
         timer = loop.call_later(COMMAND_S_MAX, peer.asking.give_up, asked)
         try:
-            return await ended
+            answer = await ended
         finally:
             timer.cancel()
+        observe.COMMANDS.labels(answer.end).inc()
+        return answer
 
     # Long tokens
 

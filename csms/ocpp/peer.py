@@ -8,6 +8,7 @@ meanwhile waits. Heartbeats are answered at once, from memory. Our own calls are
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import Protocol
 
 import msgspec
@@ -104,7 +105,7 @@ class Peer:
                 return
             route = ROUTES[self.version].get(action)
             if route is None:
-                self._refuse(frame.id_json, refusal(self.version, frame.action))
+                self._refuse(frame.id_json, refusal(self.version, frame.action), "")
                 return
             frame = frame._replace(action=action)
         if self._current is None:
@@ -129,8 +130,9 @@ class Peer:
     def _heartbeat(self, frame: CallFrame) -> None:
         if not bytes(frame.payload).startswith(b"{"):
             fault = WireError(schemas.FORMATION[self.version], "Heartbeat: the payload is an object")
-            self._refuse(frame.id_json, fault)
+            self._refuse(frame.id_json, fault, "Heartbeat")
             return
+        self.desk.counts[self.version, "Heartbeat", "answered"] += 1
         now = rfc3339(self.desk.clock())
         self._line.send(envelope.result(frame.id_json, b'{"currentTime":"%b"}' % now.encode()))
 
@@ -138,14 +140,14 @@ class Peer:
         action = spelled(self.version, frame.action)
         route = ROUTES[self.version].get(action)
         if route is None or not route.money or self.strict:
-            self._refuse(frame.id_json, frame.error)
+            self._refuse(frame.id_json, frame.error, "" if route is None else action)
         elif frame.meant is not None:
             self._called(frame.meant, text)
         elif frame.is_json and frame.id_json != envelope.NO_ID:
             self._called(CallFrame(frame.id_json, action, b"null"), text)
         else:
             self._keep_broken(action, frame.error, text)
-            self._refuse(frame.id_json, frame.error)
+            self._refuse(frame.id_json, frame.error, action)
 
     def _keep_broken(self, action: str, fault: WireError, text: str) -> None:
         """A money report that is not JSON: it is refused, because nothing of it can be trusted, and kept (Q-M10)."""
@@ -155,7 +157,9 @@ class Peer:
             event = Unreadable(self.station_id, at, action, fault.description, _storable(text), self.desk.draw.uuid(at))
             self.desk.submit(event, _unheard)
 
-    def _refuse(self, id_json: bytes, fault: WireError) -> None:
+    def _refuse(self, id_json: bytes, fault: WireError, action: str) -> None:
+        """Send a CALLERROR; `action` is "" where there is no route, so that strangers make no names for metrics."""
+        self.desk.counts[self.version, action or "other", fault.code] += 1
         log.debug("call refused", station=self.station_id, code=fault.code, why=fault.description)
         self._line.send(envelope.error(id_json, fault))
 
@@ -163,13 +167,14 @@ class Peer:
 
     def _serve(self, route: Route, frame: CallFrame, text: str) -> None:
         desk = self.desk
-        call = Call(self.station_id, frame.id_json, frame.action, text, desk.clock(), None, self.version, desk)
+        now = desk.clock()
+        call = Call(self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter())
         self._current, self._route = call, route
         try:
             read = self._read(route, call, frame.payload)
         except WireError as fault:
             self._current = None
-            self._refuse(frame.id_json, fault)
+            self._refuse(frame.id_json, fault, frame.action)
             return
         except OtherVersion as found:
             self._current = None
@@ -178,7 +183,7 @@ class Peer:
             return
         if type(read) is Reply:
             self._current = None
-            self._line.send(envelope.result(frame.id_json, read.payload))
+            self._send_result(call, read.payload)
         elif type(read) is VerifyToken:
             self._verify(call, read)
         else:
@@ -195,7 +200,7 @@ class Peer:
                 call.payload = repair.read(self.version, call.action, payload, deep=route.money)
             except repair.Beyond as why:
                 return self._unreadable(route, call, payload, str(why))
-            log.debug("payload mended", station=self.station_id, action=call.action)
+            call.mark = "mended"
         try:
             return route.read(call)
         except Unclear as why:
@@ -217,6 +222,7 @@ class Peer:
             self._check(call, payload)
             raise WireError(schemas.FORMATION[self.version], f"{call.action}: {why}"[:255])
         call.payload = None
+        call.mark = "unreadable"
         log.info("report unreadable", station=self.station_id, action=call.action, why=why)
         at = call.received_at
         raw = _storable(call.raw)
@@ -256,8 +262,15 @@ class Peer:
         else:
             self._answer(call, route.write(outcome, call))
 
-    def _answer(self, call: Call, payload: bytes) -> None:
+    def _send_result(self, call: Call, payload: bytes) -> None:
         self._line.send(envelope.result(call.id_json, payload))
+        self.desk.counts[self.version, call.action, call.mark] += 1
+        if self.desk.log_calls:
+            took_ms = round((perf_counter() - call.began_s) * 1000, 1)
+            log.debug("call", station=self.station_id, action=call.action, outcome=call.mark, ms=took_ms)
+
+    def _answer(self, call: Call, payload: bytes) -> None:
+        self._send_result(call, payload)
         self._current = None
         waiting = self._waiting
         while waiting and self._current is None:
