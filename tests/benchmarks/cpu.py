@@ -36,6 +36,12 @@ def seconds(roots: Iterable[int]) -> float:
     return ticks * TICK_S
 
 
+def machine_seconds() -> float:
+    """Seconds that all cores together have been busy since they started, stolen time of a virtual machine included."""
+    user, nice, system, _idle, _io_wait, irq, soft_irq, steal = map(int, _machine()[:8])
+    return (user + nice + system + irq + soft_irq + steal) * TICK_S
+
+
 def pss_bytes(roots: Iterable[int]) -> int:
     """Proportional memory of the trees of `roots`, in bytes."""
     total = 0
@@ -46,6 +52,10 @@ def pss_bytes(roots: Iterable[int]) -> int:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
     return total
+
+
+def _machine() -> list[str]:
+    return Path("/proc/stat").read_text().splitlines()[0].split()[1:]
 
 
 def _stat(pid: int) -> list[str]:

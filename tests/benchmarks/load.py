@@ -9,25 +9,17 @@ By itself: `python -m tests.benchmarks.load --url ws://127.0.0.1:9000/ocpp --ver
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import resource
 import subprocess
 import sys
 import time
 from array import array
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
-
-import uvloop
 
 from tests.benchmarks import client, cpu, frames
 
 PASSWORD = "bench-password-0001"
-CONNECTING_MAX = 100
-READY_S_MAX = 120.0
-DRAIN_S_MAX = 60.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +60,8 @@ class Result:
     """The load's own CPU microseconds per answer."""
     load_busy: float = 0.0
     """Cores that the load used: near `plan.processes` it was the limit itself."""
+    others_busy: float = 0.0
+    """Cores that neither the servers nor the load used: rates and times say less, the more there are."""
     pss_per_connection: float = 0.0
     """Bytes of memory that the first tree grew by per connection."""
     errors: int = 0
@@ -86,6 +80,7 @@ def drive(plan: Plan) -> Result:
             worker.tell("go")
         time.sleep(plan.warm_up_s)
         before, began = [cpu.seconds([pid]) for pid in plan.server_pids], time.monotonic()
+        machine = cpu.machine_seconds()
         for worker in workers:
             worker.tell("count")
         time.sleep(plan.seconds)
@@ -93,12 +88,15 @@ def drive(plan: Plan) -> Result:
         for worker in workers:
             worker.tell("stop")
         after, window_s = [cpu.seconds([pid]) for pid in plan.server_pids], time.monotonic() - began
+        machine = cpu.machine_seconds() - machine
         parts = [worker.expect("result") for worker in workers]
     finally:
         for worker in workers:
             worker.end()
     result = _merge(plan, parts, window_s)
     answers = max(1, result.answers)
+    if plan.server_pids:
+        result.others_busy = max(0.0, (machine - sum(after) + sum(before)) / window_s - result.load_busy)
     result.server_us = [(late - early) / answers * 1e6 for early, late in zip(before, after, strict=True)]
     result.pss_per_connection = grown / plan.stations
     return result
@@ -108,7 +106,7 @@ class _Worker:
     """One process of the load, spoken to by lines."""
 
     def __init__(self, plan: Plan, number: int) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.load", "--worker", json.dumps(asdict(plan)), str(number)]
+        command = [sys.executable, "-m", "tests.benchmarks.worker", json.dumps(asdict(plan)), str(number)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def tell(self, word: str) -> None:
@@ -163,83 +161,6 @@ def _percentiles(ordered: list[float]) -> tuple[float, float]:
     return ordered[len(ordered) // 2] * 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
 
 
-async def work(plan: Plan, number: int) -> None:
-    """One process of the load: connects its stations, then follows the lines on standard input."""
-    loop = asyncio.get_running_loop()
-    orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    tally, calendar = client.Tally(), frames.Calendar()
-    everyone_ready, everyone_done = asyncio.Event(), asyncio.Event()
-    mine = range(number, plan.stations, plan.processes)
-    left = {"ready": len(mine), "done": len(mine)}
-
-    def ready() -> None:
-        left["ready"] -= 1
-        if left["ready"] == 0:
-            everyone_ready.set()
-
-    def done() -> None:
-        left["done"] -= 1
-        if left["done"] == 0 or not everyone_ready.is_set():
-            everyone_done.set()
-            everyone_ready.set()
-
-    stations = await _connect(plan, mine, tally, calendar, ready, done)
-    await asyncio.wait_for(everyone_ready.wait(), READY_S_MAX)
-    if everyone_done.is_set():
-        raise SystemExit(f"a station could not get ready: {tally.first_error}")
-    _print({"event": "ready"})
-    await orders.readline()
-    for station in stations:
-        station.begin()
-    await orders.readline()
-    tally.clear()
-    cpu_before = _cpu_s()
-    await orders.readline()
-    counted = [kind.tobytes().hex() for kind in tally.latencies]
-    result = {"sessions": tally.sessions, "cpu_s": _cpu_s() - cpu_before, "latencies": counted}
-    for station in stations:
-        station.halt()
-    try:
-        await asyncio.wait_for(everyone_done.wait(), DRAIN_S_MAX)
-    except TimeoutError:
-        tally.note(f"{left['done']} stations were not answered within {DRAIN_S_MAX} s")
-    for station in stations:
-        station.transport.abort()
-    totals = {"sessions_total": tally.sessions_total, "errors": tally.errors, "closed": tally.closed}
-    _print({"event": "result", "first_error": tally.first_error, **totals, **result})
-
-
-async def _connect(
-    plan: Plan, mine: range, tally: client.Tally, calendar: frames.Calendar, *news: Any
-) -> list[client.Station]:
-    loop = asyncio.get_running_loop()
-    address = urlsplit(plan.url)
-    host, port = address.hostname or "127.0.0.1", address.port or 80
-    kind, speech_kind, run = client.SCENARIOS[plan.scenario], frames.SPEECHES[plan.version], f"{int(time.time()):08x}"
-    gate = asyncio.Semaphore(CONNECTING_MAX)
-
-    async def connect(index: int) -> client.Station:
-        name = frames.station_id(index, plan.prefix)
-        speech = speech_kind(frames.token_text(index), run, index)
-        hello = frames.handshake(f"{host}:{port}", address.path.rstrip("/"), name, plan.password, plan.version)
-        async with gate:
-            made = await loop.create_connection(lambda: kind(speech, hello, tally, calendar, *news), host, port)
-        return made[1]
-
-    return await asyncio.gather(*(connect(index) for index in mine))
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _print(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
 def describe(result: Result) -> str:
     """The result in a few lines for people."""
     plan = result.plan
@@ -247,7 +168,7 @@ def describe(result: Result) -> str:
         f"{plan.scenario} {plan.version}, {plan.stations} stations: {result.answers_per_s:,.0f} answers/s, "
         f"{result.sessions_per_s:,.1f} sessions/s, p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms",
         f"CPU us per answer: server {' + '.join(f'{part:.1f}' for part in result.server_us) or 'not measured'}, "
-        f"load {result.load_us:.1f} ({result.load_busy:.2f} cores)",
+        f"load {result.load_us:.1f} ({result.load_busy:.2f} cores), other programs {result.others_busy:.2f} cores",
         f"sessions driven {result.sessions_total}, errors {result.errors}, closed {result.closed}",
     ]
     if plan.scenario == "idle":
@@ -261,10 +182,6 @@ def describe(result: Result) -> str:
 
 def main() -> int:
     """Status 1 when an answer was an error or a connection was lost."""
-    if sys.argv[1:2] == ["--worker"]:
-        plan = Plan(**json.loads(sys.argv[2]))
-        uvloop.run(work(plan, int(sys.argv[3])))
-        return 0
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.load", description="Drive stations against a server."
     )

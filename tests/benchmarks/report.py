@@ -11,6 +11,9 @@ from tests.benchmarks.load import Result
 LOAD_FULL = 0.85
 """A process of the load that is this busy may have been the limit itself."""
 
+OTHERS_BUSY_MAX = 0.15
+"""More cores than this taken by other programs make rates and times unreliable; CPU per answer suffers less."""
+
 
 def cell_lines(cell: cells.Cell, found: Mapping[str, Sequence[Result]]) -> str:
     """One block of the table: the figures of one cell for each partner, and how many times better ours is."""
@@ -23,7 +26,9 @@ def cell_lines(cell: cells.Cell, found: Mapping[str, Sequence[Result]]) -> str:
         busy = median(result.load_busy for result in results)
         full = "  (it was the limit)" if busy > LOAD_FULL * results[0].plan.processes else ""
         own = median(result.load_us for result in results)
-        lines.append(f"  load beside {name:<9}{own:.1f} us, {busy:.2f} cores{full}")
+        others = median(result.others_busy for result in results)
+        noisy = f"  (others took {others:.2f} cores: rates say little)" if others > OTHERS_BUSY_MAX else ""
+        lines.append(f"  load beside {name:<9}{own:.1f} us, {busy:.2f} cores{full}{noisy}")
     return "\n".join(lines)
 
 
