@@ -64,7 +64,7 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
 def _keep(world: World, changes: Changes, session: Session, readings: tuple[Reading, ...]) -> None:
     for reading in readings:
         changes.readings.append(ReadingRow(session.day, session.id, reading))
-    if session.ended_at is None:
+    if session.state not in CLOSED:
         world.progress[session.id] = metered(world.progress.get(session.id, NOTHING), readings)
 
 
