@@ -68,8 +68,7 @@ def not_collected(job: Job, of: Collection, reason: str, at: datetime) -> Result
 
 
 def settlement(of: Collection, payment: str, operator_account: str) -> SettlementMessage:
-    """The one settlement message: the fee, each payee's account and part, and what the driver is told. The provider
-    must have an account."""
+    """The one settlement message: the fee, each payee's account and part, and what the driver is told."""
     shares = tuple(PayeeShare(account, minor) for _, account, minor in _payees(of, operator_account))
     details = {
         "session": str(of.session_id),
@@ -127,9 +126,14 @@ def given_up(job: Job, kind: str, reason: str, at: datetime, station_id: str | N
     return Concern(derived(job.id, CONCERN_PLACE), kind, job.subject, station_id, details, at)
 
 
+def lacks_account(of: Collection) -> bool:
+    """Whether the provider is to be paid and has no account at the psp."""
+    return of.provider_minor > 0 and of.provider_account is None
+
+
 def _submitted(of: Collection, operator_account: str, at: datetime) -> tuple[Remittance, ...]:
-    """The shares as they are recorded; none while the provider has no account, so nothing can be paid."""
-    if of.provider_account is None:
+    """The shares as they are recorded; none while the provider lacks an account, so nothing can be paid."""
+    if lacks_account(of):
         return ()
     return tuple(
         Remittance(of.bill_id, payee, of.psp, account, minor, of.currency, at)
@@ -139,9 +143,9 @@ def _submitted(of: Collection, operator_account: str, at: datetime) -> tuple[Rem
 
 def _payees(of: Collection, operator_account: str) -> list[tuple[str, str, int]]:
     """(payee, account, minor units) of everybody who gets something."""
-    assert of.provider_account is not None
+    assert not lacks_account(of)
     parts = [
-        (f"provider:{of.provider_id}", of.provider_account, of.provider_minor),
+        (f"provider:{of.provider_id}", of.provider_account or "", of.provider_minor),
         (OPERATOR, operator_account, of.operator_minor),
     ]
     return [part for part in parts if part[2]]

@@ -108,7 +108,7 @@ async def remit(job: Job, outside: Outside) -> Result:
     psp, account = outside.psps.get(of.psp), job.payload["operator_account"]
     if psp is None:
         answer = Answer("our_fault", reason=f"psp {of.psp} is not set up here")
-    elif of.provider_account is None:
+    elif settle.lacks_account(of):
         answer = Answer("our_fault", reason=f"provider {of.provider_id} has no account at psp {of.psp}")
     else:
         message = settle.settlement(of, job.payload["payment"], account)

@@ -79,7 +79,11 @@ async def authorization(
 
 
 async def billed(
-    conn: Connection, psp: Social, policy: Policy | None = "hold_capture", subject: str = "minsu"
+    conn: Connection,
+    psp: Social,
+    policy: Policy | None = "hold_capture",
+    subject: str = "minsu",
+    operator_minor: int = OPERATOR_SHARE,
 ) -> Scene:
     """A session with its bill, its settlement posted and its job. Policy None: it began offline, nobody was asked."""
     session_id, bill_id = uuid4(), uuid4()
@@ -121,13 +125,15 @@ async def billed(
         START,
         ended_at,
         FEE,
-        OPERATOR_SHARE,
-        PROVIDER_SHARE,
+        operator_minor,
+        FEE - operator_minor,
     )
     held, moves = f"session:{session_id}:held", []
     moves.append((1, 1, "psp:social:receivable", held, "KRW", FEE))
-    moves.append((1, 2, held, "provider:P:payable", "KRW", PROVIDER_SHARE))
-    moves.append((1, 3, held, "operator:fee", "KRW", OPERATOR_SHARE))
+    if operator_minor < FEE:
+        moves.append((1, 2, held, "provider:P:payable", "KRW", FEE - operator_minor))
+    if operator_minor:
+        moves.append((1, 3, held, "operator:fee", "KRW", operator_minor))
     posting = (uuid4(), f"session/{session_id}/settle", "settle", str(session_id), ended_at)
     assert await conn.fetchval("select post($1::posting_in[], $2::transfer_in[])", [posting], moves) == ["posted"]
     payload = json.dumps({"bill": str(bill_id), "session": str(session_id), "station": "CP-1"})
@@ -175,8 +181,10 @@ async def working(
     )
     worker = Worker(outside, lease_s=0.5, poll_s=0.01)
     worker.start()
-    yield worker
-    await worker.close()
+    try:
+        yield worker
+    finally:
+        await worker.close()
 
 
 async def drained(conn: Connection, s_max: float = 20.0) -> None:

@@ -132,6 +132,19 @@ async def test_a_payee_without_an_account_is_given_up_loudly(
     assert "account" in listed["reason"] or "NOT_FOUND_SELLER" in listed["reason"]
 
 
+@pytest.mark.parametrize(("account", "operator_minor"), [(None, FEE), (PROVIDER_ACCOUNT, 0)])
+async def test_a_fee_may_belong_to_one_payee_alone(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, account: str | None, operator_minor: int
+) -> None:
+    await stage.parties(conn, account)
+    scene = await stage.billed(conn, psp, operator_minor=operator_minor)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+    items = await conn.fetch("select payee, amount_minor, state from remittance_item")
+    assert [tuple(item) for item in items] == [("operator" if operator_minor else "provider:P", FEE, "paid")]
+
+
 async def test_an_account_that_is_registered_late_is_paid(
     pool: Pool, conn: Connection, social: SocialProcess, psp: Social
 ) -> None:
