@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from csms.db import TROUBLE
 from csms.embedded import Embedded, EmbeddedError, home, process
 
 SMALL = {"shared_buffers": "16MB", "fsync": "off"}
@@ -130,6 +132,24 @@ async def test_a_server_that_is_kept_running_comes_back_after_any_part_is_killed
         await _until(lambda: server.pid not in (None, killed))
         assert await _value_at_last(server, "select 2") == 2
         conn.terminate()
+        keeping.cancel()
+
+
+async def test_what_was_acknowledged_survives_every_kill(folder: Path) -> None:
+    async with await Embedded.start(folder, settings=SMALL) as server:
+        keeping = asyncio.ensure_future(server.keep_running())
+        await _execute(server, "create table acknowledged (n int primary key)")
+        last = 0
+        for round_ in range(6):
+            last += await _insert(server, last, 20)
+            with suppress(*TROUBLE):
+                conn = await asyncpg.connect(server.dsn)
+                backend = await conn.fetchval("select pg_backend_pid()")
+                os.kill(server.pid or backend if round_ % 2 else backend, signal.SIGKILL)
+                conn.terminate()
+            stored = await _value_at_last(server, "select count(*) from acknowledged")
+            assert stored in (last, last + 1), "an insert that was cut off may be there or not, all others are"
+            last = int(str(stored))
         keeping.cancel()
 
 
@@ -307,13 +327,24 @@ async def _value(server: Embedded, statement: str) -> object:
         await conn.close()
 
 
+async def _insert(server: Embedded, last: int, count: int) -> int:
+    """Insert the numbers after `last`; answers how many were acknowledged before somebody was killed."""
+    await _value_at_last(server, "select 1")
+    for done in range(count):
+        try:
+            await _execute(server, f"insert into acknowledged values ({last + done + 1})")
+        except TROUBLE:
+            return done
+    return count
+
+
 async def _value_at_last(server: Embedded, statement: str, wait_s: float = 10) -> object:
     """The value, once the server answers again."""
     until = time.monotonic() + wait_s
     while True:
         try:
             return await _value(server, statement)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except TROUBLE:
             if time.monotonic() > until:
                 raise
             await asyncio.sleep(0.02)
