@@ -29,9 +29,16 @@ def money(minor: int) -> str:
     return f"{minor / 100:,.2f}"
 
 
+def flat(bill: Row) -> dict[str, Any]:
+    """A bill of REST with its money as minor units: `total_minor`, `operator_minor`, `provider_minor`."""
+    minor = {"total": "total", "operator_share": "operator", "provider_share": "provider"}
+    plain = {name: bill[name] for name in ("station", "provider", "means", "started_at", "energy_wh")}
+    return plain | {f"{name}_minor": bill[field]["minor"] for field, name in minor.items()}
+
+
 def findings(charges: Sequence[Charge], bills: Sequence[Row], totals: Row) -> list[Finding]:
     """
-    Compares rows of the report `bills` with the CSV, reckoned anew, and with the journal's totals.
+    Compares bills (`flat`) with the CSV, reckoned anew, and with the journal's totals.
 
     A bill belongs to the charge of its station that began at its time.
     """

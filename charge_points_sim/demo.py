@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from charge_points_sim.agreement import OPERATOR_ACCOUNT, findings, money, per_provider
+from charge_points_sim.agreement import OPERATOR_ACCOUNT, findings, flat, money, per_provider
 from charge_points_sim.connection import CannotConnect
 from charge_points_sim.prices import CURRENCY
 from charge_points_sim.process import Process, ProcessFailed, output
@@ -94,6 +95,7 @@ class Story:
     async def _set_up(self) -> None:
         self.terminal.heading("The world is set up")
         secret = secrets.token_hex(16)
+        self.authorized = {"Authorization": f"Basic {b64encode(f'{secret}:'.encode()).decode()}"}
         sellers = sorted({provider_of(charge.site) for charge in self.plan.charges} | {OPERATOR_ACCOUNT})
         social = [str(BIN / "charge-points-sim"), "social", "--port", "0", "--secret", secret, "--denied", "stranger-"]
         social += [word for seller in sellers for word in ("--seller", seller)]
@@ -132,7 +134,7 @@ class Story:
             raise ProcessFailed(f"csms staff add-client: {complaint or said}")
         client = json.loads(said)
         self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
-        self.rest = Rest(self.http, self.url, client["id"], client["secret"])
+        self.rest = Rest(self.http, self.url, client["client_id"], client["client_secret"])
         await provision(self.rest, self.plan, self.password)
         drivers = self.plan.population.paying
         stations = len({charge.station_id for charge in self.plan.charges})
@@ -162,13 +164,17 @@ class Story:
         for text in facts["unexpected"]:
             self.terminal.verdict(False, text)
 
+    async def _bills(self) -> list[dict[str, Any]]:
+        """All bills, as the system has them."""
+        return [flat(bill) for bill in await self.rest.all("/bills")]
+
     async def _settled(self) -> dict[str, Any]:
         """The journal's totals once every fee is paid and shared, or after `SETTLE_S_MAX`."""
         deadline_s = time.monotonic() + SETTLE_S_MAX
         while True:
-            async with self.http.get(f"{self.social}/v1/journal/totals") as answer:
+            async with self.http.get(f"{self.social}/v1/journal/totals", headers=self.authorized) as answer:
                 totals: dict[str, Any] = await answer.json()
-            bills = await self.rest.all("/reports/bills")
+            bills = await self._bills()
             due = sum(bill["total_minor"] for bill in bills if bill["means"] == "psp")
             if (totals["settled"] == due and totals["held"] == 0) or time.monotonic() > deadline_s:
                 return totals
@@ -176,7 +182,7 @@ class Story:
 
     async def _compare(self) -> bool:
         totals = await self._settled()
-        bills = await self.rest.all("/reports/bills")
+        bills = await self._bills()
         self.terminal.heading(f"Settlement, in {CURRENCY}")
         rows = per_provider(self.plan.charges, bills)
         sums = [sum(int(row[place]) for row in rows) for place in range(1, 6)]

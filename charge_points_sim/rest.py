@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import aiohttp
@@ -26,8 +27,9 @@ class Rest:
 
     async def _sign_in(self) -> str:
         form = {"grant_type": "client_credentials"}
-        auth = aiohttp.BasicAuth(*self.credentials)
-        async with self._http.post(f"{self.url}/oauth/token", data=form, auth=auth) as answer:
+        client = b64encode(":".join(self.credentials).encode()).decode()
+        headers = {"Authorization": f"Basic {client}"}
+        async with self._http.post(f"{self.url}/oauth/token", data=form, headers=headers) as answer:
             body = await answer.json(content_type=None)
             if answer.status != 200:
                 raise RestError(answer.status, f"the system gave no access token: {body}")

@@ -71,9 +71,9 @@ class Station:
         """Introduces itself after power came up."""
         self._call(self.device.boot(self.id, reason), settle)
 
-    def beat(self) -> None:
+    def beat(self, settle: Settle = ignore) -> None:
         """Shows that it is alive."""
-        self._call(heartbeat(), ignore)
+        self._call(heartbeat(), settle)
 
     def show(self, connector: int, status: Status) -> None:
         """Reports a connector's status."""
@@ -152,6 +152,10 @@ class Station:
         session.ended_at = self._clock()
         position.session = None
         self._call(self.device.ended(session, session.ended_at, reason, not self.line.online), settle, session)
+
+    def send(self, message: Message, settle: Settle = ignore) -> None:
+        """Any other message, kept by nobody: for stories about stations that do not behave."""
+        self._call(message, settle)
 
     def _call(self, message: Message, settle: Settle, session: Session | None = None) -> None:
         self.line.put(Call(message.action, message.write, settle, session))

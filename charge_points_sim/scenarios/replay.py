@@ -25,6 +25,7 @@ from charge_points_sim.scenarios.drivers import Driver, Population, assign
 from charge_points_sim.scenarios.pace import Pace
 from charge_points_sim.session import Session, Token
 from charge_points_sim.station import Connector, Station
+from charge_points_sim.times import wire
 
 REGISTER_WH_MAX = 40_000_000
 """Stations are not new: their lifetime registers begin anywhere below this."""
@@ -149,6 +150,7 @@ class Life:
         try:
             for charge in self._charges:
                 await self._reach(pace, actor, charge.arrival, charge.arrival)
+                connection.tell(partial(self.station.show, 1, "preparing"))
                 if self._plan.population.refused and self._random.random() < self._plan.turned_away:
                     await self._turn_away(connection)
                 await self._charge(connection, pace, actor, charge)
@@ -172,7 +174,7 @@ class Life:
         """What the driver can hold to the reader; None if the system refuses the long token."""
         if driver.means == "balance":
             return Token(driver.token)
-        envelope = {"v": 1, "id": f"{self._random.getrandbits(96):024x}", "type": "social"}
+        envelope = {"v": 1, "id": f"{self._random.getrandbits(96):024x}", "ts": wire(self._now), "type": "social"}
         long_token = await self._long_token(driver)
         alias: str | None = await connection.insist(partial(self.station.exchange, {**envelope, "token": long_token}))
         return None if alias is None else Token(alias, "alias")
@@ -186,7 +188,10 @@ class Life:
         station, tally = self.station, self._tally
         driver = self._drivers[charge.session_id]
         token = await self._token(connection, driver)
-        if token is None or not await self._accepted(connection, token):
+        if token is None:
+            tally.unexpected.append(f"{driver.name} got no alias at {station.id} for {charge.session_id}")
+            return
+        if not await self._accepted(connection, token):
             tally.unexpected.append(f"{driver.name} was refused at {station.id} for {charge.session_id}")
             return
         session: Session = await connection.do(partial(station.start, 1, token))
@@ -194,7 +199,8 @@ class Life:
             tally.unexpected.append(f"{driver.name} could not start at {station.id} for {charge.session_id}")
             await connection.do(partial(station.end, session, session.start_wh, reason="deauthorized"))
             return
-        connection.tell(partial(station.show, 1, "charging"))
+        if not station.device.names_own_sessions:  # on 2.x it is Occupied since the car was plugged in
+            connection.tell(partial(station.show, 1, "charging"))
         tally.started += 1
         tally.running += 1
         for at, wh, power_w in readings(charge, self._plan.reading_every_s):
