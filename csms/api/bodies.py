@@ -180,6 +180,7 @@ class PricedSession(Body):
     start_date_time: Moment
     end_date_time: Moment
     charging_periods: list[ChargingPeriod] = Field(max_length=PERIODS_MAX)
+    reservation: Json = Field(None, description="not supported yet: refused when it is there")
 
 
 class PriceQuestion(Body):

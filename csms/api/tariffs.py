@@ -62,6 +62,8 @@ async def price(call: Call) -> answers.PricePreview:
     question: PriceQuestion = call.body
     session = question.session
     check_zone(session.time_zone, "/session/time_zone")
+    if session.reservation is not None:
+        raise Refused("reservations are not supported yet", "/session/reservation")
     periods = [
         tariffs.Period(
             period.start_date_time,

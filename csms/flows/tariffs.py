@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from csms.base.errors import NotFound, Refused
 from csms.base.money import MINOR_MAX, Money, decimal_text, exact_text, scale, to_minor
-from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH
+from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH, seconds_between
 from csms.db import SQL, Connection
 from csms.domain import tariff as rules
 from csms.flows.parties import check_id
@@ -112,24 +112,27 @@ def used(start: datetime, end: datetime, periods: Sequence[Period]) -> rules.Usa
     """
     The usage of OCPI charging periods.
 
-    Without a TIME dimension the whole stay counts as charging. PARKING_TIME and RESERVATION_TIME are
-    not priced yet and refused; other dimensions (power, current, state of charge) do not matter to a price.
+    Hours in decimals are not exact: a period whose TIME is its length counts by its instants.
+    PARKING_TIME and RESERVATION_TIME are not priced yet and refused; other dimensions (power,
+    current, state of charge) do not matter to a price.
     """
     if end < start:
         raise Refused("the end is before the start", "/session/end_date_time")
-    energy_wh, seconds, timed = Fraction(0), Fraction(0), False
-    for number, period in enumerate(periods):
+    energy_wh, seconds = Fraction(0), Fraction(0)
+    edges = [period.start for period in periods] + [end]
+    for number, (period, ends) in enumerate(zip(periods, edges[1:], strict=True)):
         at = f"/session/charging_periods/{number}"
-        if not start <= period.start <= end:
-            raise Refused("a period starts outside of its session", f"{at}/start_date_time")
+        if not start <= period.start <= ends:
+            raise Refused("periods start one after the other, within their session", f"{at}/start_date_time")
         for place, dimension in enumerate(period.dimensions):
             if dimension.type in ("PARKING_TIME", "RESERVATION_TIME") and dimension.volume:
                 raise Refused(f"{dimension.type} is not supported yet", f"{at}/dimensions/{place}/type")
             if dimension.type == "ENERGY":
                 energy_wh += dimension.volume * WH_PER_KWH
             elif dimension.type == "TIME":
-                seconds, timed = seconds + dimension.volume * SECONDS_PER_HOUR, True
-    return rules.Usage(energy_wh, seconds if timed else int((end - start).total_seconds()))
+                length_s, told_s = seconds_between(period.start, ends), dimension.volume * SECONDS_PER_HOUR
+                seconds += length_s if abs(told_s - length_s) < 1 else told_s
+    return rules.Usage(energy_wh, seconds)
 
 
 def preview(document: Mapping[str, object], usage: rules.Usage) -> dict[str, object]:
