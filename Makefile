@@ -37,7 +37,7 @@ format: install ## let ruff write the layout
 	$(BIN)/ruff format $(CODE)
 
 test: install ## the whole test suite (ARGS="-k name" for a part)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: install ## real arrivals charged, paid, split and reported (KEEP=1 stays up)
 	@$(BIN)/python -m charge_points_sim.demo $(if $(KEEP),--keep)

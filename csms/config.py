@@ -75,12 +75,11 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=0, le=65535, description="port for REST; 0 takes a free one")
     data_dir: Path = Field(default_factory=default_data_dir, description="folder of the embedded database")
     database_url: SecretStr | None = Field(None, description="a PostgreSQL of yours instead of the embedded one")
-    pool_size: int = Field(10, ge=2, le=1000, description="database connections of REST and worker")
+    pool_size: int = Field(10, ge=2, le=1000, description="database connections of REST")
     clock: str = Field("wall", description="wall, or START@SPEED for simulated time")
-    nats_url: str | None = Field(None, description="message bus between processes; none: inside the process")
+    nats_url: str | None = Field(None, description="message bus between processes; not in this version")
     gateways: int = Field(1, ge=1, le=1, description="gateway processes; more than one comes with the bus")
 
-    operator_name: str = Field("operator", min_length=1, description="who runs this system")
     token_ttl_s: int = Field(900, ge=60, le=86_400, description="life of an access token of ours, in seconds")
 
     social_url: str | None = Field(None, description="address of the social-payment server; none: no such payments")
@@ -90,7 +89,7 @@ class Settings(BaseSettings):
     social_policy: Literal["hold_capture", "charge_after"] = Field("hold_capture", description="when it is charged")
     social_operator_account: str = Field("operator", min_length=1, description="our account there, for our shares")
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, JSON elsewhere")
 
     @field_validator("clock")

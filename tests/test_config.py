@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from csms.config import ClockSetting, SettingsError, load, parse_clock
+from csms.config import ClockSetting, Settings, SettingsError, load, parse_clock
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,13 @@ def test_no_secret_is_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load()
     assert "canary" not in f"{settings.masked()} {settings!r} {settings}"
     assert settings.database_url is not None and settings.database_url.get_secret_value() == url
+
+
+def test_the_reference_lists_every_setting_and_no_other() -> None:
+    page = (Path(__file__).parent.parent / "docs/reference/settings.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z_]+)` \| `CSMS_([A-Z_]+)` \| .* \| (.+) \|$", page, re.MULTILINE)
+    fields = Settings.model_fields.items()
+    assert listed == [(name, name.upper(), field.description) for name, field in fields]
 
 
 def test_a_simulated_clock_names_its_start_and_speed() -> None:
