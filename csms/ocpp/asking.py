@@ -35,7 +35,7 @@ class Asked:
 class Asking:
     """The queue of our calls on one connection. `send` takes the text of a frame."""
 
-    __slots__ = ("_count", "_current", "_epoch", "_late", "_queue", "_ready", "_send")
+    __slots__ = ("_count", "_current", "_epoch", "_late", "_queue", "_ready", "_send", "unanswered")
 
     def __init__(self, epoch: int, send: Callable[[bytes], None]) -> None:
         self._epoch = epoch
@@ -45,6 +45,8 @@ class Asking:
         self._queue: deque[Asked] = deque()
         self._late: deque[str] = deque(maxlen=LATE_MAX)
         self._count = 0
+        self.unanswered = 0
+        """Calls in a row whose time ran out."""
 
     def ask(self, action: str, payload: dict[str, Any], on_end: Callable[[Answer], None]) -> Asked:
         """Send a call when the station is ready for it and the calls before it have ended."""
@@ -63,6 +65,7 @@ class Asking:
         if asked is self._current:
             self._current = None
             self._late.append(asked.id)
+            self.unanswered += 1
             asked.on_end(Answer("unknown", error="no answer in time"))
             self._send_next()
         elif asked in self._queue:
@@ -85,6 +88,7 @@ class Asking:
             log.info(word, station=station_id, message_id=frame.id[:50])
             return
         self._current = None
+        self.unanswered = 0
         if isinstance(frame, ErrorFrame):
             asked.on_end(Answer("failed", error=f"{frame.code}: {frame.description}"))
         else:

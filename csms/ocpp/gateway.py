@@ -40,6 +40,9 @@ BACKLOG = 4_096
 COMMAND_S_MAX = 30
 """How long a station may take to answer a command."""
 
+UNANSWERED_MAX = 3
+"""So many calls of ours in a row may go without an answer before a connection is worth nothing."""
+
 VERIFY_S_MAX = 10
 """How long an issuer may take to stand for a long token."""
 
@@ -106,6 +109,8 @@ class Gateway:
         if len(self.stations):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), DRAIN_S)
+        for socket in self.stations:
+            socket.cut()
         self.wheel.stop()
         for task in self._tasks:
             task.cancel()
@@ -129,7 +134,7 @@ class Gateway:
     def arrived(self, socket: StationSocket, handshake: Handshake) -> None:
         """A whole upgrade request is here: judge it and answer it."""
         if handshake.fault:
-            log.info("no upgrade request", source=socket.source)
+            log.debug("no upgrade request", source=socket.source)
             observe.HANDSHAKES_REFUSED.labels("no_upgrade").inc()
             socket.refuse(handshake.answer())
         elif handshake.station_id is None:
@@ -152,7 +157,8 @@ class Gateway:
         if admitted is None:
             self._failed.failed(station_id, source, self.wheel.now)
             observe.HANDSHAKES_REFUSED.labels("unauthorized" if allowed else "limited").inc()
-            log.info("station refused", station=station_id[:48], source=source, limited=not allowed)
+            if allowed:  # beyond the limit a flood of strangers is only counted
+                log.info("station refused", station=station_id, source=source)
             socket.refuse(handshake.refuse(401, "Unknown station or wrong key."))
             return
         self._failed.succeeded(station_id, source)
@@ -168,6 +174,9 @@ class Gateway:
     def _admit(self, socket: StationSocket, handshake: Handshake, station_id: str, admitted: Admitted) -> None:
         if socket.gone or self._draining:
             socket.refuse(handshake.refuse(503, "This system is restarting. Try again in a few seconds."))
+            if (older := self.stations.find(station_id)) is not None:
+                # Its epoch is past: no command would reach it any more. It may redial.
+                older.close(frames.SERVICE_RESTART, "another connection of this station was here")
             return
         version = cast("Version", admitted.protocol)
         peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
@@ -212,13 +221,22 @@ class Gateway:
                 ended.set_result(answer)
 
         asked: Asked = peer.asking.ask(action, payload, on_end)
-        timer = loop.call_later(COMMAND_S_MAX, peer.asking.give_up, asked)
+        timer = loop.call_later(COMMAND_S_MAX, self._give_up, socket, asked)
         try:
             answer = await ended
         finally:
             timer.cancel()
         observe.COMMANDS.labels(answer.end).inc()
         return answer
+
+    def _give_up(self, socket: StationSocket, asked: Asked) -> None:
+        """The time of a call is over. A station that answers none at all has to redial (quirk Q-C06)."""
+        assert socket.peer is not None
+        asking = socket.peer.asking
+        asking.give_up(asked)
+        if asking.unanswered >= UNANSWERED_MAX:
+            log.warning("station answers no call", station=socket.station_id)
+            socket.close(frames.SERVICE_RESTART, "calls are not answered on this connection")
 
     # Long tokens
 

@@ -33,7 +33,7 @@ _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, clien
 class Handshake:
     """Reads the upgrade request of one connection and writes the answer to it."""
 
-    __slots__ = ("_head", "_http", "_request", "_response", "rest", "version")
+    __slots__ = ("_head", "_http", "_request", "_response", "complete", "rest", "version")
 
     def __init__(self) -> None:
         self._http = ServerProtocol(extensions=[_DEFLATE], select_subprotocol=_choose, max_size=None, logger=_SILENT)
@@ -44,15 +44,20 @@ class Handshake:
         """The version that was agreed on; None when the station offers none of ours."""
         self.rest = b""
         """What the station sent behind its request without waiting for the answer."""
+        self.complete = False
 
     def receive(self, chunk: bytes) -> bool:
-        """Take what arrived; True when the request is complete or hopeless. Then, and only then, ask for its parts."""
+        """Take what arrived; True once, when the request is complete or hopeless: only now ask for its parts."""
+        if self.complete:
+            self.rest += chunk
+            return False
         self._head += chunk
         end = self._head.find(_END)
         if end < 0 and len(self._head) < HEAD_BYTES_MAX:
             return False
         if end >= 0:
             self._head, self.rest = self._head[: end + len(_END)], self._head[end + len(_END) :]
+        self.complete = True
         self._http.receive_data(self._head)
         for event in self._http.events_received():
             if isinstance(event, Request):

@@ -94,10 +94,12 @@ class StationSocket(asyncio.Protocol):
         self._heard = self._door.wheel.now
         if self._frames is not None:
             self._read(data)
-        elif self._handshake is not None and self._handshake.receive(data):
-            handshake, self._handshake = self._handshake, None
-            self.hold(True)
-            self._door.arrived(self, handshake)
+        elif self._handshake is not None:
+            if self._handshake.receive(data):
+                self.hold(True)
+                self._door.arrived(self, self._handshake)
+            elif len(self._handshake.rest) > frames.FRAME_BYTES_MAX:
+                self.cut()
 
     def _read(self, data: bytes) -> None:
         assert self._frames is not None
@@ -148,6 +150,7 @@ class StationSocket(asyncio.Protocol):
         """The station was let in: send the 101 and read frames from now on."""
         assert self.peer is None
         self.peer = peer
+        self._handshake = None
         self._frames = Frames(deflate=deflate)
         self._write(answer)
         self.hold(False)
@@ -156,6 +159,7 @@ class StationSocket(asyncio.Protocol):
 
     def refuse(self, answer: bytes) -> None:
         """Send an HTTP answer that is no 101, and hang up."""
+        self._handshake = None
         self._write(answer)
         self._end()
 
@@ -185,6 +189,11 @@ class StationSocket(asyncio.Protocol):
         self._held = self._blocked = False
         self._apply_hold()
         self._door.wheel.after(CLOSE_S, self._end)
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        if self._transport is not None:
+            self._transport.abort()
 
     # Inside
 
@@ -219,7 +228,7 @@ class StationSocket(asyncio.Protocol):
 
     def _hurry(self) -> None:
         """The handshake took too long; one that waits for our own judgement did not."""
-        if self._handshake is not None:
+        if self._handshake is not None and not self._handshake.complete:
             self._end()
 
     def _settle(self) -> None:

@@ -206,3 +206,19 @@ async def test_a_long_token_becomes_an_alias_and_delays_only_its_station(rig: Ri
     assert tuple(row) == ("sue", True)
     await slow.leave()
     await other.leave()
+
+
+async def test_a_station_that_answers_no_call_has_to_redial(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csms.ocpp.gateway.COMMAND_S_MAX", 0.02)
+    station = await rig.station("ocpp1.6")
+    await station.call("BootNotification", BOOT_16)
+
+    for _ in range(3):
+        issued = await rig.commands.issue(new_id(), "S1", AnyCall("ClearCache", {}), None)
+        assert (await station.hear())[2] == "ClearCache"
+        assert (await issued.answer).end == "unknown"
+
+    with pytest.raises(ConnectionClosed) as closed:
+        await station.hear()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
