@@ -82,7 +82,7 @@ def _drive_cells(run: Run, bench: Bench, wanted: list[cells.Cell]) -> None:
 def _drive(run: Run, bench: Bench, server: Server, cell: cells.Cell) -> Result:
     assert bench.postgres.pid
     pids = (server.process.pid, bench.postgres.pid)
-    plan = Plan(server.url, cell.version, cell.scenario, cell.stations, run.seconds, server_pids=pids)
+    plan = Plan(server.url, cell.version, cell.scenario_of(server.name), cell.stations, run.seconds, server_pids=pids)
     try:
         result = drive(plan)
     except RuntimeError as error:

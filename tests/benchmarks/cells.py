@@ -20,6 +20,10 @@ class Cell:
     quick: bool = False
     """Whether it belongs to `--quick` too."""
 
+    def scenario_of(self, partner: str) -> str:
+        """What is driven against `partner`: the raw limit has no sessions, its durable answer is a reading's."""
+        return "readings" if partner == "raw" and self.scenario == "sessions" else self.scenario
+
     @property
     def title(self) -> str:
         noun = "station" if self.stations == 1 else "stations"
@@ -41,7 +45,7 @@ CELLS = (
     Cell("T2", "readings", "1.6", 64, ALL, quick=True),
     Cell("T2", "readings", "1.6", 512, ALL),
     Cell("T4", "readings", "2.0.1", 1, ("raw", "ours"), quick=True),
-    Cell("T4", "sessions", "2.0.1", 1, ("ours",), quick=True),
+    Cell("T4", "sessions", "2.0.1", 1, ("raw", "ours"), quick=True),
     Cell("T5", "heartbeats", "2.0.1", 64, ALL, quick=True),
 )
 
@@ -63,13 +67,20 @@ ANSWERS = Figure("answers", "/s", lambda result: result.answers_per_s, True)
 CPU = Figure("CPU per answer", "us", lambda result: sum(result.server_us), False)
 P50 = Figure("p50", "ms", lambda result: result.p50_ms, False)
 P99 = Figure("p99", "ms", lambda result: result.p99_ms, False)
-END_P50 = Figure("end with bill p50", "ms", lambda result: result.by_kind["stop"]["p50_ms"], False)
+METER_P50 = Figure("reading p50", "ms", lambda result: result.by_kind["meter"]["p50_ms"], False)
+END_P50 = Figure("end with bill p50", "ms", lambda result: result.by_kind[_end(result)]["p50_ms"], False)
+
+
+def _end(result: Result) -> str:
+    """What ends a use: for the raw limit, which knows no sessions, another reading."""
+    return "stop" if "stop" in result.by_kind else "meter"
+
 
 FIGURES: dict[tuple[str, str], tuple[Figure, ...]] = {
     ("T1", "sessions"): (SESSIONS, CPU, P50, P99),
     ("T2", "readings"): (ANSWERS, CPU, P50, P99),
-    ("T4", "readings"): (P50, P99),
-    ("T4", "sessions"): (P50, END_P50),
+    ("T4", "readings"): (METER_P50, P99),
+    ("T4", "sessions"): (METER_P50, END_P50),
     ("T5", "heartbeats"): (ANSWERS, CPU, P99),
 }
 
@@ -94,6 +105,8 @@ WANTED: dict[tuple[str, str, int, str], float] = {
 }
 """How many times better than stock (docs/reference/benchmarks.md), by target, version, stations and figure."""
 
+BEHIND_RAW_MS_WANTED = {"reading p50": 0.2, "end with bill p50": 1.0}
+"""T4: how much slower than the raw durable answer one station may be answered."""
 OF_RAW_WANTED = 0.7
 """T3: readings as a share of the raw limit."""
 IDLE_KIB_WANTED = 10.0

@@ -44,7 +44,10 @@ def _verdict(cell: cells.Cell, figure: cells.Figure, values: Mapping[str, float]
         share = _times(ours, values["raw"])
         text += f"  = {share:.2f} of raw{_wanted(share, cells.OF_RAW_WANTED if cell.target == 'T2' else None)}"
     if "raw" in values and cell.target == "T4":
-        text += f"  {ours - values['raw']:+.2f} ms"
+        behind_ms, wanted_ms = ours - values["raw"], cells.BEHIND_RAW_MS_WANTED.get(figure.name)
+        text += f"  {behind_ms:+.2f} ms"
+        if wanted_ms is not None:
+            text += f" ({'reached' if behind_ms <= wanted_ms else 'wanted'} {wanted_ms:+g})"
     return text
 
 

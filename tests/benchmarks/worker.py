@@ -16,7 +16,7 @@ from tests.benchmarks import client, frames
 from tests.benchmarks.load import Plan
 
 CONNECTING_MAX = 100
-READY_S_MAX = 120.0
+READY_S_MAX = 300.0
 DRAIN_S_MAX = 60.0
 
 
