@@ -17,10 +17,9 @@ import pytest
 
 from charge_points_sim.process import last_words
 from charge_points_sim.rest import Rest
-from tests.stories.world import SPLIT, World
+from tests.stories.world import SECRET, SPLIT, World
 
 BIN = Path(sys.executable).parent
-SECRET = "stories-secret"
 START = "2026-01-01T00:00:00Z"
 
 Ready = dict[str, str]

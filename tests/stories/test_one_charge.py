@@ -13,7 +13,7 @@ from charge_points_sim.devices import DEVICES
 from charge_points_sim.faults import Faults
 from charge_points_sim.session import Token
 from charge_points_sim.station import Station
-from tests.stories.world import HOLD, World
+from tests.stories.world import HOLD, PAYMENTS, World
 
 VERSIONS = pytest.mark.parametrize("version", DEVICES)
 FEE = 500 + 11 * 320 + 600
@@ -27,7 +27,7 @@ def rough() -> Faults:
 async def settlement(world: World, session: dict[str, Any]) -> dict[str, Any]:
     """What the social-payment server was told of a session, once it was told."""
     for _ in range(200):
-        async with world.http.get(f"{world.social}/v1/journal?limit=10000") as answer:
+        async with world.http.get(f"{world.social}/v1/journal?limit=10000", headers=PAYMENTS) as answer:
             entries = (await answer.json())["entries"]
         settled = [e for e in entries if e["operation"] == "settle" and session["id"] in str(e)]
         if settled:

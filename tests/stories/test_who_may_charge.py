@@ -43,11 +43,22 @@ async def test_a_start_without_permission_is_recorded_and_never_billed(world: Wo
 
 
 @VERSIONS
-async def test_a_balance_that_is_too_small_starts_no_charge(world: World, version: str) -> None:
+async def test_an_empty_balance_starts_no_charge(world: World, version: str) -> None:
     place = await world.place(version)
-    _, card = await world.prepaid(minor=100)
+    _, card = await world.prepaid(minor=0)
     assert not await world.accepted(place, card)
     assert (await world.start(place, card)).accepted is False
+
+
+@VERSIONS
+async def test_a_small_balance_is_never_overdrawn(world: World, version: str) -> None:
+    place = await world.place(version)
+    driver, card = await world.prepaid(minor=1_000)
+    await world.charge(place, card)
+    bill = await world.bill(await world.only(place))
+    (balance,) = (await world.rest.get(f"/drivers/{driver}/balance"))["balances"]
+    assert (bill["total"]["minor"], bill["not_charged"]["minor"]) == (1_000, 500 + 11 * 320 + 600 - 1_000)
+    assert [balance[name]["minor"] for name in ("balance", "held", "debt")] == [0, 0, 0]
 
 
 @VERSIONS

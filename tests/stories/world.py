@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -22,6 +23,9 @@ from charge_points_sim.times import epoch, wire
 from charge_points_sim.wallet import Wallet
 
 PASSWORD = "0123456789abcdef0123456789abcdef01234567"
+SECRET = "stories-secret"
+PAYMENTS = {"Authorization": f"Basic {b64encode(f'{SECRET}:'.encode()).decode()}"}
+"""What opens the payment server's journal."""
 SPLIT = {"operator_bp": 1000, "operator_fixed_minor": 0, "operator_min_minor": 0}
 HOLD = 40_000
 TARIFF = {
@@ -101,6 +105,8 @@ class World:
         await connection.connect()
         await connection.do(station.boot)
         place = Place(station, connection, now)
+        station.show(1, "available")  # a dated report: the system's clock follows it to this story's morning
+        await connection.do(station.beat)
         self.places.append(place)
         return place
 
@@ -110,6 +116,8 @@ class World:
         card = f"{next(_numbers):014X}"
         await self.rest.post("/drivers", {"id": name})
         await self.rest.post(f"/drivers/{name}/tokens", {"value": card})
+        if minor == 0:
+            return name, Token(card)
         top_up = {"amount": {"currency": "KRW", "minor": minor}, "psp": "card", "payment_ref": name}
         await self.rest.post(f"/drivers/{name}/top-ups", top_up, key=name)
         return name, Token(card)
