@@ -23,6 +23,7 @@ class Draw:
         self._at = 0
 
     def _bits(self, count: int) -> int:
+        """So many random bytes as a number."""
         if self._at + count > len(self._pool):
             self._pool = self._source(POOL_BYTES)
             self._at = 0

@@ -58,6 +58,7 @@ class Peer:
         "_line",
         "_ready",
         "_route",
+        "_routes",
         "_waiting",
         "broken",
         "desk",
@@ -77,6 +78,7 @@ class Peer:
         self._line = line
         self._current: Call | None = None
         self._route: Route | None = None
+        self._routes = ROUTES[version]
         self._waiting: deque[tuple[Route, CallFrame, str]] | None = None
         self._held = False
         self._ready = False
@@ -97,13 +99,14 @@ class Peer:
             log.debug("frame ignored", station=self.station_id, frame=frame)
 
     def _called(self, frame: CallFrame, text: str) -> None:
-        route = ROUTES[self.version].get(frame.action)
+        routes = self._routes
+        route = routes.get(frame.action)
         if route is None:
             action = frame.action if self.strict else spelled(self.version, frame.action)
             if action == "Heartbeat":
                 self._heartbeat(frame)
                 return
-            route = ROUTES[self.version].get(action)
+            route = routes.get(action)
             if route is None:
                 self._refuse(frame.id_json, refusal(self.version, frame.action), "")
                 return
@@ -138,7 +141,7 @@ class Peer:
 
     def _malformed(self, frame: Malformed, text: str) -> None:
         action = spelled(self.version, frame.action)
-        route = ROUTES[self.version].get(action)
+        route = self._routes.get(action)
         if route is None or not route.money or self.strict:
             self._refuse(frame.id_json, frame.error, "" if route is None else action)
         elif frame.meant is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zlib import crc32
@@ -17,9 +17,13 @@ POWER = "Power.Active.Import"
 CONTEXT_RANK = {None: 0, "Sample.Periodic": 0, "Sample.Clock": 1, "Transaction.End": 2, "Transaction.Begin": 3}
 """Which of several registers of one instant counts (quirk Q-M06); other contexts are not read."""
 
+LOCATIONS = (None, "Outlet", "Inlet")
+"""Where energy to a driver is measured; cable, body and vehicle are other quantities."""
+
 POWER_W_MAX = 2**31 - 1
 
 _DIGITS_FAST = 18
+_NO_RANK = 9
 _SIGN_BIT = 0x80000000
 
 
@@ -33,12 +37,12 @@ def read_values(values: Any, salt: str, received_at: datetime, split_unit: bool)
     readings = []
     for value in values or ():
         register = power = None
-        rank = 9
+        rank = _NO_RANK
         for sample in value.sampledValue or ():
             measurand = sample.measurand
             if measurand is None or measurand == REGISTER:
-                its_rank = CONTEXT_RANK.get(sample.context, 9)
-                if its_rank < rank and sample.phase is None and sample.location in (None, "Outlet", "Inlet"):
+                its_rank = CONTEXT_RANK.get(sample.context, _NO_RANK)
+                if its_rank < rank and sample.phase is None and sample.location in LOCATIONS:
                     wh = _wh(sample, split_unit)
                     if wh is not None:
                         register, rank = wh, its_rank
@@ -46,7 +50,9 @@ def read_values(values: Any, salt: str, received_at: datetime, split_unit: bool)
                 power = _power_w(sample, split_unit)
         if register is not None or power is not None:
             digest = crc32(f"{salt}|{register}|{power}".encode())
-            at = instant(value.timestamp, received_at)
+            at = value.timestamp
+            if at is None or at.tzinfo is not UTC:
+                at = instant(at, received_at)
             readings.append(Reading(at, digest - (digest & _SIGN_BIT) * 2, register, power))
     return tuple(readings)
 

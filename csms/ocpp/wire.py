@@ -88,7 +88,7 @@ class _Maker:
         for field, inner in node["properties"].items():
             made = self.type_of(inner, name + field.capitalize())
             fields.append((field, made) if field in required else (field, made | None, None))
-        return msgspec.defstruct(name, fields, kw_only=True)
+        return msgspec.defstruct(name, fields, kw_only=True, gc=False)  # plain data: nothing in it makes a cycle
 
 
 @cache
