@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from csms.api.shapes import Body, ChosenId, Json, Minor, Moment, MoneyBody, Name, StationId
-from csms.flows.admin import CONNECTOR_MAX, ConnectorKind, ConnectorSpec, StationKind
+from csms.flows.admin import CONNECTOR_MAX, POWER_W_MAX, ConnectorKind, ConnectorSpec, StationKind
 from csms.flows.drivers import TokenStatus, TokenType
 
 CONNECTORS_MAX = 500
-POWER_W_MAX = 10_000_000
 PERIODS_MAX = 10_000
 Password = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Protocol = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]

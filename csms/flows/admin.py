@@ -25,6 +25,7 @@ CONNECTOR_KINDS: dict[str, tuple[str, ...]] = {
 """Which connectors each kind of station has."""
 
 CONNECTOR_MAX = 9999
+POWER_W_MAX = 10_000_000
 PASSWORD_BYTES_MIN = 6
 
 SCOPES: dict[str, str] = {
@@ -156,6 +157,8 @@ def check_connectors(kind: str, connectors: Sequence[ConnectorSpec]) -> None:
             raise Refused(f"connector {connector.number} is there twice", f"{field}/number")
         if connector.kind not in CONNECTOR_KINDS[kind]:
             raise Refused(f"a {kind} has connectors of kind {' or '.join(CONNECTOR_KINDS[kind])}", f"{field}/kind")
+        if connector.max_power_w is not None and not 0 < connector.max_power_w <= POWER_W_MAX:
+            raise Refused(f"a connector's power is 1 to {POWER_W_MAX} W", f"{field}/max_power_w")
         seen.add(connector.number)
 
 

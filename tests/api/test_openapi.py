@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 
+from csms import db
 from csms.api.routes import PREFIX, ROUTES
+from csms.flows.admin import SCOPES
 from tests.api.books import a_day
 from tests.api.conftest import Rest
 
@@ -62,3 +65,18 @@ async def test_the_page_shows_the_document_without_other_hosts(rest: Rest) -> No
     page = reply.body.decode()
     assert reply.headers["Content-Type"].startswith("text/html") and f"{PREFIX}/openapi.json" in page
     assert "http://" not in page and "https://" not in page and "default-src 'none'" in str(reply.headers)
+
+
+def test_the_reference_pages_name_every_route_scope_report_and_check() -> None:
+    pages = Path(__file__).parents[2] / "docs" / "reference"
+    rest = (pages / "rest.md").read_text()
+    for route in ROUTES:
+        scopes = " or ".join(f"`{scope}`" for scope in route.scopes)
+        assert f"| {route.method} | `{route.path}` | {scopes} | {route.summary}" in rest, route.path
+    for scope, meaning in SCOPES.items():
+        assert f"| `{scope}` | {meaning} |" in rest
+    for name in db.reports():
+        assert f"| `{name}` |" in (pages / "reports.md").read_text()
+    for name, query in db.checks().items():
+        sentence = query.text.splitlines()[0].removeprefix("-- ")
+        assert f"| `{name}` | {sentence} |" in (pages / "checks.md").read_text()
