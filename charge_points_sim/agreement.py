@@ -76,8 +76,8 @@ def findings(charges: Sequence[Charge], bills: Sequence[Row], totals: Row) -> li
     ]
 
 
-def per_provider(charges: Sequence[Charge], bills: Sequence[Row]) -> list[list[int | str]]:
-    """Provider, sessions, Wh, fees, operator's share and provider's share, one row each."""
+def per_provider(charges: Sequence[Charge], bills: Sequence[Row], totals: Row) -> list[list[int | str]]:
+    """Provider, sessions, Wh, fees, operator's share, provider's share and what of it was remitted, one row each."""
     rows: dict[str, list[int]] = {provider_of(charge.site): [0] * 5 for charge in charges}
     for bill in bills:
         row = rows.setdefault(bill["provider"], [0] * 5)
@@ -85,4 +85,4 @@ def per_provider(charges: Sequence[Charge], bills: Sequence[Row]) -> list[list[i
             (1, bill["energy_wh"], bill["total_minor"], bill["operator_minor"], bill["provider_minor"])
         ):
             row[place] += amount
-    return [[name, *rows[name]] for name in sorted(rows)]
+    return [[name, *rows[name], totals["remitted"].get(name, 0)] for name in sorted(rows)]

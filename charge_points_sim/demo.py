@@ -14,6 +14,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -184,12 +185,17 @@ class Story:
         totals = await self._settled()
         bills = await self._bills()
         self.terminal.heading(f"Settlement, in {CURRENCY}")
-        rows = per_provider(self.plan.charges, bills)
-        sums = [sum(int(row[place]) for row in rows) for place in range(1, 6)]
+        rows = per_provider(self.plan.charges, bills, totals)
+        sums = [sum(int(row[place]) for row in rows) for place in range(1, 7)]
         self.terminal.table(
-            ["provider", "sessions", "kWh", "fees", "operator's share", "provider's share"],
+            ["provider", "sessions", "kWh", "fees", "operator's share", "provider's share", "remitted"],
             [_cells(row) for row in rows],
             _cells(["together", *sums]),
+        )
+        by_card = sum(bill["total_minor"] for bill in bills if bill["means"] == "balance")
+        self.terminal.step(
+            f"{money(totals['settled'])} were paid by social tokens, and are remitted; {money(by_card)} from prepaid "
+            "balances: that share waits for the provider's statement"
         )
         self.terminal.heading("Does it agree?")
         checked = findings(self.plan.charges, bills, totals)
@@ -230,6 +236,9 @@ def _cells(row: Sequence[int | str]) -> list[str]:
 
 async def demo(terminal: Terminal, folder: Path, keep: bool, plan: Plan) -> bool:
     """Tells the story with all its processes, which end with it unless they are kept."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     terminal.say(terminal.paint("csms", "bold") + " - a day of charging, paid, divided and settled")
     async with contextlib.AsyncExitStack() as stack:
         story = Story(terminal, folder, plan, stack)
@@ -264,8 +273,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.verdict(False, str(error))
         terminal.say(f"The logs are in {folder}")
         return 1
-    except KeyboardInterrupt:
-        agreed = True
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0 if args.keep else 130
     if agreed:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
-from charge_points_sim.connection import Connection
+from charge_points_sim.connection import CannotConnect, Connection
 from charge_points_sim.line import Counters
 from charge_points_sim.station import Station
 
+ALONE_S_MAX = 60
+"""When no station can connect for so long, the run ends."""
 CONNECTING_MAX = 32
 """So many handshakes run at once."""
 
@@ -41,15 +43,20 @@ class Fleet:
         except ExceptionGroup as errors:
             await self._close()
             raise errors.exceptions[0] from None
-        self._care = asyncio.create_task(self._look_after())
         return self
 
-    async def _look_after(self) -> None:
+    async def look_after(self) -> None:
+        """Runs beside the scenario until cancelled. Raises `CannotConnect` when nobody is connected any more."""
+        alone_s = 0
         while True:
             await asyncio.sleep(1)
             now_s = asyncio.get_running_loop().time()
             for connection in self.connections.values():
                 connection.look_after(now_s)
+            connected = any(connection.station.line.online for connection in self.connections.values())
+            alone_s = 0 if connected else alone_s + 1
+            if alone_s > ALONE_S_MAX:
+                raise CannotConnect(f"the system has been away for {ALONE_S_MAX} s")
 
     async def settle(self) -> None:
         """Waits until every station has been answered everything."""
@@ -57,7 +64,6 @@ class Fleet:
             await asyncio.sleep(0.01)  # at the end of a run only; no event is worth its upkeep on the hot path
 
     async def __aexit__(self, *exception: object) -> None:
-        self._care.cancel()
         await self._close()
 
     async def _close(self) -> None:

@@ -24,7 +24,7 @@ from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
 from charge_points_sim.scenarios import charge, day
 from charge_points_sim.scenarios.charge import BadFile, Charge
-from charge_points_sim.scenarios.drivers import populate
+from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
 from charge_points_sim.times import epoch
 from charge_points_sim.wallet import Wallet
@@ -57,9 +57,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--url", default="ws://127.0.0.1:9000/ocpp", help="where stations connect (%(default)s)")
     p.add_argument("--version", choices=[*DEVICES, "all"], default="all", help="all: in turn (%(default)s)")
     p.add_argument("--count", type=int, default=3, help="stations of the scenario `day` (%(default)s)")
-    p.add_argument("--scenario", choices=["day", "replay"], default="day", help="(%(default)s)")
+    p.add_argument(
+        "--scenario",
+        choices=["charge", "day", "replay"],
+        default="day",
+        help="charge: one card at one station; day: an ordinary day; replay: real charges of a CSV (%(default)s)",
+    )
+    p.add_argument("--station", default="SIM-0001", help="where `charge` happens (%(default)s)")
+    p.add_argument("--token", default="04A1B2C3D4E5F6", help="the card of `charge` (%(default)s)")
+    p.add_argument("--wh", type=int, default=11_000, help="energy of `charge` (%(default)s)")
+    p.add_argument("--minutes", type=int, default=120, help="how long `charge` takes (%(default)s)")
     p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
-    p.add_argument("--start", help="when `day` begins, as 2026-01-31T06:00:00Z (now)")
+    p.add_argument("--start", help="when `charge` or `day` begins, as 2026-01-31T06:00:00Z (now)")
     p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
     p.add_argument("--speed", default="1", help="simulated seconds in a second, or `max` (%(default)s)")
     p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001 (none)")
@@ -112,19 +121,20 @@ def make_plan(args: argparse.Namespace) -> Plan:
         raise Misused(str(error)) from None
     if speed is not None and speed <= 0:
         raise Misused("--speed wants a positive number, or max")
-    for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1)):
+    for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1), ("minutes", 1), ("wh", 0)):
         if getattr(args, name) < low:
             raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
-    if args.social is None and (args.balance_share < 1 or args.turned_away > 0):
+    alone = args.scenario == "charge"
+    if args.social is None and not alone and (args.balance_share < 1 or args.turned_away > 0):
         raise Misused("drivers who pay by social payment need --social URL (or --balance-share 1 for none of them)")
     if args.provision is not None and (CLIENT not in os.environ or args.password is None):
         raise Misused(f"--provision needs a client ({CLIENT}=id:secret in the environment) and --password")
-    charges = charge.read(find(args.csv)) if args.scenario == "replay" else day.charges(args.count, start, args.seed)
-    if args.scenario == "replay" and args.zero:
-        charges.append(zero_after(charges))
+    population = populate(args.drivers, 20, args.balance_share, args.seed)
+    if alone:
+        population = Population((Driver("driver", "balance", args.token),), ())
     return Plan(
-        charges=charges,
-        population=populate(args.drivers, 20, args.balance_share, args.seed),
+        charges=what_happens(args, start),
+        population=population,
         versions=tuple(DEVICES) if args.version == "all" else (args.version,),
         speed=speed,
         seed=args.seed,
@@ -132,6 +142,16 @@ def make_plan(args: argparse.Namespace) -> Plan:
         turned_away=args.turned_away,
         faults=drawn,
     )
+
+
+def what_happens(args: argparse.Namespace, start: int) -> list[Charge]:
+    """The charges of the scenario. Raises `Misused`, `BadFile`."""
+    if args.scenario == "day":
+        return day.charges(args.count, start, args.seed)
+    if args.scenario == "charge":
+        return [Charge("sim", args.station, "one", start, start + 60 * args.minutes, args.wh)]
+    charges = charge.read(find(args.csv))
+    return [*charges, zero_after(charges)] if args.zero else charges
 
 
 def find(name: str) -> Path:
@@ -160,8 +180,6 @@ async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
         drawing = asyncio.create_task(show(tally, sys.stderr))
         try:
             return await replay(plan, args.url, args.password, wallet.token, tally)
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
         finally:
             drawing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -86,10 +86,18 @@ async def replay(plan: Plan, url: str, password: str | None, long_token: LongTok
     async with Fleet([life.station for life in lives], url, password, plan.seed) as fleet:
         pace = Pace(len(lives), pace_start, plan.speed)
         began_s = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for actor, life in enumerate(lives):
-                group.create_task(life.live(fleet.connections[life.station.id], pace, actor))
-        await fleet.settle()
+        try:
+            async with asyncio.TaskGroup() as group:
+                care = group.create_task(fleet.look_after())
+                acts = [
+                    group.create_task(life.live(fleet.connections[life.station.id], pace, actor))
+                    for actor, life in enumerate(lives)
+                ]
+                await asyncio.wait(acts)
+                await fleet.settle()
+                care.cancel()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return summary(tally, fleet, time.monotonic() - began_s)
 
 

@@ -90,8 +90,8 @@ def test_a_fee_is_exact_and_rounded_once() -> None:
 
 
 def test_the_table_adds_up_to_all_bills() -> None:
-    bills, _ = world()
-    rows = per_provider(CHARGES, bills)
+    bills, totals = world()
+    rows = per_provider(CHARGES, bills, totals)
     assert [row[0] for row in rows] == ["caltech-charging", "jpl-charging"]
     assert sum(int(row[3]) for row in rows) == sum(bill["total_minor"] for bill in bills)
 
