@@ -51,7 +51,19 @@ class Door(Protocol):
 class StationSocket(asyncio.Protocol):
     """One connection. It has a peer from the moment the station was let in."""
 
-    __slots__ = ("_blocked", "_closing", "_door", "_frames", "_handshake", "_heard", "_held", "_transport", "peer")
+    __slots__ = (
+        "_blocked",
+        "_closing",
+        "_door",
+        "_frames",
+        "_handshake",
+        "_heard",
+        "_held",
+        "_spoke",
+        "_stash",
+        "_transport",
+        "peer",
+    )
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -62,6 +74,9 @@ class StationSocket(asyncio.Protocol):
         self._held = False
         self._blocked = False
         self._closing = False
+        self._spoke = False
+        self._stash: list[Message] | None = None
+        """Messages that came in one piece with the one that was one too many; they are served before others."""
         self.peer: Peer | None = None
 
     @property
@@ -109,9 +124,21 @@ class StationSocket(asyncio.Protocol):
             self._frames.receive_into(messages, data)
         except FrameError as error:
             fault = error
+        self._spoke = True
+        self._deliver(messages)
+        if fault is not None:
+            log.info("connection broken off", station=self.station_id, code=fault.close_code, why=fault.description)
+            self.close(fault.close_code, fault.description)
+            self._end()
+
+    def _deliver(self, messages: list[Message]) -> None:
+        """Hand over messages in their order, as long as the peer takes them."""
         peer = self.peer
         assert peer is not None
-        for message in messages:
+        for place, message in enumerate(messages):
+            if self._held:
+                self._stash = messages[place:]
+                return
             if self._closing and type(message) is not Close:
                 continue
             if type(message) is str:
@@ -120,10 +147,12 @@ class StationSocket(asyncio.Protocol):
                 self._write(frames.encode(frames.PONG, message.payload))
             elif type(message) is Close:
                 self._closed_by_station(message)
-        if fault is not None:
-            log.info("connection broken off", station=self.station_id, code=fault.close_code, why=fault.description)
-            self.close(fault.close_code, fault.description)
-            self._end()
+
+    def _unstash(self) -> None:
+        if self._stash is not None and not self._held:
+            messages, self._stash = self._stash, None
+            self._deliver(messages)
+            self._apply_hold()
 
     def pause_writing(self) -> None:
         """The station does not read our answers: it is not read either."""
@@ -178,6 +207,8 @@ class StationSocket(asyncio.Protocol):
     def hold(self, held: bool) -> None:
         """Stop or go on reading; the clock of its liveness stands still meanwhile."""
         self._held = held
+        if not held and self._stash is not None:
+            asyncio.get_running_loop().call_soon(self._unstash)
         self._apply_hold()
 
     def close(self, code: int, reason: str) -> None:
@@ -187,6 +218,7 @@ class StationSocket(asyncio.Protocol):
         self._closing = True
         self._write(frames.encode_close(code, reason))
         self._held = self._blocked = False
+        self._stash = None
         self._apply_hold()
         self._door.wheel.after(CLOSE_S, self._end)
 
@@ -213,7 +245,7 @@ class StationSocket(asyncio.Protocol):
     def _apply_hold(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._held or self._blocked:
+        if self._held or self._blocked or self._stash is not None:
             self._transport.pause_reading()
         else:
             self._heard = self._door.wheel.now
@@ -234,7 +266,7 @@ class StationSocket(asyncio.Protocol):
     def _settle(self) -> None:
         """A station that has said anything by now needs no boot to be called."""
         if self.peer is not None and self._transport is not None:
-            if self._heard > self._door.wheel.now - READY_S:
+            if self._spoke:
                 self.peer.ready()
             else:
                 self._door.wheel.after(READY_S, self._settle)
@@ -244,7 +276,7 @@ class StationSocket(asyncio.Protocol):
         if self._transport is None:
             return
         wheel = self._door.wheel
-        if self._held or self._blocked:
+        if self._held or self._blocked or self._stash is not None:
             self._heard = wheel.now
         if wheel.now - self._heard >= self._door.silence_s:
             log.info("connection silent, given up", station=self.station_id)

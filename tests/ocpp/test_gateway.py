@@ -6,14 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from csms import db
 from csms.base.errors import NotFound
 from csms.domain.commands import AnyCall, StartSession, StopSession
+from csms.flows.connect import Admission
 from csms.psp.base import VerifiedToken
 from tests import make
 from tests.make import after, new_id
 from tests.ocpp.house import FAR_AWAY, Rig, Station
+from tests.ocpp.test_frames import masked
 
 BOOT_16 = {"chargePointVendor": "V", "chargePointModel": "M", "chargePointSerialNumber": "s-1"}
 BOOT_2X = {"reason": "PowerUp", "chargingStation": {"vendorName": "V", "model": "M", "serialNumber": "s-1"}}
@@ -222,3 +225,43 @@ async def test_a_station_that_answers_no_call_has_to_redial(rig: Rig, monkeypatc
         await station.hear()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
+
+
+async def test_a_station_that_never_boots_is_called_once_it_has_spoken_and_ten_seconds_passed(rig: Rig) -> None:
+    station = await rig.station("ocpp1.6")
+    issued = await rig.commands.issue(new_id(), "S1", AnyCall("ClearCache", {}), None)
+    for _ in range(11):
+        rig.gateway.wheel.tick()
+    assert await station.call("Heartbeat", {})
+    for _ in range(10):
+        rig.gateway.wheel.tick()
+
+    frame = await station.hear()
+    await station.say(f'[3,"{frame[1]}",{{"status":"Accepted"}}]')
+
+    assert frame[2] == "ClearCache"
+    assert (await issued.answer).end == "accepted"
+    await station.leave()
+
+
+async def test_hundreds_of_calls_in_one_piece_are_all_served_in_order(rig: Rig) -> None:
+    station = await rig.station("ocpp1.6")
+    status = '{"connectorId":1,"errorCode":"NoError","status":"Available"}'
+    calls = [f'[2,"{number}","StatusNotification",{status}]' for number in range(300)]
+
+    station.socket.transport.write(b"".join(masked(call.encode()) for call in calls))
+
+    assert [(await station.hear())[1] for _ in calls] == [str(number) for number in range(300)]
+    assert (await station.call("Heartbeat", {}))["currentTime"]
+    await station.leave()
+
+
+async def test_without_a_database_stations_are_told_to_come_back(rig: Rig, dsn: str) -> None:
+    closed = await db.pool(dsn, name="closed")
+    await closed.close()
+    rig.gateway._admission = Admission(closed, bytes(32), rig.clock)
+
+    with pytest.raises(InvalidStatus) as refused:
+        await rig.station("ocpp1.6")
+
+    assert refused.value.response.status_code == 503
