@@ -7,20 +7,16 @@ decimal string is put before it. A column `_cursor` says where the row stands, f
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
-from csms.base.clock import rfc3339_ms
 from csms.base.errors import NotFound, Refused
 from csms.base.money import decimal_text
 from csms.db import Connection, Query, Record, reports
@@ -89,10 +85,10 @@ async def opened(conn: Connection, name: str, wanted: Filter) -> AsyncIterator[R
     arguments = _arguments(name, parameters(query), wanted)
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         statement = await conn.prepare(query.text)
-        names = tuple(attribute.name for attribute in statement.get_attributes())
-        rows = _rows(statement.cursor(*arguments, prefetch=ROWS_FETCHED), names)
+        attributes = statement.get_attributes()
+        rows = _rows(statement.cursor(*arguments, prefetch=ROWS_FETCHED), attributes)
         try:
-            yield Report(tuple(_columns(names)), rows)
+            yield Report(tuple(_columns([attribute.name for attribute in attributes])), rows)
         except asyncpg.DataError:
             raise Refused("this cursor is not one of this report", "cursor") from None
 
@@ -130,50 +126,52 @@ def _columns(names: Sequence[str]) -> list[str]:
     return seen
 
 
-async def _rows(cursor: AsyncIterator[Record], names: Sequence[str]) -> AsyncIterator[Row]:
+async def _rows(cursor: AsyncIterator[Record], attributes: Sequence[Any]) -> AsyncIterator[Row]:
+    """Rows as they come. What each column needs is found out once, for there may be millions of rows."""
+    shown = [
+        (place, column.name.endswith("_minor"), _WRITERS.get(column.type.name))
+        for place, column in enumerate(attributes)
+        if not column.name.startswith("_")
+    ]
     async for record in cursor:
+        values = tuple(record)
         cells: list[Cell] = []
-        for name in names:
-            value = record[name]
-            if name.endswith("_minor"):
+        for place, is_money, write in shown:
+            value = values[place]
+            if is_money:
                 cells.append(None if value is None else decimal_text(value, record["currency"]))
-            if not name.startswith("_"):
-                cells.append(_cell(value))
+            cells.append(value if write is None or value is None else write(value))
         yield Row(tuple(cells), record["_cursor"])
 
 
-def _cell(value: Any) -> Cell:
-    """A value as JSON has it."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case datetime():
-            return rfc3339_ms(value)
-        case date():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case _:
-            raise AssertionError(f"a report has a column of {type(value).__name__}")
+_WRITERS: Mapping[str, Callable[[Any], Cell]] = {
+    "timestamptz": lambda at: f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z",
+    "date": date.isoformat,
+    "uuid": str,
+    "numeric": str,
+}
+"""How values of some PostgreSQL types become JSON values; text, integers and booleans are. Times come in UTC."""
 
 
 def csv_line(cells: Sequence[Cell]) -> str:
     """
     One line of RFC 4180 CSV, CRLF included.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front; negative amounts stay numbers.
+    Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers.
     """
-    line = io.StringIO()
-    csv.writer(line).writerow(["" if cell is None else _harmless(cell) for cell in cells])
-    return line.getvalue()
+    return ",".join([_csv_cell(cell) for cell in cells]) + "\r\n"
 
 
-def _harmless(cell: str | int) -> str | int:
-    if isinstance(cell, str) and cell.startswith(_RISKY) and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+def _csv_cell(cell: Cell) -> str:
+    if not isinstance(cell, str):
+        return "" if cell is None else str(cell)
+    text = f"'{cell}" if cell.startswith(_RISKY) and not _NUMBER.fullmatch(cell) else cell
+    if _QUOTED.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
+_QUOTED = re.compile(r'[",\r\n]')
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 

@@ -30,17 +30,20 @@ limit $2;
 
 -- name: trial_balance
 -- Every account's debits and credits up to a time; accounts of single drivers, uses and vouchers are added up.
+with entries as (
+    select t.credit as address, t.asset, sum(t.amount) as credited, 0 as debited
+    from transfer t
+    where $1::timestamptz is null
+    or exists (select from posting p where p.id = t.posting_id and p.event_at <= $1)
+    group by t.credit, t.asset
+    union all
+    select t.debit, t.asset, 0, sum(t.amount)
+    from transfer t
+    where $1::timestamptz is null
+    or exists (select from posting p where p.id = t.posting_id and p.event_at <= $1)
+    group by t.debit, t.asset)
 select regexp_replace(address, '^(driver|session|rental|deposit|voucher):[^:]+', '\1:*') as account, asset,
     sum(debited)::bigint as debit, sum(credited)::bigint as credit, sum(credited - debited)::bigint as balance
-from (
-    select t.credit as address, t.asset, t.amount as credited, 0 as debited
-    from transfer t
-    join posting p on p.id = t.posting_id
-    where p.event_at <= coalesce($1::timestamptz, 'infinity')
-    union all
-    select t.debit, t.asset, 0, t.amount
-    from transfer t
-    join posting p on p.id = t.posting_id
-    where p.event_at <= coalesce($1::timestamptz, 'infinity')) entries
+from entries
 group by account, asset
 order by asset, account;
