@@ -27,8 +27,9 @@ from charge_points_sim.session import Session, Token
 from charge_points_sim.station import Connector, Station
 from charge_points_sim.times import wire
 
-REGISTER_WH_MAX = 40_000_000
-"""Stations are not new: their lifetime registers begin anywhere below this."""
+REGISTER_WH_MAX = 10_000_000
+REGISTER_BEGAN = 1_420_070_400
+"""Stations are not new: their lifetime registers grew by about 1 Wh a second since 2015, so a later run shows more."""
 
 LongToken = Callable[[Driver], Awaitable[str]]
 """Fetches the token that a driver's terminal holds, from the social-payment server."""
@@ -137,19 +138,21 @@ class Life:
         long_token: LongToken,
         tally: Tally,
     ) -> None:
-        self._random = random = Random(f"{plan.seed} {station_id}")
+        began = charges[0].arrival
+        self._random = random = Random(f"{plan.seed} {station_id} {began}")
+        register_wh = Random(station_id).randrange(REGISTER_WH_MAX) + max(0, began - REGISTER_BEGAN)
         self._charges = charges
         self._drivers = drivers
         self._plan = plan
         self._long_token = long_token
         self._tally = tally
-        self._now = charges[0].arrival
+        self._now = began
         self.station = Station(
             station_id,
             DEVICES[version],
             new_ref=lambda: str(UUID(int=random.getrandbits(128), version=4)),
             clock=lambda: self._now,
-            connectors={1: Connector(1, random.randrange(REGISTER_WH_MAX))},
+            connectors={1: Connector(1, register_wh)},
             faults=plan.faults,
         )
 
