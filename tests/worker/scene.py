@@ -27,16 +27,12 @@ HOLD, FEE, OPERATOR_SHARE, PROVIDER_SHARE = 20_000, 7_001, 700, 6_301
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One session and the ids of what belongs to it. `order` is what the psp knows its payment by."""
+    """One session and what belongs to it. Its driver, `subject` to the psp, has no other."""
 
     session_id: UUID
     bill_id: UUID
-    authorization_id: UUID | None
     psp_ref: str | None
-
-    @property
-    def order(self) -> str:
-        return str(self.session_id)
+    subject: str
 
 
 async def parties(conn: Connection, account: str | None = PROVIDER_ACCOUNT) -> None:
@@ -54,26 +50,27 @@ async def parties(conn: Connection, account: str | None = PROVIDER_ACCOUNT) -> N
 
 
 async def authorization(
-    conn: Connection, psp: Social, state: str, policy: Policy = "hold_capture", decided_at: datetime = START
+    conn: Connection, psp: Social, state: str, policy: Policy = "hold_capture", subject: str = "minsu"
 ) -> tuple[UUID, str | None]:
     """A row that asks or asked the psp, and what it holds for it (nothing while it is `asking`)."""
     id_, psp_ref = uuid4(), None
     if state not in ("asking", "timed_out"):
-        ask = Ask(id_, "CP-1", "social", "issuer", "minsu", HOLD, "KRW", policy)
+        ask = Ask(id_, "CP-1", "social", "issuer", subject, HOLD, "KRW", policy)
         answer = await psp.authorize(ask_key(id_), ask)
         assert answer.end == "done"
         psp_ref = answer.psp_ref
     await conn.execute(
         """insert into psp_authorization (id, station_id, token_key, psp, policy, issuer, subject, driver_id,
                amount_minor, currency, state, psp_ref, asked_at, decided_at, version)
-           values ($1, 'CP-1', $2, 'social', $3, 'issuer', 'minsu', 'D', $4, 'KRW', $5, $6, $7, $7, 1)""",
+           values ($1, 'CP-1', $2, 'social', $3, 'issuer', $8, 'D', $4, 'KRW', $5, $6, $7, $7, 1)""",
         id_,
         id_.bytes * 2,
         policy,
         HOLD,
         state,
         psp_ref,
-        decided_at,
+        START,
+        subject,
     )
     return id_, psp_ref
 
@@ -82,15 +79,16 @@ async def billed(
     conn: Connection,
     psp: Social,
     policy: Policy | None = "hold_capture",
-    subject: str = "minsu",
+    subject: str = "driver",
     operator_minor: int = OPERATOR_SHARE,
 ) -> Scene:
     """A session with its bill, its settlement posted and its job. Policy None: it began offline, nobody was asked."""
     session_id, bill_id = uuid4(), uuid4()
+    subject = f"{subject}-{session_id}"
     authorization_id, psp_ref = None, None
     token_key = session_id.bytes * 2
     if policy is not None:
-        authorization_id, psp_ref = await authorization(conn, psp, "used", policy)
+        authorization_id, psp_ref = await authorization(conn, psp, "used", policy, subject)
     await conn.execute(
         "insert into token (key, type, psp, issuer, subject, created_at) values ($1, 'social', 'social', 'i', $2, $3)",
         token_key,
@@ -139,7 +137,7 @@ async def billed(
     payload = json.dumps({"bill": str(bill_id), "session": str(session_id), "station": "CP-1"})
     subject_key = f"session/{session_id}"
     await insert_job(conn, "psp.collect", f"{subject_key}/collect", subject_key, payload)
-    return Scene(session_id, bill_id, authorization_id, psp_ref)
+    return Scene(session_id, bill_id, psp_ref, subject)
 
 
 async def insert_job(conn: Connection, kind: str, key: str, subject: str, payload: str) -> None:
@@ -203,15 +201,16 @@ async def balances(conn: Connection) -> dict[str, int]:
 
 
 async def effects(social: SocialProcess, scene: Scene) -> list[tuple[str, int]]:
-    """What the psp did for this session: (operation, amount), without asking and storing means."""
+    """All that the psp did to this session's driver: (operation, amount), without asking and storing means."""
     entries = await social.journal()
-    own = {scene.psp_ref, scene.order} - {None}
-    payments = {entry["payment_key"] for entry in entries if entry.get("order_id") in own and "payment_key" in entry}
+    payments = {
+        entry["payment_key"] for entry in entries if entry.get("subject") == scene.subject and "payment_key" in entry
+    }
     return [
         (entry["operation"], amount_of(entry))
         for entry in entries
         if entry["operation"] in ("capture", "charge", "cancel", "settle")
-        and (entry.get("order_id") in own or entry.get("payment_key") in own | payments)
+        and entry["payment_key"] in payments
         and entry.get("status") != "ABORTED"
     ]
 

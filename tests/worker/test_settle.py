@@ -40,7 +40,7 @@ async def test_a_fee_is_taken_and_its_shares_are_paid(
         await stage.drained(conn)
     assert await stage.effects(social, scene) == [(TAKES[policy], FEE), ("settle", FEE)]
     assert await stage.balances(conn) == PAID
-    settled = [entry for entry in await social.journal() if entry.get("order_id") == scene.order][-1]
+    settled = [entry for entry in await social.journal() if entry.get("order_id") == str(scene.session_id)][-1]
     assert [(part["seller"], part["amount"]) for part in settled["remittances"]] == [
         (PROVIDER_ACCOUNT, PROVIDER_SHARE),
         (OPERATOR_ACCOUNT, OPERATOR_SHARE),
@@ -158,6 +158,33 @@ async def test_an_account_that_is_registered_late_is_paid(
         await conn.execute("update outbox set attempts = 0 where state = 'waiting'")
         await stage.drained(conn)
     assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+
+
+async def test_a_fee_that_was_taken_under_a_key_we_lost_is_found_and_not_taken_again(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    assert scene.psp_ref is not None
+    assert (await psp.capture(str(uuid4()), scene.psp_ref, FEE, "KRW")).end == "done"
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+    assert await stage.balances(conn) == PAID
+
+
+async def test_a_hold_that_was_taken_otherwise_is_listed_and_not_posted_as_ours(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    assert scene.psp_ref is not None
+    assert (await psp.capture(str(uuid4()), scene.psp_ref, FEE + 1, "KRW")).end == "done"
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert "psp:social:clearing" not in await stage.balances(conn)
+    reason = await conn.fetchval("select details ->> 'reason' from exception where kind = 'collect_failed'")
+    assert str(FEE + 1) in reason
 
 
 async def test_many_workers_on_one_outbox_do_everything_once(
