@@ -89,6 +89,8 @@ class Route:
     body: type[Body] | None = None
     query: type[Query] = Query
     status: int = 200
+    or_else: int | None = None
+    """Another status of success: what was asked for was there already, or came while the client waited."""
     moves_money: bool = False
     connects: bool = True
 

@@ -98,7 +98,7 @@ def _operation(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
         "tags": [route.path.split("/")[1]],
         "security": [{"oauth2": [scope]} for scope in route.scopes],
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
-        "responses": {str(route.status): _success(route, references), **_refusals(route)},
+        "responses": {**_successes(route, references), **_refusals(route)},
     }
     if route.moves_money:
         operation["parameters"].append(
@@ -134,13 +134,14 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _success(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
-    if route.answer is None:
-        return {"description": "done"}
-    content: dict[str, Any] = {"application/json": {"schema": references[route.answer]}}
-    if route.path.startswith("/reports/"):
-        content["text/csv"] = {"schema": {"type": "string"}}
-    return {"description": route.summary, "content": content}
+def _successes(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "done"}
+    if route.answer is not None:
+        content: dict[str, Any] = {"application/json": {"schema": references[route.answer]}}
+        if route.path.startswith("/reports/"):
+            content["text/csv"] = {"schema": {"type": "string"}}
+        answer = {"description": route.summary, "content": content}
+    return {str(status): answer for status in (route.or_else, route.status) if status is not None}
 
 
 def _refusals(route: Route) -> dict[str, Any]:

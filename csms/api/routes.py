@@ -57,7 +57,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/tariffs", tariffs.add_tariff, PRICE, "Add a version of a tariff (an OCPI Tariff)", answers.Tariff,
-        bodies.NewTariff, status=201,
+        bodies.NewTariff, status=201, or_else=200,
     ),
     Route("GET", "/tariffs", tariffs.list_tariffs, SEE_PRICES, "List tariffs", Page[answers.Tariff], query=Paging),
     Route(
@@ -80,7 +80,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/drivers/{driver}/tokens", drivers.put_token, WRITE_DRIVERS, "Give a driver a token", answers.Token,
-        bodies.NewToken, status=201,
+        bodies.NewToken, status=201, or_else=200,
     ),
     Route(
         "GET", "/drivers/{driver}/tokens", drivers.list_tokens, SEE_DRIVERS, "List a driver's tokens",
@@ -92,11 +92,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/drivers/{driver}/top-ups", drivers.top_up, WRITE_DRIVERS, "Put a payment into a driver's balance",
-        answers.TopUp, bodies.NewTopUp, status=201, moves_money=True,
+        answers.TopUp, bodies.NewTopUp, status=201, or_else=200, moves_money=True,
     ),
     Route(
         "POST", "/sessions", sessions.start_session, COMMAND, "Ask a station to start a session", answers.Command,
-        bodies.NewSession, sessions.WaitQuery, status=202, connects=False,
+        bodies.NewSession, sessions.WaitQuery, status=202, or_else=200, connects=False,
     ),
     Route(
         "GET", "/sessions", sessions.list_sessions, SEE_USE, "List sessions", Page[Session],
@@ -106,7 +106,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/sessions/{session}/bill", sessions.show_session_bill, SEE_USE, "Show the bill of a session", Bill),
     Route(
         "POST", "/sessions/{session}/stop", sessions.stop_session, COMMAND, "Ask a station to stop a session",
-        answers.Command, query=sessions.WaitQuery, status=202, connects=False,
+        answers.Command, query=sessions.WaitQuery, status=202, or_else=200, connects=False,
     ),
     Route(
         "GET", "/commands/{command}", sessions.show_command, COMMAND, "Show what became of a command",

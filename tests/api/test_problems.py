@@ -173,3 +173,21 @@ def test_numbers_keep_their_decimals() -> None:
 def test_json_that_cannot_be_stored_exactly_is_refused(text: str) -> None:
     with pytest.raises(NotJson):
         read(text.encode())
+
+
+async def test_odd_request_lines_and_headers_end_in_an_answer(rest: Rest) -> None:
+    port = int(rest.base.rpartition(":")[2])
+    token = await rest.token("admin")
+    lines = ["/api/v1/stations/%zz", "//api//v1", "/api/v1/%2e%2e/x", "/api/v1/stations/a?%=%&==&&", "/\x7f", "*", "x"]
+    bodies = ["{}", "", '{"id": "a"'] * 2
+    for line, body in [*((line, "") for line in lines), *(("/api/v1/drivers", body) for body in bodies)]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        method = "POST" if line.endswith("drivers") else "GET"
+        head = (
+            f"{method} {line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nX: \xff\r\n"
+        )
+        head += f"Content-Type: application/json; charset=nonsense\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode("latin-1") + body.encode())
+        status = int((await asyncio.wait_for(reader.read(), 10)).split()[1])
+        assert status in (201, 400, 404, 405, 422), (line, status)
+        writer.close()
