@@ -114,7 +114,7 @@ class Peer:
         if self._current is None:
             self._serve(route, frame, text)
             return
-        if self._is_waiting(frame.id_json):
+        if self._is_waiting(text):
             log.debug("call repeated while it is served", station=self.station_id, action=frame.action)
             return
         if self._waiting is None:
@@ -124,11 +124,11 @@ class Peer:
             self._held = True
             self._line.hold(True)
 
-    def _is_waiting(self, id_json: bytes) -> bool:
-        """Whether this very message id is already being served: the repeat gets no second answer."""
-        if self._current is not None and self._current.id_json == id_json:
+    def _is_waiting(self, text: str) -> bool:
+        """Whether this very frame is already being served: the repeat gets no second answer."""
+        if self._current is not None and self._current.raw == text:
             return True
-        return any(frame.id_json == id_json for _, frame, _ in self._waiting or ())
+        return any(waiting == text for _, _, waiting in self._waiting or ())
 
     def _heartbeat(self, frame: CallFrame) -> None:
         if not bytes(frame.payload).startswith(b"{"):

@@ -127,6 +127,25 @@ def test_a_call_repeated_while_it_is_served_gets_one_answer() -> None:
     assert len(told.heard()) == 1
 
 
+def test_two_calls_under_one_message_id_are_two_calls() -> None:
+    told = Conversation()
+    told.peer.receive(AUTHORIZE % "s")
+    told.peer.receive(STOP)
+    while told.pending:
+        told.commit()
+    assert [type(event) for event in told.events] == [TokenPresented, SessionEnded]
+    assert [answer[1] for answer in told.heard()] == ["s", "s"]
+
+
+def test_a_report_that_moves_money_carries_its_text() -> None:
+    told = Conversation()
+    told.say(STOP)
+    odd = STOP.replace("7", '"7"')
+    told.say(odd)
+    told.say(STOP.replace('"transactionId":7,', ""))
+    assert [event.raw for event in told.events] == [STOP, odd, STOP.replace('"transactionId":7,', "")]  # type: ignore[union-attr]
+
+
 def test_beyond_its_backlog_a_station_is_not_read() -> None:
     told = Conversation(backlog_max=4)
     for number in range(5):
