@@ -155,8 +155,10 @@ def transaction_answer(outcome: Outcome, call: Call) -> bytes:
     A session that may not go on is told so also when the event carried no token: that is how a
     station learns of a verdict that came later.
     """
+    if call.payload is None:  # nobody could read it: a start of which nothing is known must not give energy
+        return b'{"idTokenInfo":{"status":"Invalid"}}' if '"Started"' in call.raw else b"{}"
     parts = []
-    if outcome.status != "accepted" or (call.payload is not None and call.payload.idToken is not None):
+    if outcome.status != "accepted" or call.payload.idToken is not None:
         parts.append(f'"idTokenInfo":{{"status":"{ID_TOKEN_STATUS.get(outcome.status, "Invalid")}"}}')
     if outcome.fee_minor is not None and outcome.currency is not None:
         parts.append(f'"totalCost":{decimal_text(outcome.fee_minor, outcome.currency)}')
