@@ -100,7 +100,7 @@ async def test_an_unknown_station_is_refused_in_the_time_of_a_wrong_key(rig: Rig
         times["wrong"].append(await took(request(key=b"x" * 40)))
         times["none"].append(await took(nothing))
     medians = [statistics.median(values) for values in times.values()]
-    assert max(medians) < 3 * min(medians), medians
+    assert max(medians) < 5 * min(medians), medians  # an early refusal would be a hundred times faster
 
 
 @pytest.mark.parametrize("sent", [KEY, bytes.fromhex(KEY.decode()), KEY.upper()])
