@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Literal
 
+import structlog
 from aiohttp import web
 from pydantic import Field
 
@@ -18,6 +20,8 @@ WRITE_S_MAX = 60
 """A reader who takes nothing for so long is let go, because a report keeps a database connection."""
 BLOCK_CHARACTERS = 64 * 1024
 BOM = "\ufeff"
+
+log = structlog.get_logger("csms.api")
 
 
 class ReportQuery(Query):
@@ -66,19 +70,38 @@ async def _page(name: str, report: Report, limit: int) -> ReportPage:
 
 
 async def _csv(request: web.Request, name: str, report: Report, bom: bool) -> web.StreamResponse:
-    """The first block is read before the answer begins, so that an error can still be told."""
-    text = (BOM if bom else "") + csv_line(report.columns)
+    """
+    The report, block by block; the first is read before the answer begins, so that an error can still be told.
+
+    An error later cuts the connection, which readers notice: half a report never looks whole.
+    """
     response: web.StreamResponse | None = None
+    try:
+        async for block in _blocks(report, bom):
+            response = response or await _begun(request, name)
+            async with asyncio.timeout(WRITE_S_MAX):
+                await response.write(block.encode())
+    except Exception as error:
+        if response is None:
+            raise
+        log.warning("report cut short", report=name, error=repr(error))
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    assert response is not None
+    await response.write_eof()
+    return response
+
+
+async def _blocks(report: Report, bom: bool) -> AsyncIterator[str]:
+    """The text in pieces of some length; at least one, which begins with the columns."""
+    text = (BOM if bom else "") + csv_line(report.columns)
     async for row in report.rows:
         text += csv_line(row.cells)
         if len(text) >= BLOCK_CHARACTERS:
-            response = response or await _begun(request, name)
-            await _write(response, text)
+            yield text
             text = ""
-    response = response or await _begun(request, name)
-    await _write(response, text)
-    await response.write_eof()
-    return response
+    yield text
 
 
 async def _begun(request: web.Request, name: str) -> web.StreamResponse:
@@ -86,8 +109,3 @@ async def _begun(request: web.Request, name: str) -> web.StreamResponse:
     response.content_type, response.charset = "text/csv", "utf-8"
     await response.prepare(request)
     return response
-
-
-async def _write(response: web.StreamResponse, text: str) -> None:
-    async with asyncio.timeout(WRITE_S_MAX):
-        await response.write(text.encode())

@@ -20,6 +20,7 @@ from csms.base.errors import Conflict, NotFound
 from csms.base.ids import uuid7
 from csms.db import SQL, Connection
 from csms.domain.commands import Command
+from csms.domain.session import State
 from csms.flows import remote
 from csms.flows.idempotency import once
 
@@ -34,7 +35,7 @@ class SessionQuery(Paging):
     station: Parameter | None = Field(None, description="at this station")
     provider: Parameter | None = Field(None, description="of this provider")
     driver: Parameter | None = Field(None, description="of this driver")
-    state: Parameter | None = Field(None, description="pending, active, incomplete, completed, review or invalid")
+    state: State | None = Field(None, description="in this state")
     since: Moment | None = Field(None, alias="from", description="opened at this time or later")
     until: Moment | None = Field(None, alias="to", description="opened before this time")
 

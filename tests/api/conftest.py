@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from csms import db
 from csms.api.app import Settings, create_app
+from csms.api.server import listening
 from csms.bus import LocalBus
 from csms.domain.commands import Answer, Command
 from csms.flows import admin
@@ -39,6 +39,7 @@ class Rest:
     """The running interface, called with an all-powerful token unless told otherwise."""
 
     base: str
+    dsn: str
     pool: db.Pool
     bus: LocalBus
     http: aiohttp.ClientSession
@@ -103,20 +104,15 @@ class Rest:
 
 
 @pytest.fixture
-async def rest(pool: db.Pool) -> AsyncIterator[Rest]:
+async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
     """The interface over an empty database."""
     bus, ready = LocalBus(), {"listening": True, "writer": True}
     commands = Commands(pool, bus, lambda: NOON)
     settings = Settings(acquire_s_max=0.2, health_s_max=0.2)
-    runner = web.AppRunner(await create_app(pool, lambda: NOON, commands, lambda: ready, settings), access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as http:
-        yield Rest(f"http://127.0.0.1:{port}", pool, bus, http, ready=ready)
+    app = await create_app(pool, lambda: NOON, commands, lambda: ready, settings)
+    async with listening(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
+        yield Rest(f"http://127.0.0.1:{port}", dsn, pool, bus, http, ready=ready)
     await asyncio.wait_for(commands.stop(), 10)
-    await runner.cleanup()
 
 
 @pytest.fixture

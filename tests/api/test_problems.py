@@ -160,6 +160,14 @@ async def test_metrics_count_requests_by_pattern(seeded: Rest) -> None:
     text = (await seeded.raw("GET", "/metrics")).body.decode()
     assert 'csms_http_requests_total{method="GET",route="/api/v1/stations/{station}",status="200"}' in text
     assert "S1" not in text
+    assert is_problem(await seeded.ask("PROPFIND", "/stations"), 405)
+    assert "PROPFIND" not in (await seeded.raw("GET", "/metrics")).body.decode()
+
+
+async def test_answers_are_not_kept_by_caches(seeded: Rest) -> None:
+    for reply in (await seeded.ask("GET", "/drivers"), await seeded.ask("GET", "/reports/bills?format=csv")):
+        assert reply.headers["Cache-Control"] == "no-store" and reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert is_problem(await seeded.ask("GET", "/sessions?state=sleeping"), 400)
 
 
 def test_numbers_keep_their_decimals() -> None:

@@ -7,6 +7,8 @@ import csv
 import io
 from uuid import UUID
 
+import aiohttp
+import asyncpg
 import pytest
 
 from csms import db
@@ -197,3 +199,28 @@ async def test_reports_stream_while_others_ask(day: Day) -> None:
     rest, _ = day
     replies = await asyncio.gather(*[rest.ask("GET", "/reports/bills?format=csv") for _ in range(12)])
     assert {reply.body for reply in replies} == {replies[0].body} and replies[0].status == 200
+
+
+async def test_half_a_report_never_looks_whole(day: Day) -> None:
+    rest, _ = day
+    async with rest.pool.acquire() as conn:
+        names = await conn.fetchval(
+            "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
+            " where attrelid = 'bill'::regclass and attnum > 2"
+        )
+        await conn.execute(
+            f"insert into bill (id, session_id, {names})"
+            f" select gen_random_uuid(), gen_random_uuid(), {names} from bill, generate_series(1, 8000)"
+        )
+    headers = {"Authorization": f"Bearer {await rest.token('admin')}"}
+    async with rest.http.get(f"{rest.base}/api/v1/reports/bills?format=csv", headers=headers) as response:
+        assert response.status == 200 and len(await response.content.read(100)) > 0
+        conn = await asyncpg.connect(rest.dsn)
+        await conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where query like '%from bill b%'"
+            " and pid <> pg_backend_pid() and datname = current_database()"
+        )
+        await conn.close()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert (await rest.raw("GET", "/healthz")).status == 200
