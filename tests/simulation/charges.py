@@ -21,12 +21,12 @@ from csms.domain.events import (
 from tests.make import NOON
 
 KINDS = {
-    "rich": 10, "poor": 5, "unknown": 1, "blocked": 1, "driver_blocked": 1, "elsewhere": 1, "bare": 1,
+    "rich": 10, "poor": 8, "unknown": 1, "blocked": 1, "driver_blocked": 1, "elsewhere": 1, "bare": 1,
     "approved": 8, "declined": 3, "slow": 3, "never": 2, "twice": 2, "late_no": 1, "spent_twice": 2, "shared": 2,
     "offline": 3, "offline_social": 2, "late_token": 3, "zero": 2, "social_zero": 2, "implausible": 1, "dispute": 2,
     "no_register": 2, "unended": 1,
 }  # fmt: skip
-"""Kinds of charges and how many of each there are among 61."""
+"""Kinds of charges and how many of each there are among 64."""
 
 SOCIAL = ("approved", "declined", "slow", "never", "twice", "late_no", "spent_twice", "shared", "social_zero",
           "offline_social")  # fmt: skip
@@ -63,6 +63,8 @@ class Charge:
     seconds: int
     start_wh: int
     wh: int
+    at_once: bool
+    """Its station was away from us: all its reports come when it is over."""
     ref: str | None = None
     reports: list[Report] = field(default_factory=list)
 
@@ -125,9 +127,13 @@ def _charge(
     seconds = source.randrange(600, 3_000)
     if kind == "implausible":
         wh = 900_000
+    begins = source.uniform(0, span_s)
+    if kind == "poor":  # they come in crowds, and race for what is left of a balance
+        begins = round(begins, -2)
+    at_once = kind.startswith("offline") or source.random() < 0.25
     return Charge(
-        number, kind, station_id, own_ref, token, source.randrange(1, 3), source.uniform(0, span_s), seconds,
-        source.randrange(1_000_000), wh,
+        number, kind, station_id, own_ref, token, source.randrange(1, 3), begins, seconds,
+        source.randrange(1_000_000), wh, at_once,
     )  # fmt: skip
 
 
@@ -136,7 +142,7 @@ def _token(source: random.Random, number: int, kind: str) -> str:
         return f"50C1{number:08X}"
     match kind:
         case "poor":
-            return f"B0{source.randrange(3):06X}"
+            return f"B0{source.randrange(2):06X}"
         case "unknown":
             return f"DEAD{number:08X}"
         case "blocked":

@@ -22,6 +22,7 @@ from csms.domain.decide import decide
 from csms.domain.events import AuthorizationDecided, Event, Outcome
 from csms.domain.world import Changes, World
 from csms.flows.memory import Memory
+from csms.flows.report import SAVE_ATTEMPTS_MAX
 from tests.make import NOON
 from tests.simulation import charges as scripts
 from tests.simulation.charges import Charge, Draw, Report
@@ -42,8 +43,8 @@ class Faults:
     answer_lost: float = 0.08
     crash_before: float = 0.01
     crash_after: float = 0.015
-    moves: float = 0.2
-    dawdles: float = 0.7
+    moves: float = 0.6
+    dawdles: float = 0.8
 
 
 FAULTS = Faults()
@@ -61,6 +62,7 @@ class Gateway:
     waiters: dict[UUID, list[tuple[Event, Outcome, Reply]]] = field(default_factory=dict)
     asking: set[UUID] = field(default_factory=set)
     life: int = 0
+    lost: int = 0
     busy: bool = False
 
     def crash(self) -> None:
@@ -119,6 +121,7 @@ class Play:
         self.home = {name: self.source.choice(self.gateways) for name in [*STATIONS, "BARE"]}
         self.now = began
         self.given_up: set[bytes] = set()
+        self.stuck: list[str] = []
         self.delivered = self.crashes = self.races = 0
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._planned = 0
@@ -136,7 +139,7 @@ class Play:
     def run(self) -> Play:
         """The whole day, and then the time it takes until nothing is left to happen, without new faults."""
         for charge in self.charges:
-            self.at(charge.begins - self.now, self.tell, charge, 0)
+            self.at(charge.begins + charge.at_once * charge.seconds - self.now, self.tell, charge, 0)
         until = max(charge.begins + charge.seconds for charge in self.charges) + 3_600
         while self._agenda and self._agenda[0][0] < until:
             self._next()
@@ -212,7 +215,12 @@ class Play:
         wanted = gateway.memory.recall(world, [event for event, _ in batch])
         if wanted is not None:
             self.store.load(world, wanted)
-        outcomes, changes = decide(world, [event for event, _ in batch])
+        try:
+            outcomes, changes = decide(world, [event for event, _ in batch])
+        except Exception as error:
+            self.stuck.append(f"a rule broke: {error!r}")
+            self.at(0.0, self.turn, gateway, life)
+            return
         dawdles = self.source.random() < self.faults.dawdles
         part = Part(batch, world, outcomes, changes)
         self.at(self.source.uniform(0, 3) if dawdles else 0.0, self.commit, gateway, life, part)
@@ -226,13 +234,18 @@ class Play:
             return
         try:
             self.store.save(part.changes)
-        except LostRace:
+        except LostRace as race:
             self.races += 1
+            gateway.lost += 1
             for event, _ in part.batch:
                 gateway.memory.forget(event.station_id)
-            gateway.inbox = part.batch + gateway.inbox
+            if gateway.lost < SAVE_ATTEMPTS_MAX:
+                gateway.inbox = part.batch + gateway.inbox
+            else:
+                self.stuck.append(f"a batch lost {gateway.lost} races, the last by {race}")
             self.at(0.0, self.turn, gateway, life)
             return
+        gateway.lost = 0
         if self.source.random() < self.faults.crash_after:
             self.crash(gateway)
             return

@@ -46,6 +46,7 @@ class Store:
         self.live: dict[tuple[str, bytes], UUID] = {}
         self.waiting: dict[UUID, set[tuple[str, str]]] = {}
         self.guarded: dict[tuple[str, str], int] = {}
+        self.overdrawn: set[str] = set()
         self.postings: dict[str, Posting] = {}
         self.transfers: list[tuple[Posting, Transfer]] = []
         self.bills: list[Bill] = []
@@ -125,6 +126,7 @@ class Store:
         self._write_sessions(changes)
         self._write_authorizations(changes)
         self.guarded.update(guarded)
+        self.overdrawn |= {address for (address, _), minor in guarded.items() if minor < 0}
         for posting in fresh:
             self.postings[posting.key] = posting
             self.transfers += [(posting, transfer) for transfer in posting.transfers]
@@ -172,7 +174,7 @@ class Store:
         for asked in changes.asked.values():
             live = self.live.get((asked.station_id, asked.token_key))
             is_second = asked.state in LIVE and live is not None and live not in freed
-            self._refuse("unique", asked.id in self.authorizations or is_second)
+            self._refuse("asks", asked.id in self.authorizations or is_second)
 
     def _verified_postings(self, postings: list[Posting]) -> tuple[dict[tuple[str, str], int], list[Posting]]:
         """Guarded balances after the postings that are new, and those postings; as `post()` answers one by one."""
@@ -241,7 +243,7 @@ class Store:
         for row in list(self.authorizations.values()):
             if row.state == "authorized" and (row.decided_at or row.asked_at) < now - after:
                 self.authorizations[row.id] = row._replace(state="voiding", reason="unused", version=row.version + 1)
-                del self.live[row.station_id, row.token_key]
+                self.live.pop((row.station_id, row.token_key), None)
                 self.write_errands([billing.void(row.id)])
 
 

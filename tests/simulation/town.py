@@ -15,7 +15,7 @@ from tests.simulation.store import Store
 
 STATIONS = [f"S{number}" for number in range(12)]
 RULES = Rules(policies={"social": "hold_capture"})
-RICH_MINOR, POOR_MINOR = 10**12, 60_000
+RICH_MINOR, POOR_MINOR = 10**12, 13_000
 
 TERMS = Terms("T", 1, "KRW", 6_000, 1)
 PRICES = {"ENERGY": "317.3", "TIME": "601", "FLAT": "150"}
@@ -47,7 +47,7 @@ def store_for(made: list[Charge], lax: frozenset[str] = frozenset()) -> Store:
     store = Store(stations, {("T", 1, "P", 1): Priced(TARIFF, SPLIT)}, lax)
     for number in range(5):
         _local(store, f"A0{number:06X}", f"rich{number}", RICH_MINOR)
-    for number in range(3):
+    for number in range(2):
         _local(store, f"B0{number:06X}", f"poor{number}", POOR_MINOR)
     _local(store, "BADBADBAD0", "rich0", 0, status="blocked")
     _local(store, "E0E0E0E0", "eve", 1_000, driver_status="blocked")
