@@ -231,7 +231,7 @@ def _left(play: Play) -> dict[UUID, list[object]]:
             (session.started_at, session.ended_at, sorted(session.flags)),
             sorted((row.at, row.digest, row.register_wh) for row in readings),
         ]
-    for bill in play.store.bills:
+    for bill in [bill for bill in play.store.bills if bill.session.id in left]:
         facts = (bill.price, bill.energy_wh, bill.seconds, bill.not_charged_minor, bill.shares)
         left[bill.session.id].append(facts)
     moves: dict[UUID, list[object]] = {id_: [] for id_ in left}
