@@ -3,8 +3,7 @@ Simulated time for many stations: at a speed, or as fast as answers come.
 
 Every station does its acts in its own order, at its own instants. So that the system hears of the
 world roughly in order, nobody runs more than `AHEAD_S_MAX` ahead of the oldest start or end that is
-not done: below the 120 s that an alias lives, and the 300 s after which a 1.6 start counts as made
-offline.
+not done: below the 300 s after which a 1.6 start counts as made offline.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import asyncio
 import heapq
 from typing import Final
 
-AHEAD_S_MAX: Final = 100
+AHEAD_S_MAX: Final = 240
 NEVER: Final = 1 << 60
 
 
