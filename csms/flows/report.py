@@ -71,7 +71,7 @@ class Road:
         self._memory = Memory()
         self._inbox: list[Item] = []
         self._arrived = asyncio.Event()
-        self._waiters: dict[UUID, list[tuple[Outcome, Reply]]] = {}
+        self._waiters: dict[UUID, list[tuple[Event, Outcome, Reply]]] = {}
         self._asking: set[UUID] = set()
         self._suspects: dict[str, float] = {}
         self._days: set[date] = set()
@@ -192,12 +192,15 @@ class Road:
             if outcome.waits_for is None:
                 _call(reply, outcome)
             else:
-                self._waiters.setdefault(outcome.waits_for, []).append((outcome, reply))
+                self._waiters.setdefault(outcome.waits_for, []).append((event, outcome, reply))
             if type(event) is AuthorizationDecided:
                 self._asking.discard(event.authorization_id)
         for authorization_id, answers in changes.verdicts.items():
-            for waiting, reply in self._waiters.pop(authorization_id, ()):
-                _call(reply, answers.get(waiting.ref, answers[None]))
+            for event, waiting, reply in self._waiters.pop(authorization_id, ()):
+                if waiting.ref in answers:
+                    _call(reply, answers[waiting.ref])
+                else:  # its session went on by a verdict heard elsewhere, or before: told again, it gets its answer
+                    self.submit(event, reply)
         for ask in changes.asks.values():
             if ask.authorization_id not in self._asking:
                 self._asking.add(ask.authorization_id)
@@ -240,7 +243,7 @@ class Road:
         log.error("report_parked", station=event.station_id, report=type(event).__name__, error=str(error))
         outcome = Outcome("invalid", ref=getattr(event, "ref", None), reason="parked")
         if isinstance(event, AuthorizationDecided):
-            for waiting, waiter in self._waiters.pop(event.authorization_id, ()):
+            for _, waiting, waiter in self._waiters.pop(event.authorization_id, ()):
                 _call(waiter, Outcome("invalid", ref=waiting.ref, reason="parked"))
         if not isinstance(event, Unreadable):
             await self._carry([(_parked(event, error), lambda _: None)])
