@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from charge_points_sim.run import main
+from charge_points_sim.run import main, make_plan, parser
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,22 @@ def test_a_wrong_command_line_is_explained(
 ) -> None:
     assert main(arguments) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_one_charge_is_what_was_asked_for() -> None:
+    asked = ["--scenario", "charge", "--station", "ST-7", "--token", "04AA", "--wh", "500", "--minutes", "30"]
+    plan = make_plan(parser().parse_args([*asked, "--start", "2026-01-05T09:00:00Z"]))
+    (charge,) = plan.charges
+    (driver,) = plan.population.paying
+    assert (charge.station_id, charge.delivered_wh, charge.departure - charge.arrival) == ("ST-7", 500, 1800)
+    assert (driver.means, driver.token) == ("balance", "04AA")
+
+
+def test_a_session_without_energy_comes_after_all_others() -> None:
+    plan = make_plan(parser().parse_args(["--scenario", "replay", "--zero", "--balance-share", "1"]))
+    *others, last = plan.charges
+    assert (len(others), last.delivered_wh) == (123, 0)
+    assert last.arrival > max(charge.departure for charge in others)
 
 
 def test_no_system_there_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
