@@ -24,7 +24,8 @@ BATCH_REPORTS = Histogram("csms_batch_reports", "reports in a batch", buckets=(1
 BATCH_SECONDS = Histogram("csms_batch_seconds", "a batch from load to commit", buckets=FAST_S)
 RACES_LOST = Counter("csms_races_lost", "batches decided again because another writer was first")
 REPORTS_PARKED = Counter("csms_reports_parked", "reports set aside because they could not be stored")
-SESSIONS = Counter("csms_sessions", "sessions that came to an end, by state", ["state"])
+SESSIONS_BILLED = Counter("csms_sessions_billed", "sessions that were closed with a bill")
+EXCEPTIONS = Counter("csms_exceptions", "sessions that people must look at", ["kind"])
 
 # The worker and the psps
 JOBS = Counter("csms_jobs", "outbox jobs done, by what became of them", ["kind", "outcome"])

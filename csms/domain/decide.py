@@ -58,7 +58,7 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
             return _park(changes, event, "MeterValues", "unknown_session")
         session = _open(world, changes, event, event.ref, event.session_id)
     _keep(world, changes, session, event.readings)
-    return RECORDED
+    return payer.answer(world, changes, session) if session.state == "invalid" else RECORDED
 
 
 def _keep(world: World, changes: Changes, session: Session, readings: tuple[Reading, ...]) -> None:

@@ -21,6 +21,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from csms import observe
 from csms.base.ids import uuid7
 from csms.db import SQL, Connection
 from csms.domain.authorization import Ask
@@ -137,6 +138,7 @@ class Road:
 
     async def _carry(self, batch: list[Item]) -> None:
         """One batch to its commit and its answers, however often it must be tried."""
+        began = time.monotonic()
         lost = 0
         while True:
             try:
@@ -148,6 +150,7 @@ class Road:
                 state = error.sqlstate or ""
                 if state == "CS001" and lost < SAVE_ATTEMPTS_MAX:
                     lost += 1
+                    observe.RACES_LOST.inc()
                     self._forget_all(batch)
                 elif state[:2] in ("08", "40", "53", "57"):
                     await self._reconnect(error)
@@ -157,6 +160,7 @@ class Road:
             except Exception as error:  # a rule broke on one of them: the writer must not die of it
                 await self._take_apart(batch, error)
                 return
+        _count(batch, changes, time.monotonic() - began)
         self._answer(batch, outcomes, changes)
 
     async def _once(self, events: Sequence[Event]) -> tuple[list[Outcome], Changes]:
@@ -240,6 +244,7 @@ class Road:
             return
         event, reply = batch[0]
         self._suspects[event.station_id] = time.monotonic() + SUSPECT_S
+        observe.REPORTS_PARKED.inc()
         log.error("report_parked", station=event.station_id, report=type(event).__name__, error=str(error))
         outcome = Outcome("invalid", ref=getattr(event, "ref", None), reason="parked")
         if isinstance(event, AuthorizationDecided):
@@ -248,6 +253,17 @@ class Road:
         if not isinstance(event, Unreadable):
             await self._carry([(_parked(event, error), lambda _: None)])
         _call(reply, outcome)
+
+
+def _count(batch: Sequence[Item], changes: Changes, seconds: float) -> None:
+    """What a committed batch adds to the metrics."""
+    observe.BATCHES.inc()
+    observe.BATCH_REPORTS.observe(len(batch))
+    observe.BATCH_SECONDS.observe(seconds)
+    if changes.bills:
+        observe.SESSIONS_BILLED.inc(len(changes.bills))
+    for concern in changes.concerns:
+        observe.EXCEPTIONS.labels(concern.kind).inc()
 
 
 def _parked(event: Event, error: Exception) -> Unreadable:

@@ -27,6 +27,12 @@ from csms.store import outbox
 SWEEP_S = 5.0
 SWEEP_ROWS_MAX = 200
 
+UNSETTLED_AFTER = timedelta(hours=1)
+"""How long an ended session may wait for its start or its payer before people are told."""
+
+LIST_EVERY_S = 600.0
+"""Listing reads all sessions: not at every sweep."""
+
 STALE_ASK_S = 30.0
 """An ask without a verdict that nobody here asks for any more was left behind by a process that died."""
 
@@ -65,6 +71,7 @@ class Timers:
         self._unused_after = timedelta(seconds=authorization_s_max)
         self._monotonic = monotonic
         self._undecided_since: dict[UUID, float] = {}
+        self._listed_at = -LIST_EVERY_S
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -81,6 +88,9 @@ class Timers:
         """Everything that is due, once; and how much work waits is measured."""
         await self.void_unused()
         await self.clear_up_stale()
+        if self._monotonic() - self._listed_at >= LIST_EVERY_S:
+            self._listed_at = self._monotonic()
+            await self.list_unsettled()
         async with self._pool.acquire() as conn:
             observe.JOBS_WAITING.set(await SQL.waiting_jobs.value(conn))
 
@@ -94,6 +104,13 @@ class Timers:
             await outbox.insert_errands(conn, [billing.void(row["id"]) for row in begun])
         log.info("unused authorizations voided", count=len(begun))
         self._wake()
+
+    async def list_unsettled(self) -> None:
+        """Ended sessions that lack their start or their payer become exceptions, until they are closed after all."""
+        now = self._clock()
+        async with self._pool.acquire() as conn:
+            await SQL.list_unsettled.run(conn, now - UNSETTLED_AFTER, now)
+            await SQL.resolve_settled.run(conn, now)
 
     async def clear_up_stale(self) -> None:
         """Asks whose asker is gone: the psp is looked at, and its truth is reported; what it approved is given back."""

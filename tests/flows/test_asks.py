@@ -1,4 +1,4 @@
-"""Social tokens: a start waits for its psp, once, and alone; what comes late, twice or never leaves no trace of money."""
+"""Social tokens: a start waits for its psp, once and alone; what comes late, twice or never moves no money."""
 
 from __future__ import annotations
 
@@ -197,3 +197,13 @@ async def test_a_social_session_that_began_offline_is_billed_without_an_ask(dsn:
     assert outcomes[1].fee_minor == 3000
     assert await conn.fetchval("select count(*) from outbox where kind = 'psp.collect'") == 1
     assert await db.check(conn) == {}
+
+
+async def test_a_station_that_charges_on_without_a_payer_is_told_with_every_reading(dsn: str) -> None:
+    async with Told(dsn) as told:
+        (start,) = await settled(told, started(token=SUE))
+        await told.tell(verdict(told.asks[0], "timed_out"))
+        reading = (await told.tell(metered()))[0]
+
+    assert start.result().status == "invalid"
+    assert (reading.status, reading.ref) == ("invalid", "r1")
