@@ -88,10 +88,9 @@ class Story:
         self.ocpp, self.url = f"{system.ready['ocpp']}", str(system.ready["http"])
         self.terminal.step("the system, with a database of its own", f"{self.ocpp}  {self.url}")
 
-        status, said, complaint = await output(
-            [str(BIN / "csms"), "staff", "add-client", "--data-dir", str(self.folder / "data"), "--json"]
-            + ["--scope", "admin"]
-        )
+        data = ["--data-dir", str(self.folder / "data")]
+        add_client = [str(BIN / "csms"), "staff", "add-client", *data, "--scope", "admin", "--json"]
+        status, said, complaint = await output(add_client)
         if status != 0:
             raise ProcessFailed(f"csms staff add-client: {complaint or said}")
         client = json.loads(said)
