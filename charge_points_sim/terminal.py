@@ -34,7 +34,7 @@ class Terminal:
 
     def step(self, text: str, detail: str = "") -> None:
         """Something was done."""
-        self.say(f"  {self.paint('•', 'cyan')} {text}  {self.paint(detail, 'dim')}".rstrip())
+        self.say(f"  {self.paint('•', 'cyan')} {text}" + (f"  {self.paint(detail, 'dim')}" if detail else ""))
 
     def verdict(self, good: bool, text: str) -> None:
         """Something was checked."""
