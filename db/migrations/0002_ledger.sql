@@ -39,8 +39,13 @@ create table guarded_account (
     primary key (address, asset)
 ) with (fillfactor = 60);
 
+-- Asked twice per transfer: patterns, because a regular expression took a third of all the time that postings take.
 create function guarded(address text) returns boolean immutable parallel safe language sql as $$
-    select address ~ '^(driver:[^:]+:balance|(session|rental):[^:]+:held|deposit:[^:]+|voucher:[^:]+:(deferred|wh|sec|cnt))$'
+    select address like 'session:%:held'
+        or address like 'driver:%:balance'
+        or address like 'rental:%:held'
+        or address like 'deposit:%'
+        or address like 'voucher:%'
 $$;
 
 create type posting_in as (id uuid, key text, kind text, ref text, event_at timestamptz);
@@ -71,24 +76,21 @@ end $$;
 create function post_new(postings posting_in[], transfers transfer_in[]) returns void language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-    with moved as (
+    -- Guarded accounts in one order: whoever comes second waits here, holding none of them.
+    merge into guarded_account g
+    using (
         select m.address, m.asset, sum(m.amount) as delta
         from unnest(transfers) t
         cross join lateral (values (t.debit, t.asset, -t.amount), (t.credit, t.asset, t.amount)) m (address, asset, amount)
         where guarded(m.address)
-        group by m.address, m.asset),
-    updated as (
-        update guarded_account g
-        set balance = g.balance + m.delta
-        from moved m
-        where g.address = m.address
-        and g.asset = m.asset
-        returning g.address, g.asset)
-    insert into guarded_account (address, asset, balance)
-    select m.address, m.asset, m.delta
-    from moved m
-    where not exists (select 1 from updated u where u.address = m.address and u.asset = m.asset)
-    order by m.address, m.asset;
+        group by m.address, m.asset
+        having sum(m.amount) <> 0
+        order by m.address, m.asset) moved
+    on g.address = moved.address and g.asset = moved.asset
+    when matched then
+        update set balance = g.balance + moved.delta
+    when not matched then
+        insert (address, asset, balance) values (moved.address, moved.asset, moved.delta);
 
     insert into posting (id, key, kind, ref, event_at)
     select p.id, p.key, p.kind, p.ref, p.event_at from unnest(postings) p;
@@ -110,14 +112,14 @@ begin
     if coalesce(cardinality(postings), 0) = 0 then
         return answers;
     end if;
-    perform lock_guarded(transfers);
     begin
         perform post_new(postings, transfers);
         return array_fill('posted'::text, array[cardinality(postings)]);
     exception when unique_violation or check_violation then
         null;  -- at least one of them cannot be posted: find out which, one by one
     end;
-    -- First rows of accounts in one order too, or two writers would wait for each other's.
+    -- From here on one posting after the other, so all their accounts are locked before, in one order; first rows too.
+    perform lock_guarded(transfers);
     insert into guarded_account (address, asset, balance)
     select distinct m.address, m.asset, 0
     from unnest(transfers) t
