@@ -46,7 +46,7 @@ class Memory:
             if type(event) is SessionMetered or type(event) is SessionEnded:
                 remembered = self.sessions.get(event.station_id)
                 session = remembered.get(event.ref) if remembered is not None else None
-                if session is not None and not _needs_all_readings(session, event):
+                if session is not None and not _needs_more(session, event):
                     world.sessions[event.station_id, event.ref] = session
                     world.progress[session.id] = self.progress.get(session.id, NOTHING)
                     continue
@@ -93,9 +93,16 @@ class Memory:
             self.progress.pop(session.id, None)
 
 
-def _needs_all_readings(session: Session, event: SessionMetered | SessionEnded) -> bool:
-    """Without registers of its own an end is judged by the stored readings, whichever process took them."""
-    return type(event) is SessionEnded and (event.meter_wh is None or session.meter_start_wh is None)
+def _needs_more(session: Session, event: SessionMetered | SessionEnded) -> bool:
+    """
+    Whether an end needs what is not remembered.
+
+    Without registers of its own it is judged by the stored readings, whichever process took them;
+    where no report named a connector yet, its station says what the connector of the end can give.
+    """
+    return type(event) is SessionEnded and (
+        event.meter_wh is None or session.meter_start_wh is None or session.connector is None
+    )
 
 
 def _want(wanted: Wanted, event: Event) -> None:

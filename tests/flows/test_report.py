@@ -212,6 +212,19 @@ async def test_an_end_without_a_register_is_billed_to_the_last_reading(dsn: str,
     assert "end_register_missing" in await conn.fetchval("select flags from session")
 
 
+@pytest.mark.parametrize("named_at_the_end", [None, 1])
+async def test_a_session_whose_start_named_no_connector_is_billed(
+    dsn: str, conn: Any, named_at_the_end: int | None
+) -> None:
+    async with Told(dsn) as told:
+        outcome = (await told.tell_apart([started(connector=None), ended(connector=named_at_the_end)]))[1]
+
+    assert outcome.fee_minor == 3000
+    assert await conn.fetchval("select count(*) from parked_report") == 0
+    power = {None: None, 1: 22_000}[named_at_the_end]
+    assert tuple(await conn.fetchrow("select connector, max_power_w from session")) == (named_at_the_end, power)
+
+
 async def test_the_checks_find_nothing_wrong_after_all_kinds_of_endings(dsn: str, conn: Any) -> None:
     async with Told(dsn) as told:
         await told.tell(started("a"), metered("a"), ended("a"))
