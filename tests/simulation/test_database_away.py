@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from csms import db
-from csms.domain.events import Event, Outcome
+from csms.domain.events import Event, Outcome, Reading
 from csms.embedded import Embedded
 from tests import make
 from tests.conftest import TEST_SETTINGS
@@ -79,8 +79,7 @@ async def test_a_start_keeps_its_transaction_id_when_the_commit_of_its_verdict_i
 ) -> None:
     async with Told(seeded, at_point=fails_at("after_commit", 2)) as told:
         answer = told.send(started("111", token=make.SUE))
-        while not told.asks:
-            await asyncio.sleep(0)
+        await told.tell(metered("111"))
         await told.tell(make.verdict(told.asks[0]))
         outcome = await asyncio.wait_for(answer, 10)
 
@@ -155,7 +154,7 @@ POISON: dict[str, Event] = {
     "a NUL": started("a\x00b", station_id="S2"),
     "half a surrogate": started("\udc00", station_id="S2"),
     "a register too large": started("large", station_id="S2", meter_wh=2**70),
-    "a digest too large": metered("d", station_id="S2", readings=(make.Reading(make.NOON, 2**40, 1),)),
+    "a digest too large": metered("d", station_id="S2", readings=(Reading(make.NOON, 2**40, 1),)),
     "a time before time": started("old", station_id="S2", received_at=datetime(1, 1, 1, tzinfo=UTC)),
     "a station nobody knows": started("nobody", station_id="GHOST"),
     "an empty ref": started("", station_id="S2"),
