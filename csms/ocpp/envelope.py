@@ -7,13 +7,14 @@ CALLERROR; 2.1 adds 5 CALLRESULTERROR and 6 SEND.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, NamedTuple
 
 import msgspec
 
 from csms.base.errors import WireError
-from csms.ocpp.repair import without_nul
+from csms.ocpp.repair import storable
 from csms.ocpp.schemas import FORMATION, Version
 
 DEPTH_MAX = 32
@@ -72,7 +73,8 @@ Frame = CallFrame | ResultFrame | ErrorFrame | Ignored | Malformed
 
 _CALL = msgspec.json.Decoder(tuple[int, str, str, msgspec.Raw])
 _encode = msgspec.json.encode
-_BRACES = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
+_BRACES = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|([\[{])|([\]}])', re.DOTALL)
+"""Strings as a whole, also one without an end: to look again behind each of its quotes would take a minute."""
 _HEAD = re.compile(r'\s*\[\s*(\d+)\s*,\s*"([^"\\]{0,255})"\s*(?:,\s*"([A-Za-z0-9]{1,50})")?')
 
 
@@ -96,7 +98,7 @@ def _read_odd(text: str, version: Version) -> Frame:
     try:
         frame = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        return _malformed(text, version, f"not JSON: {error}")
+        return _malformed(text, version, f"not JSON: {error}", _meant(text))
     if not isinstance(frame, list) or not frame:
         return Malformed(NO_ID, _structural(version, "a frame is a JSON array"))
     match frame:
@@ -140,14 +142,30 @@ def _structural(version: Version, description: str) -> WireError:
     return WireError(FORMATION[version] if version == "ocpp1.6" else "RpcFrameworkError", description[:255])
 
 
-def _malformed(text: str, version: Version, description: str) -> Frame:
+def _meant(text: str) -> CallFrame | None:
+    """The call in text that is JSON but for bare control characters, half characters or NaN; None in any other."""
+    if "\0" in text:
+        return None
+    try:
+        match storable(json.loads(text, strict=False, parse_constant=lambda name: None)):
+            case [2, str() as message_id, str() as action, dict() as payload] if (
+                len(message_id) <= MESSAGE_ID_LENGTH_MAX
+            ):
+                return CallFrame(_encode(message_id), action, _encode(payload))
+    except (ValueError, OverflowError, RecursionError):
+        pass
+    return None
+
+
+def _malformed(text: str, version: Version, description: str, meant: CallFrame | None = None) -> Frame:
     """A frame that is not even JSON: its head may still tell whom to answer, or that nobody waits for one."""
     head = _HEAD.match(text)
     if head is None:
         return Malformed(NO_ID, _structural(version, description), is_json=False)
     if head[1] in ("3", "4", "5") or (head[1] == "6" and version == "ocpp2.1"):
         return Ignored(description)
-    return Malformed(_encode(head[2]), WireError(FORMATION[version], description[:255]), head[3] or "", is_json=False)
+    fault = WireError(FORMATION[version], description[:255])
+    return Malformed(_encode(head[2]), fault, head[3] or "", meant, is_json=False)
 
 
 def _depth(text: str) -> int:
@@ -163,7 +181,7 @@ def _depth(text: str) -> int:
 
 def _without_nul(text: str) -> str:
     try:
-        return _encode(without_nul(msgspec.json.decode(text))).decode()
+        return _encode(storable(msgspec.json.decode(text))).decode()
     except (msgspec.DecodeError, RecursionError):
         return text
 

@@ -237,12 +237,11 @@ class Peer:
             value = msgspec.json.decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
             raise WireError(schemas.FORMATION[self.version], str(error)[:255]) from error
-        faults = list(schemas.faults(self.version, call.action, value))
-        telling = [fault for fault in faults if fault.code != schemas.FORMATION[self.version]]
-        if telling:
-            raise telling[0]
-        if faults and self.strict:
-            raise faults[0]
+        fault = schemas.fault(self.version, call.action, value, closed=False)
+        if fault is None and self.strict:
+            fault = schemas.fault(self.version, call.action, value)
+        if fault is not None:
+            raise fault
 
     def _verify(self, call: Call, ask: VerifyToken) -> None:
         def on_word(word: VerifiedToken | Denied) -> None:

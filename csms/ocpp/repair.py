@@ -25,23 +25,32 @@ TEXT_LENGTH_MAX = 2_500
 
 DIGITS_MAX = 40
 
-_NUMBERS = msgspec.json.Decoder(float_hook=Decimal)
-
 Node = Mapping[str, Any]
+
+
+def _number(text: str) -> Decimal | None:
+    """A number as it was written; None, as if it were absent, for an exponent that no Decimal has."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+_NUMBERS = msgspec.json.Decoder(float_hook=_number)
 
 
 class Beyond(Exception):
     """The value cannot be mended; the text names the field."""
 
 
-def without_nul(value: object) -> object:
-    """`value` without NUL characters in any text: PostgreSQL cannot store them, and no station means them."""
+def storable(value: object) -> object:
+    """`value` without NUL and half characters in any text: PostgreSQL cannot store them, and no station means them."""
     if isinstance(value, str):
-        return value.replace("\0", "")
+        return value.replace("\0", "").encode(errors="ignore").decode()
     if isinstance(value, dict):
-        return {key.replace("\0", ""): without_nul(inner) for key, inner in value.items()}
+        return {storable(key): storable(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [without_nul(inner) for inner in value]
+        return [storable(inner) for inner in value]
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,12 +51,11 @@ def actions(version: Version) -> frozenset[str]:
 
 
 @cache
-def schema(version: Version, action: str, part: Literal["request", "response"] = "request") -> dict[str, Any]:
-    """The schema of one message. Raises `KeyError` when the version has no such action."""
+def schema(version: Version, action: str) -> dict[str, Any]:
+    """The schema of one call. Raises `KeyError` when the version has no such action."""
     if action not in actions(version):
         raise KeyError(action)
-    suffixes = ("Response",) if part == "response" else ("Request", "")
-    for suffix in suffixes:
+    for suffix in ("Request", ""):
         path = folder(version) / f"{action}{suffix}.json"
         if path.exists():
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -66,15 +64,30 @@ def schema(version: Version, action: str, part: Literal["request", "response"] =
 
 
 @cache
-def _validator(version: Version, action: str, part: Literal["request", "response"]) -> Any:
-    return jsonschema_rs.validator_for(schema(version, action, part))
+def _validator(version: Version, action: str, closed: bool) -> Any:
+    whole = schema(version, action)
+    return jsonschema_rs.validator_for(whole if closed else _opened(whole))
 
 
-def faults(
-    version: Version, action: str, payload: object, part: Literal["request", "response"] = "request"
-) -> Iterator[WireError]:
-    """What the JSON schema has against `payload`, each with the OCPP error code it deserves."""
-    for error in _validator(version, action, part).iter_errors(payload):
+def _opened(node: Any) -> Any:
+    """A schema that has nothing against unknown fields."""
+    if isinstance(node, dict):
+        return {
+            name: _opened(inner) for name, inner in node.items() if (name, inner) != ("additionalProperties", False)
+        }
+    return [_opened(inner) for inner in node] if isinstance(node, list) else node
+
+
+def fault(version: Version, action: str, payload: object, *, closed: bool = True) -> WireError | None:
+    """
+    The first thing the JSON schema has against `payload`, with the OCPP error code it deserves; None for nothing.
+
+    With `closed` unknown fields are faults too. Only one fault is looked for: a frame can hold
+    tens of thousands, and to list them took a second in which nobody was served.
+    """
+    try:
+        _validator(version, action, closed).validate(payload)
+    except jsonschema_rs.ValidationError as error:
         keyword = error.kind.name
         if keyword == "type":
             code = "TypeConstraintViolation"
@@ -85,7 +98,8 @@ def faults(
         else:
             code = FORMATION[version]
         place = "/".join(str(step) for step in error.instance_path)
-        yield WireError(code, f"{action}{'/' if place else ''}{place}: {error.message}"[:255])
+        return WireError(code, f"{action}{'/' if place else ''}{place}: {error.message}"[:255])
+    return None
 
 
 def check(version: Version, action: str, payload: object) -> None:
@@ -95,7 +109,8 @@ def check(version: Version, action: str, payload: object) -> None:
     Raises `WireError` with the first fault, or with `NotImplemented` when the version has no such action.
     """
     try:
-        for fault in faults(version, action, payload):
-            raise fault
+        found = fault(version, action, payload)
     except KeyError:
         raise WireError("NotImplemented", f"{version} has no call {action}") from None
+    if found is not None:
+        raise found

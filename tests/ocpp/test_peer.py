@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csms.domain.events import SessionEnded, TokenPresented, Unreadable
+from csms.ocpp.frames import FRAME_BYTES_MAX
 from csms.ocpp.peer import UNREADABLE_KEPT_MAX
 from csms.ocpp.schemas import FOLDERS
 from tests.ocpp.transcript import Conversation
@@ -188,6 +190,51 @@ def test_depth_and_size_of_a_payload_are_bounded() -> None:
     braces = "[{" * 40
     told.say('[2,"1","DataTransfer",{"vendorId":"x","data":"' + braces + '"}]')
     assert told.heard() == [[3, "1", {"status": "UnknownVendorId"}]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[2,"1","DataTransfer",{"vendorId":"x","data":' + "[" * 40 + '"' + '\\"' * 32_000,
+        '[2,"1","NotifyReport",{"requestId":1,"seqNo":0,"generatedAt":"2026-11-20T12:00:00Z","reportData":['
+        + ",".join(["{}"] * 21_000)
+        + "]}]",
+    ],
+    ids=["quotes without an end", "thousands of faults"],
+)
+def test_no_frame_takes_long_to_refuse(text: str) -> None:
+    assert len(text) < FRAME_BYTES_MAX
+    told = Conversation("ocpp2.1")
+    began = time.process_time()
+    told.say(text)
+    assert time.process_time() - began < 0.5  # either took a second and more, in which nobody was served
+    assert told.heard()[0][0] == 4
+
+
+@pytest.mark.parametrize(
+    ("tag", "meter_stop", "meter_wh"),
+    [("A0A0A0A0\x10\x0e", "9", 9), ("A0A0A0A0\\ud800", "9", 9), ("A0A0A0A0", "NaN", None), ("A0A0A0A0", "1e400", None)],
+)
+def test_an_end_that_is_nearly_json_is_understood(tag: str, meter_stop: str, meter_wh: int | None) -> None:
+    told = Conversation()
+    text = STOP.replace('"meterStop":9', f'"meterStop":{meter_stop},"idTag":"{tag}"')
+    told.say(text)
+    assert told.heard() == [[3, "s", {"idTagInfo": {"status": "Accepted"}}]]
+    (event,) = told.events
+    assert isinstance(event, SessionEnded)
+    assert (event.ref, event.token, event.meter_wh, event.raw) == ("7", "A0A0A0A0", meter_wh, text)
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_exponent_that_no_number_has_ends_no_conversation(version: str, action: str) -> None:
+    told = Conversation(version)
+    told.say(
+        f'[2,"1","{action}",{{"transactionId":7,"meterStop":1e99999999999999999999,"data":1e99999999999999999999}}]'
+    )
+    assert len(told.heard()) == 1
+    told.say('[2,"end","Heartbeat",{}]')
+    assert told.heard()[0][:2] == [3, "end"]
 
 
 def test_a_number_of_any_size_is_read_or_dropped() -> None:

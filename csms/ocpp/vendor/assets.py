@@ -37,7 +37,7 @@ def transferred(call: Call) -> Reply | VerifyToken:
         return Reply(b'{"status":"UnknownVendorId"}')
     if payload.messageId != "Auth.Token":
         return Reply(b'{"status":"UnknownMessageId"}')
-    text = payload.data if isinstance(payload.data, str) else json.dumps(payload.data)
+    text = payload.data if isinstance(payload.data, str) else json.dumps(payload.data, default=str)
     if len(text.encode()) > DATA_BYTES_MAX:
         return Reply(_refused(call, "", "BadPayload"))
     try:
