@@ -39,8 +39,8 @@ format: install ## let ruff write the layout
 test: install ## the whole test suite (ARGS="-k name" for a part)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-demo: install ## real arrivals charged, paid, split and reported (KEEP=1 stays up)
-	@$(BIN)/python -m charge_points_sim.demo $(if $(KEEP),--keep)
+demo: install ## real arrivals charged, paid, split and reported (KEEP=1 stays up, WHOLE=1 replays the whole file)
+	@$(BIN)/python -m charge_points_sim.demo $(if $(KEEP),--keep) $(if $(WHOLE),--whole)
 
 bench: install ## figures beside a stock server and the raw limit
 	$(BIN)/python -m tests.benchmarks $(ARGS)
