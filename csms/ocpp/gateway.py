@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -48,6 +47,9 @@ VERIFY_S_MAX = 10
 
 DRAIN_S = 3
 
+UNAUTHORIZED = "Unknown station or wrong key."
+"""All that a stranger is told."""
+
 COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp2.1": commands_201.write}
 
 Verify = Callable[[str, str], Awaitable[VerifiedToken | Denied]]
@@ -88,11 +90,11 @@ class Gateway:
         self._draining = False
         self._empty = asyncio.Event()
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+    async def start(self, host: str, port: int) -> int:
         """Open the port (0: any) and answer which; other processes may share it."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            partial(StationSocket, self), host, port, ssl=tls, reuse_port=True, backlog=BACKLOG
+            partial(StationSocket, self), host, port, reuse_port=True, backlog=BACKLOG
         )
         self.wheel.start(loop)
         self._count()
@@ -114,13 +116,6 @@ class Gateway:
         self.wheel.stop()
         for task in self._tasks:
             task.cancel()
-
-    async def send(self, station_id: str, command: Command) -> Answer:
-        """Send `command` to a station connected to this process; `offline` if it is not."""
-        socket = self.stations.find(station_id)
-        if socket is None:
-            return Answer("offline", error="the station is not connected")
-        return await self._command(socket, command)
 
     def _count(self) -> None:
         """Every second: what conversations counted goes to the metrics, whose own counters cost too much per call."""
@@ -146,22 +141,23 @@ class Gateway:
 
     async def _judge(self, socket: StationSocket, handshake: Handshake, station_id: str) -> None:
         source = socket.source
-        allowed = self._failed.allows(station_id, source, self.wheel.now)
-        admitted: Admitted | None = None
-        if allowed:
-            try:
-                admitted = await self._admission.admit(Arrival(station_id, handshake.key, handshake.version))
-            except Exception:
-                socket.refuse(handshake.refuse(503, "The database is away. Try again in a few seconds."))
-                return
-        if admitted is None:
-            self._failed.failed(station_id, source, self.wheel.now)
-            observe.HANDSHAKES_REFUSED.labels("unauthorized" if allowed else "limited").inc()
-            if allowed:  # beyond the limit a flood of strangers is only counted
-                log.info("station refused", station=station_id, source=source)
-            socket.refuse(handshake.refuse(401, "Unknown station or wrong key."))
+        if not self._failed.allows(station_id, source, self.wheel.now):
+            observe.HANDSHAKES_REFUSED.labels("limited").inc()  # not logged: it may be a flood of strangers
+            socket.refuse(handshake.refuse(401, UNAUTHORIZED))
             return
-        self._failed.succeeded(station_id, source)
+        try:
+            admitted = await self._admission.admit(Arrival(station_id, handshake.key, handshake.version))
+        except Exception:  # told by the admission, once for all that waited
+            self._failed.undecided(station_id, source, self.wheel.now)
+            socket.refuse(handshake.refuse(503, "The database is away. Try again in a few seconds."))
+            return
+        if admitted is None:
+            self._failed.failed(source, self.wheel.now)
+            observe.HANDSHAKES_REFUSED.labels("unauthorized").inc()
+            log.info("station refused", station=station_id, source=source)
+            socket.refuse(handshake.refuse(401, UNAUTHORIZED))
+            return
+        self._failed.succeeded(station_id, source, self.wheel.now)
         if admitted.protocol is None:
             names = ", ".join(PREFERRED)
             observe.HANDSHAKES_REFUSED.labels("subprotocol").inc()
@@ -186,7 +182,6 @@ class Gateway:
             self._bus.serve(subject(station_id, admitted.epoch), partial(self._command, socket))
         if older is not None:
             older.close(frames.NORMAL, "a newer connection of this station is here")
-        observe.CONNECTIONS.labels(version).inc()
         log.info("station connected", station=station_id, version=version, epoch=admitted.epoch, source=socket.source)
         if handshake.rest:
             socket.data_received(handshake.rest)
@@ -195,8 +190,6 @@ class Gateway:
         """A connection that had been let in is gone."""
         self._bus.drop(subject(socket.station_id, socket.epoch))
         newest = self.stations.release(socket)
-        assert socket.peer is not None
-        observe.CONNECTIONS.labels(socket.peer.version).dec()
         if self._draining and not len(self.stations):
             self._empty.set()
         log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
@@ -207,8 +200,8 @@ class Gateway:
         """Write `command` in the station's version, send it, wait for its end."""
         peer = socket.peer
         assert peer is not None
-        action, payload = COMMANDS[peer.version](command)
         try:
+            action, payload = COMMANDS[peer.version](command)
             schemas.check(peer.version, action, payload)
         except WireError as fault:
             observe.COMMANDS.labels("failed").inc()

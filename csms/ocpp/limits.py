@@ -4,7 +4,8 @@ How often a login may fail (targets.md, security 9).
 Failures are counted per (station id, source address) and per source address. Counting an id over all
 addresses would let anybody lock a station out by failing in its name. A station that has logged in
 from an address before keeps a larger allowance there, so that a neighbour behind the same address
-does not lock it out either.
+does not lock it out either. Only logins that are looked at count: a station that goes on knocking
+comes in soon after its key was put right.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ class _Buckets:
         self._forget_s = forget_s
         self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
-    def level(self, key: object, now: int) -> float:
+    def has_room(self, key: object, now: int, most: int) -> bool:
+        return self._level(key, now) <= most - 1
+
+    def _level(self, key: object, now: int) -> float:
         found = self._entries.get(key)
         return 0.0 if found is None else max(0.0, found[0] - (now - found[1]) / self._forget_s)
 
-    def add(self, key: object, now: int) -> None:
-        level = self.level(key, now)
-        self._entries[key] = (level + 1, now)
+    def add(self, key: object, now: int, count: int = 1) -> None:
+        self._entries[key] = (max(0.0, self._level(key, now) + count), now)
         self._entries.move_to_end(key)
         if len(self._entries) > ENTRIES_MAX:
             self._entries.popitem(last=False)
@@ -55,20 +58,32 @@ class FailedLogins:
         self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def allows(self, station_id: str, source: str, now: int) -> bool:
-        """Whether this login is looked at at all."""
+        """
+        Whether this login is looked at at all.
+
+        If so it counts against its id and address until it is known how it went: a thousand at
+        once are not a thousand guesses.
+        """
         key = (station_id, source)
         proven = key in self._proven
-        if self._stations.level(key, now) >= (PROVEN_FAILURES_MAX if proven else STATION_FAILURES_MAX):
+        if not self._stations.has_room(key, now, PROVEN_FAILURES_MAX if proven else STATION_FAILURES_MAX):
             return False
-        return proven or self._sources.level(source, now) < SOURCE_FAILURES_MAX
+        if not proven and not self._sources.has_room(source, now, SOURCE_FAILURES_MAX):
+            return False
+        self._stations.add(key, now)
+        return True
 
-    def failed(self, station_id: str, source: str, now: int) -> None:
-        """A login with this id from this address was wrong."""
-        self._stations.add((station_id, source), now)
+    def failed(self, source: str, now: int) -> None:
+        """A login that was allowed was wrong."""
         self._sources.add(source, now)
 
-    def succeeded(self, station_id: str, source: str) -> None:
-        """The station is at home at this address."""
+    def undecided(self, station_id: str, source: str, now: int) -> None:
+        """A login that was allowed could not be judged: it counts as none."""
+        self._stations.add((station_id, source), now, -1)
+
+    def succeeded(self, station_id: str, source: str, now: int) -> None:
+        """A login that was allowed was right: the station is at home at this address."""
+        self._stations.add((station_id, source), now, -1)
         self._proven[station_id, source] = None
         self._proven.move_to_end((station_id, source))
         if len(self._proven) > ENTRIES_MAX:

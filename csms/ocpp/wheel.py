@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 TICK_S = 1.0
+
+log = structlog.get_logger("csms.ocpp")
 
 
 class Wheel:
@@ -26,7 +30,10 @@ class Wheel:
         """One second has passed."""
         self.now += 1
         for action in self._slots.pop(self.now, ()):
-            action()
+            try:
+                action()
+            except Exception:  # one connection's trouble must not leave the others without their clock
+                log.exception("a timer failed")
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tick by the loop's clock until `stop`."""

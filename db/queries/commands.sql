@@ -29,9 +29,3 @@ set state = case state when 'sent' then 'unknown' else 'failed' end,
     error = 'the process that sent it ended',
     ended_at = $2
 where state in ('queued', 'sent') and created_at < $1;
-
--- name: find_command
--- A command of a station, for whoever asked for it.
-select id, station_id, action, payload, state, answer, error, created_at, sent_at, ended_at
-from command
-where id = $1;

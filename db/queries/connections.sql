@@ -5,10 +5,10 @@ from installation;
 
 -- name: find_arriving_stations
 -- What is needed to judge logins, for many stations at once.
-select station.id, station.credential, station.strict, station.assume_protocol, station.security_profile
+select station.id, station.credential, station.strict, station.assume_protocol
 from unnest($1::text[]) as asked (id)
 cross join lateral (
-    select id, credential, strict, assume_protocol, security_profile
+    select id, credential, strict, assume_protocol
     from station
     where station.id = asked.id
     limit 1
@@ -29,9 +29,3 @@ from (
 ) as arrival
 where station.id = arrival.id
 returning station.id, station.epoch;
-
--- name: station_epoch
--- The epoch of a station's newest connection; no row for an unknown station.
-select epoch
-from station
-where id = $1;

@@ -211,6 +211,17 @@ async def test_a_long_token_becomes_an_alias_and_delays_only_its_station(rig: Ri
     await other.leave()
 
 
+async def test_the_stop_of_a_session_from_another_version_fails_with_a_reason(rig: Rig) -> None:
+    station = await rig.station("ocpp1.6")
+    issued = await rig.commands.issue(new_id(), "S1", StopSession("begun-on-2.0.1"), None)
+    answer = await issued.answer
+    assert (answer.end, answer.error) == (
+        "failed",
+        "PropertyConstraintViolation: begun-on-2.0.1 is no transaction id of OCPP 1.6",
+    )
+    await station.leave()
+
+
 async def test_a_station_that_answers_no_call_has_to_redial(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("csms.ocpp.gateway.COMMAND_S_MAX", 0.02)
     station = await rig.station("ocpp1.6")

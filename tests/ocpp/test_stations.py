@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csms.ocpp.limits import ENTRIES_MAX, FailedLogins
+from csms.ocpp.limits import ENTRIES_MAX, SOURCE_FAILURES_MAX, STATION_FAILURES_MAX, FailedLogins
 from csms.ocpp.stations import Stations
 from csms.ocpp.wheel import Wheel
 
@@ -52,35 +52,69 @@ def test_one_connection_per_station_the_newest(epochs: list[int], data: st.DataO
 
 def test_a_station_is_not_locked_out_by_others_who_fail_in_its_name() -> None:
     failed = FailedLogins()
-    for second in range(1_000):
-        failed.failed("S1", "6.6.6.6", second // 100)
-    assert not failed.allows("S1", "6.6.6.6", 10)
-    assert failed.allows("S1", "1.1.1.1", 10)
+    looked_at = _knock(failed, "S1", "6.6.6.6", 1_000)
+    assert looked_at == STATION_FAILURES_MAX
+    assert not failed.allows("S1", "6.6.6.6", 9)
+    assert failed.allows("S1", "1.1.1.1", 9)
+
+
+def test_logins_that_are_not_judged_yet_count_too() -> None:
+    failed = FailedLogins()
+    assert sum(failed.allows("S1", "6.6.6.6", 0) for _ in range(1_000)) == STATION_FAILURES_MAX
+    for _ in range(STATION_FAILURES_MAX):
+        failed.undecided("S1", "6.6.6.6", 0)
+    assert failed.allows("S1", "6.6.6.6", 0)
+
+
+def test_a_station_that_went_on_knocking_comes_in_soon_after_its_key_was_put_right() -> None:
+    failed = FailedLogins()
+    for second in range(0, 3_600, 2):
+        _knock(failed, "S1", "1.1.1.1", 1, second)
+    assert any(failed.allows("S1", "1.1.1.1", second) for second in range(3_600, 3_611, 2))
+
+
+def test_a_station_that_reconnects_rightly_is_never_limited() -> None:
+    failed = FailedLogins()
+    for _ in range(1_000):
+        assert failed.allows("S1", "1.1.1.1", 0)
+        failed.succeeded("S1", "1.1.1.1", 0)
 
 
 def test_a_known_station_comes_in_although_its_neighbour_behind_the_same_address_fails() -> None:
     failed = FailedLogins()
-    failed.succeeded("S1", "1.1.1.1")
-    for _ in range(1_000):
-        failed.failed("other", "1.1.1.1", 5)
+    assert failed.allows("S1", "1.1.1.1", 5)
+    failed.succeeded("S1", "1.1.1.1", 5)
+    looked_at = sum(_knock(failed, f"other {number}", "1.1.1.1", 1, 5) for number in range(1_000))
+    assert looked_at == SOURCE_FAILURES_MAX
     assert not failed.allows("S2", "1.1.1.1", 5)
     assert failed.allows("S1", "1.1.1.1", 5)
 
 
 def test_failures_are_forgotten_with_time() -> None:
     failed = FailedLogins()
-    for _ in range(10):
-        failed.failed("S1", "1.1.1.1", 0)
-    assert not failed.allows("S1", "1.1.1.1", 0)
-    assert failed.allows("S1", "1.1.1.1", 11)
+    _knock(failed, "S1", "1.1.1.1", STATION_FAILURES_MAX)
+    assert not failed.allows("S1", "1.1.1.1", 9)
+    assert failed.allows("S1", "1.1.1.1", 10)
+    assert not failed.allows("S1", "1.1.1.1", 11)
 
 
 def test_what_is_remembered_of_failures_is_bounded() -> None:
     failed = FailedLogins()
     for number in range(ENTRIES_MAX + 500):
-        failed.failed(f"S{number}", "1.1.1.1", 0)
-        failed.succeeded(f"S{number}", "1.1.1.1")
-    assert len(failed._stations._entries) == len(failed._proven) == ENTRIES_MAX
+        failed.allows(f"S{number}", "1.1.1.1", 0)
+        failed.failed(f"1.1.1.{number}", 0)
+        failed.succeeded(f"S{number}", "1.1.1.1", 0)
+    assert len(failed._stations._entries) == len(failed._sources._entries) == len(failed._proven) == ENTRIES_MAX
+
+
+def _knock(failed: FailedLogins, station_id: str, source: str, times: int, now: int = 0) -> int:
+    """Logins with a wrong key; answers how many were looked at."""
+    looked_at = 0
+    for _ in range(times):
+        if failed.allows(station_id, source, now):
+            looked_at += 1
+            failed.failed(source, now)
+    return looked_at
 
 
 def test_the_wheel_runs_each_action_once_at_its_second() -> None:
@@ -91,3 +125,13 @@ def test_the_wheel_runs_each_action_once_at_its_second() -> None:
     for _ in range(4):
         wheel.tick()
     assert ran == [(1, "one"), (2, "two")]
+
+
+def test_an_action_that_fails_takes_no_other_with_it() -> None:
+    wheel = Wheel()
+    ran: list[str] = []
+    wheel.after(1, lambda: ran.append("before"))
+    wheel.after(1, lambda: ran.remove("what is not there"))
+    wheel.after(1, lambda: ran.append("behind"))
+    wheel.tick()
+    assert ran == ["before", "behind"]

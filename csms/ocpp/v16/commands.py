@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from csms.base.errors import WireError
 from csms.domain.commands import AnyCall, Command, StartSession, StopSession
 
 
 def write(command: Command) -> tuple[str, dict[str, Any]]:
-    """The call that `command` is: action and payload. Remote starts name their connector (quirk Q-T16)."""
+    """
+    The call that `command` is: action and payload. Remote starts name their connector (quirk Q-T16).
+
+    Raises `WireError` for the stop of a session that began on another version (quirk Q-H02): its id is no number.
+    """
     match command:
         case StartSession():
             return "RemoteStartTransaction", {"connectorId": command.connector, "idTag": command.token}
         case StopSession():
+            if not (command.ref.isascii() and command.ref.isdecimal()):
+                raise WireError("PropertyConstraintViolation", f"{command.ref[:50]} is no transaction id of OCPP 1.6")
             return "RemoteStopTransaction", {"transactionId": int(command.ref)}
         case AnyCall():
             return command.action, command.payload
