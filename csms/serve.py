@@ -45,6 +45,9 @@ WORKER_CONNECTIONS_MAX = 4
 CHECK_S = 900.0
 """How often a running system checks its own books; `csms check` does at once."""
 
+DRAIN_S_MAX = 5.0
+"""How long reports that were not answered may take to be written at the end; their stations send them again."""
+
 FORGOTTEN_SWEEP_S = 30.0
 FORGOTTEN_AFTER = timedelta(seconds=2 * COMMAND_S_MAX)
 FORGOTTEN_AFTER_SIMULATED = timedelta(days=1)
@@ -108,7 +111,7 @@ async def running(
         worker.start()
         stack.push_async_callback(worker.close)
         await road.start()
-        stack.push_async_callback(road.close)
+        stack.push_async_callback(_drained, road)
         stack.push_async_callback(asker.close)
         timers.start()
         stack.push_async_callback(timers.close)
@@ -141,6 +144,14 @@ async def running(
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield {"event": "ready", "ocpp": f"ws://{host}:{ocpp_port}/ocpp", "http": f"http://{host}:{http_port}"}
         listens = False
+
+
+async def _drained(road: Road) -> None:
+    """What waits is written, unless the database is away: the system ends all the same."""
+    try:
+        await asyncio.wait_for(road.close(), DRAIN_S_MAX)
+    except TimeoutError:
+        log.warning("reports left unanswered", seconds=DRAIN_S_MAX)
 
 
 def _connected(gateway: Gateway, version: str) -> int:
@@ -242,7 +253,10 @@ def _following(submit: Submit, clock: Clock) -> Submit:
         return submit
 
     def follow(event: Event, reply: Reply) -> None:
-        at = event.readings[-1].at if isinstance(event, SessionMetered) else getattr(event, "at", None)
+        if isinstance(event, SessionMetered):
+            at = event.readings[-1].at if event.readings else None
+        else:
+            at = getattr(event, "at", None)
         if at is not None and at > event.received_at:
             clock.follow(at)
             if isinstance(event, SessionMetered):

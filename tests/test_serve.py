@@ -15,17 +15,20 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from csms.embedded import process
+from csms.flows.admin import seal_password
+from tests import make
 
 PASSWORD = "a password of 20 b."
 BOOT = '[2,"1","BootNotification",{"chargePointVendor":"Acme","chargePointModel":"One"}]'
@@ -55,10 +58,10 @@ class System:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
-    def station(self, name: str = "CP-1", password: str = PASSWORD) -> ClientConnection:
+    def station(self, name: str = "CP-1", password: str = PASSWORD, version: str = "ocpp1.6") -> ClientConnection:
         basic = base64.b64encode(f"{name}:{password}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}"}
-        return connect(f"{self.ocpp}/{name}", subprotocols=["ocpp1.6"], additional_headers=headers)  # type: ignore[list-item]
+        return connect(f"{self.ocpp}/{name}", subprotocols=[version], additional_headers=headers)  # type: ignore[list-item]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,10 @@ def serving(folder: Path, *flags: str, **settings: str) -> Iterator[System]:
         finally:
             if running.poll() is None:
                 running.send_signal(signal.SIGTERM)
-                assert running.wait(30) == 0
+                try:
+                    assert running.wait(30) == 0
+                finally:
+                    running.kill()  # one that does not end fails its test, and holds up no other
 
 
 def boots(station: ClientConnection) -> dict[str, Any]:
@@ -185,6 +191,37 @@ def test_a_killed_database_is_back_within_seconds_and_stations_keep_their_connec
 def test_a_station_is_told_the_systems_time_also_when_it_is_simulated(folder: Path) -> None:
     with serving(folder, "--clock", "2019-06-03T07:00:00Z@max") as system, system.station() as station:
         assert boots(station)["currentTime"] == "2019-06-03T07:00:00Z"
+
+
+def test_a_simulated_clock_does_not_mind_a_report_without_readings(folder: Path) -> None:
+    update = {"eventType": "Updated", "timestamp": "2019-06-03T08:00:00Z", "triggerReason": "ChargingStateChanged",
+              "seqNo": 1, "transactionInfo": {"transactionId": "t1", "chargingState": "EVConnected"}}  # fmt: skip
+    clock = ("--clock", "2019-06-03T07:00:00Z@max")
+    with serving(folder, *clock) as system, system.station(version="ocpp2.0.1") as station:
+        station.send(json.dumps([2, "1", "TransactionEvent", update]))
+        assert json.loads(station.recv(timeout=20)) == [3, "1", {}]
+
+
+async def test_a_database_that_is_away_does_not_keep_the_system_from_ending(
+    empty_dsn: str, dsn_of: Callable[[str], str], folder: Path
+) -> None:
+    conn = await asyncpg.connect(dsn_of("postgres"))
+    name = urllib.parse.urlsplit(empty_dsn).path.removeprefix("/")
+    with serving(folder / "unused", CSMS_DATABASE_URL=empty_dsn) as system:
+        seeded = await asyncpg.connect(empty_dsn)
+        await make.seed(seeded)
+        await seeded.execute(
+            "update station set credential = $1 where id = 'S1'", await seal_password(seeded, PASSWORD)
+        )
+        await seeded.close()
+        with system.station("S1") as station:
+            boots(station)
+            await conn.execute(f"alter database {name} with allow_connections false")
+            await conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+            await conn.close()
+            station.send(BOOT)
+            system.running.send_signal(signal.SIGTERM)
+            assert system.running.wait(30) == 0
 
 
 def test_a_database_of_ones_own_is_used_instead_and_its_schema_made(empty_dsn: str, folder: Path) -> None:
