@@ -32,6 +32,9 @@ CLOSE_S = 5
 READY_S = 10
 """When a station that never boots may be called, once it has said anything (quirk Q-B02)."""
 
+TURN_MESSAGES_MAX = 64
+"""So many messages of one piece are handed over before other connections have their turn."""
+
 log = structlog.get_logger("csms.ocpp")
 
 
@@ -76,7 +79,7 @@ class StationSocket(asyncio.Protocol):
         self._closing = False
         self._spoke = False
         self._stash: list[Message] | None = None
-        """Messages that came in one piece with the one that was one too many; they are served before others."""
+        """Messages that came in one piece with more than could be handed over; they are served before others."""
         self.peer: Peer | None = None
 
     @property
@@ -136,8 +139,11 @@ class StationSocket(asyncio.Protocol):
         peer = self.peer
         assert peer is not None
         for place, message in enumerate(messages):
-            if self._held:
+            if self._held or place == TURN_MESSAGES_MAX:
                 self._stash = messages[place:]
+                if not self._held:
+                    asyncio.get_running_loop().call_soon(self._unstash)
+                    self._apply_hold()
                 return
             if self._closing and type(message) is not Close:
                 continue

@@ -12,6 +12,7 @@ from csms import db
 from csms.base.errors import NotFound
 from csms.domain.commands import AnyCall, StartSession, StopSession
 from csms.flows.connect import Admission
+from csms.ocpp.socket import TURN_MESSAGES_MAX
 from csms.psp.base import VerifiedToken
 from tests import make
 from tests.make import after, new_id
@@ -252,6 +253,19 @@ async def test_a_station_that_never_boots_is_called_once_it_has_spoken_and_ten_s
 
     assert frame[2] == "ClearCache"
     assert (await issued.answer).end == "accepted"
+    await station.leave()
+
+
+async def test_a_piece_of_thousands_of_messages_gives_others_their_turn(rig: Rig) -> None:
+    station = await rig.station("ocpp1.6")
+    ours = rig.gateway.stations.find("S1")
+    assert ours is not None
+
+    ours.data_received(b"".join(masked(f'[2,"{number}","Heartbeat",{{}}]'.encode()) for number in range(3_000)))
+
+    assert sum(rig.gateway._desk.counts.values()) == TURN_MESSAGES_MAX
+    assert [(await station.hear())[1] for _ in range(3_000)] == [str(number) for number in range(3_000)]
+    assert (await station.call("BootNotification", BOOT_16))["status"] == "Accepted"
     await station.leave()
 
 
