@@ -47,6 +47,9 @@ LOOK_UPS: dict[Kind, str] = {
     "settlement": "/v1/settlements/orders/",
 }
 
+NOT_FOUND = "NOT_FOUND"
+"""The server's word for what it does not have; any other 404 (a proxy's, a wrong address) tells nothing."""
+
 STANDINGS: dict[str, Standing] = {
     "AUTHORIZED": "held",
     "ISSUED": "stored",
@@ -170,18 +173,14 @@ class Social:
     async def get(self, kind: Kind, ref: str) -> Found:
         """By the order id under which it was asked for."""
         reply = await self._send("get", "GET", LOOK_UPS[kind] + quote(ref, safe=""), None, None)
-        body = reply.body
-        if reply.status == 404:
+        if reply.status == 404 and reply.code == NOT_FOUND:
             return Found("missing")
         if reply.status != 200:
             return Found("unknown", reason=reply.code)
-        if kind == "settlement":
-            return Found("settled", str(body["settlementId"]), int(body["fee"]))
-        standing = STANDINGS[body["status"]]
-        if kind == "stored":
-            return Found(standing, str(body["billingKey"]), None, failure_of(body))
-        amount = int(body["capturedAmount"] if standing == "taken" else body["totalAmount"])
-        return Found(standing, str(body["paymentKey"]), amount, failure_of(body))
+        try:
+            return _found(kind, reply.body)
+        except (KeyError, TypeError, ValueError) as error:
+            return Found("unknown", reason=f"an answer that cannot be read: {error!r}")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -205,7 +204,9 @@ class Social:
     async def _exchange(self, method: str, path: str, key: str | None, body: bytes | None) -> Reply:
         headers = self._headers if key is None else {**self._headers, "Idempotency-Key": key}
         try:
-            async with self._http.request(method, self._url + path, data=body, headers=headers) as response:
+            async with self._http.request(
+                method, self._url + path, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 content = await response.read()
         except (ClientConnectorError, ConnectionTimeoutError):
             return Reply(0, {})
@@ -213,11 +214,22 @@ class Social:
             return Reply(-1, {})
         try:
             answer = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
             return Reply(response.status if response.status >= 400 else -1, {})
         return Reply(response.status, answer)
+
+
+def _found(kind: Kind, body: dict[str, Any]) -> Found:
+    """What a look-up answered; KeyError, TypeError or ValueError when it is none of the answers we know."""
+    if kind == "settlement":
+        return Found("settled", str(body["settlementId"]), int(body["fee"]))
+    standing = STANDINGS[body["status"]]
+    if kind == "stored":
+        return Found(standing, str(body["billingKey"]), None, failure_of(body))
+    amount = int(body["capturedAmount"] if standing == "taken" else body["totalAmount"])
+    return Found(standing, str(body["paymentKey"]), amount, failure_of(body))
 
 
 def judged(reply: Reply, ref_name: str) -> Answer:

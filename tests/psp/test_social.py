@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
-from csms.psp.base import Denied, Psp, VerifiedToken
+from csms.psp.base import Denied, Kind, PayeeShare, Psp, SettlementMessage, VerifiedToken
 from csms.psp.breaker import FAILURES_MAX, OPEN_S
 from csms.psp.social import Social, SocialSettings
 from tests.psp.contract import PspContract, question
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
+
+KINDS: tuple[Kind, ...] = ("hold", "stored", "charge", "settlement")
+SETTLEMENT = SettlementMessage("o", "p", 1, "KRW", (PayeeShare(PROVIDER_ACCOUNT, 1),), {})
 
 FAULTS = {
     "lost_answer": "timeout_after",
@@ -167,3 +171,38 @@ async def test_a_server_that_does_not_answer_is_left_alone_and_tried_now_and_the
     assert (await psp.get("hold", "x")).standing == "missing"
     assert (await psp.authorize(str(uuid4()), question(psp))).end == "done"
     await psp.close()
+
+
+ODD = [
+    (200, '{"status": "WAITING", "paymentKey": "p", "totalAmount": 1}'),
+    (200, '{"status": ["DONE"], "paymentKey": "p", "totalAmount": 1}'),
+    (200, '{"status": "DONE", "paymentKey": "p", "capturedAmount": null}'),
+    (200, '{"status": "DONE"}'),
+    (200, "{}"),
+    (200, "[" * 100_000),
+    (200, "<html>"),
+    (302, '{"status": "CANCELED", "paymentKey": "p", "totalAmount": 1}'),
+    (404, "404: Not Found"),
+    (404, '{"error": "no such route"}'),
+    (500, "[]"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), ODD)
+async def test_an_answer_that_is_none_of_the_servers_decides_nothing(status: int, body: str) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status, text=body, headers={"Location": "/"} if status == 302 else {})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    psp = Social(SocialSettings(url, SECRET, url))
+    try:
+        for kind in KINDS:
+            assert (await psp.get(kind, "x")).standing == "unknown"
+        if status != 404:
+            assert (await psp.remit("k", SETTLEMENT)).end == "unknown"
+    finally:
+        await psp.close()
+        await runner.cleanup()
