@@ -118,10 +118,14 @@ async def renew(conn: Connection, jobs: Sequence[UUID], lease_s: float) -> None:
 
 
 async def save(conn: Connection, results: Sequence[Result]) -> None:
-    """Writes all results in one transaction, or (PostingRefused) nothing of them."""
+    """
+    Writes all results in one transaction, or (PostingRefused) nothing of them.
+
+    A result of a job that has ended meanwhile, by whoever took it over, has come too late and is left out.
+    """
     results = sorted(results, key=lambda result: result.job.id)
     async with conn.transaction():
-        await SQL.finish_jobs.run(
+        finished = await SQL.finish_jobs.many(
             conn,
             [r.job.id for r in results],
             [r.state for r in results],
@@ -129,6 +133,8 @@ async def save(conn: Connection, results: Sequence[Result]) -> None:
             [r.error for r in results],
             [None if r.facts is None else json.dumps(r.facts) for r in results],
         )
+        open_until_now = {row["id"] for row in finished}
+        results = [result for result in results if result.job.id in open_until_now]
         if voided := sorted(id_ for r in results for id_ in r.voided):
             await SQL.end_voids.run(conn, voided)
         await _save_remittances(conn, results)

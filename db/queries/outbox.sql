@@ -18,7 +18,8 @@ where id = any($1::uuid[])
 and state = 'waiting';
 
 -- name: finish_jobs
--- How attempts ended, by job: done, given up, or waiting for another one in so many seconds. What has ended stays ended.
+-- How attempts ended, by job: done, given up, or waiting for another one in so many seconds. What has ended stays ended:
+-- answers the jobs that had not.
 update outbox o
 set state = r.state,
     next_at = now() + r.wait_s * interval '1 second',
@@ -28,7 +29,8 @@ set state = r.state,
     done_at = case when r.state = 'waiting' then null else now() end
 from unnest($1::uuid[], $2::text[], $3::float8[], $4::text[], $5::text[]) r (id, state, wait_s, error, result)
 where o.id = r.id
-and o.state = 'waiting';
+and o.state = 'waiting'
+returning o.id;
 
 -- name: insert_jobs
 -- New work; a key that stands already is the same work.

@@ -10,7 +10,9 @@ import pytest
 
 from csms.db import Connection, Pool
 from csms.domain.authorization import Policy
+from csms.flows import settle
 from csms.psp.social import Social
+from csms.store import outbox
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SocialProcess
 from tests.worker import scene as stage
 from tests.worker.scene import FEE, OPERATOR_SHARE, PROVIDER_SHARE
@@ -206,6 +208,20 @@ async def test_a_lapsed_lease_is_taken_over(pool: Pool, conn: Connection, social
     async with stage.working(pool, psp):
         await stage.drained(conn)
     assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+
+
+async def test_a_result_that_comes_after_its_job_was_ended_by_another_worker_changes_nothing(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    await stage.billed(conn, psp)
+    (late,) = await outbox.claim(conn, 1, 0.0)
+    assert late.of is not None
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    await outbox.save(conn, [settle.not_collected(late, late.of, "declined", stage.START)])
+    assert await stage.balances(conn) == PAID
+    assert await conn.fetchval("select count(*) from exception") == 0
 
 
 async def test_a_released_authorization_holds_nothing_any_more(
