@@ -33,6 +33,9 @@ UNSETTLED_AFTER = timedelta(hours=1)
 LIST_EVERY_S = 600.0
 """Listing reads all sessions: not at every sweep."""
 
+LOOKS_MAX = 16
+"""Questions to psps at a time, what became of asks."""
+
 STALE_ASK_S = 30.0
 """An ask without a verdict that nobody here asks for any more was left behind by a process that died."""
 
@@ -87,12 +90,12 @@ class Timers:
     async def sweep(self) -> None:
         """Everything that is due, once; and how much work waits is measured."""
         await self.void_unused()
-        await self.clear_up_stale()
         if self._monotonic() - self._listed_at >= LIST_EVERY_S:
             self._listed_at = self._monotonic()
             await self.list_unsettled()
         async with self._pool.acquire() as conn:
             observe.JOBS_WAITING.set(await SQL.waiting_jobs.value(conn))
+        await self.clear_up_stale()  # last, because psps may be slow
 
     async def void_unused(self) -> None:
         """Authorizations that no start used in time go out of use, and the psp is told to release them."""
@@ -113,19 +116,26 @@ class Timers:
             await SQL.resolve_settled.run(conn, now)
 
     async def clear_up_stale(self) -> None:
-        """Asks whose asker is gone: the psp is looked at, and its truth is reported; what it approved is given back."""
+        """
+        Asks whose asker is gone: the psp is looked at, and its truth is reported; what it approved is given back.
+
+        Stations that wait are told first, all of them: a slow psp delays nobody's answer.
+        """
         async with self._pool.acquire() as conn:
             rows = await SQL.undecided_authorizations.many(conn, SWEEP_ROWS_MAX)
         now = self._monotonic()
         self._undecided_since = {row["id"]: self._undecided_since.get(row["id"], now) for row in rows}
-        for row in rows:
-            if now - self._undecided_since[row["id"]] >= STALE_ASK_S and not self._is_asked(row["id"]):
-                await self._clear_up(row)
+        stale = [row for row in rows if now - self._undecided_since[row["id"]] >= STALE_ASK_S]
+        stale = [row for row in stale if not self._is_asked(row["id"])]
+        for row in stale:
+            if row["state"] == "asking":
+                self._tell(row, "timed_out", Answer("unknown", reason="left without an answer"))
+        for start in range(0, len(stale), LOOKS_MAX):
+            await asyncio.gather(*map(self._look, stale[start : start + LOOKS_MAX]))
 
-    async def _clear_up(self, row: Record) -> None:
+    async def _look(self, row: Record) -> None:
+        """What became of one ask, as its psp tells; nothing is decided while it does not."""
         psp = self._psps.get(row["psp"])
-        if row["state"] == "asking":
-            self._tell(row, "timed_out", Answer("unknown", reason="left without an answer"))
         if psp is None:
             return
         kind: Kind = "hold" if row["policy"] == "hold_capture" else "stored"

@@ -32,9 +32,9 @@ and a.state = 'authorized'
 returning a.id;
 
 -- name: undecided_authorizations
--- At most $1 asks without a verdict; the callers know which of them somebody still works on.
+-- At most $1 asks without a verdict, those first for which a station may wait; callers know which are still worked on.
 select id, station_id, psp, policy, state
 from psp_authorization
 where state in ('asking', 'timed_out')
-order by asked_at
+order by state = 'timed_out', asked_at
 limit $1;

@@ -119,3 +119,11 @@ async def test_while_the_psp_does_not_tell_nothing_is_decided(
     assert await hand.sweep_twice() == []
     await hand.timers.sweep()
     assert [report.verdict for report in hand.reports] == ["declined"]
+
+
+async def test_no_station_waits_for_the_psp_to_tell_of_another_ones_ask(
+    conn: Connection, psp: Social, hand: Hand
+) -> None:
+    for _ in range(3):
+        await stage.authorization(conn, psp, "asking")
+    assert await hand.sweep_twice() == ["timed_out"] * 3 + ["declined"] * 3
