@@ -114,8 +114,8 @@ class Embedded:
     @property
     def pid(self) -> int | None:
         """The postmaster's pid, None when it does not run."""
-        if self._child is not None and self._child.poll() is not None:
-            return None
+        if self._child is not None:
+            return self._child.pid if self._child.poll() is None else None
         return process.postmaster(self.home.cluster)
 
     async def stop(self) -> None:
@@ -189,7 +189,7 @@ class Embedded:
 
     async def _ready(self) -> bool:
         """Wait, through any recovery, until the database is there; False when the server ended instead."""
-        while self.pid is not None or (self._child is not None and self._child.poll() is None):
+        while self.pid is not None:
             try:
                 conn = await asyncpg.connect(self.dsn_of("postgres"), timeout=5)
             except NOT_YET:

@@ -38,9 +38,30 @@ def is_server(pid: int, cluster: Path) -> bool:
     process = Path("/proc") / str(pid)
     try:
         name, _, rest = (process / "stat").read_text().partition(" (")[2].rpartition(") ")
-        return name == "postgres" and rest[0] not in "ZX" and (process / "cwd").readlink() == cluster
+        return name == "postgres" and rest[0] not in "ZX" and _working_folder(pid, cluster) == cluster
     except OSError:
         return False
+
+
+def _working_folder(pid: int, cluster: Path) -> Path:
+    """Where a process works. Raises OSError when there is no such process, or it may not be looked at."""
+    try:
+        return (Path("/proc") / str(pid) / "cwd").readlink()
+    except PermissionError:
+        if os.geteuid() != 0:
+            raise
+    # Root in a container mostly lacks CAP_SYS_PTRACE; then only the cluster's own user may look.
+    owner = cluster.stat()
+    looked = subprocess.run(
+        ["/bin/sh", "-c", 'cd -P "/proc/$1/cwd" && pwd -P', "sh", str(pid)],
+        capture_output=True,
+        check=False,
+        cwd="/",
+        user=owner.st_uid,
+        group=owner.st_gid,
+        extra_groups=[],
+    )
+    return Path(os.fsdecode(looked.stdout.removesuffix(b"\n")))
 
 
 def clear_remains(cluster: Path, sockets: Path) -> None:
