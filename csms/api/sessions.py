@@ -19,7 +19,7 @@ from csms.api.shapes import Moment, Page, Paging, Parameter, Query
 from csms.base.errors import Conflict, NotFound
 from csms.base.ids import uuid7
 from csms.db import SQL, Connection
-from csms.domain.commands import Command
+from csms.domain.commands import Command, StartSession
 from csms.domain.session import State
 from csms.flows import remote
 from csms.flows.idempotency import once
@@ -102,17 +102,19 @@ async def start_session(call: Call) -> tuple[int, answers.Command]:
     """
     Ask a station to start a session for a driver's token.
 
-    With an Idempotency-Key a repeat asks the station nothing and answers the same command.
+    With an Idempotency-Key a repeat asks the station nothing and answers the same command. What was
+    refused leaves its key free.
     """
     new: NewSession = call.body
     command_id = _new_id()
+    start = remote.Start(new.station, new.connector, new.token)
     async with connection(call.parts) as conn:
         if "Idempotency-Key" in call.request.headers:
-            first = await _claim(conn, call, command_id)
-            if first != command_id:
-                return 202, await _command(conn, first)
-        start = remote.Start(new.station, new.connector, new.token)
-        command = await remote.prepare_start(conn, start, call.parts.clock())
+            first, command = await _prepare_once(conn, call, command_id, start)
+            if command is None:
+                return 202, await _repeated(conn, first)
+        else:
+            command = await remote.prepare_start(conn, start, call.parts.clock())
     return await _send(call, command_id, new.station, command)
 
 
@@ -128,19 +130,32 @@ async def show_command(call: Call) -> answers.Command:
     return await _command(call.conn, UUID(call.path["command"]))
 
 
-async def _claim(conn: Connection, call: Call, command_id: UUID) -> UUID:
-    """The command that this Idempotency-Key stands for: `command_id` when it is new."""
+async def _prepare_once(
+    conn: Connection, call: Call, command_id: UUID, start: remote.Start
+) -> tuple[UUID, StartSession | None]:
+    """The command that this Idempotency-Key stands for; what to send when that is `command_id`, else None."""
     key = call.request.headers["Idempotency-Key"]
     if not KEY.fullmatch(key):
         raise Problem(400, "this is not an Idempotency-Key")
+    prepared: StartSession | None = None
 
     async def work() -> tuple[int, object]:
+        nonlocal prepared
+        prepared = await remote.prepare_start(conn, start, call.parts.clock())
         return 202, {"command": str(command_id)}
 
     asked = f"POST {call.request.path}\n{jsontext.write(call.body.model_dump())}"
     _, answer = await once(conn, call.client.id, key, asked, work)
     assert isinstance(answer, dict)
-    return UUID(answer["command"])
+    return UUID(answer["command"]), prepared
+
+
+async def _repeated(conn: Connection, command_id: UUID) -> answers.Command:
+    """The command of an earlier request, which may be about to be sent, or have died with its process."""
+    try:
+        return await _command(conn, command_id)
+    except NotFound:
+        raise Conflict("the first request with this Idempotency-Key has not sent its command (yet)") from None
 
 
 async def _send(call: Call, command_id: UUID, station_id: str, command: Command) -> tuple[int, answers.Command]:

@@ -186,6 +186,18 @@ async def test_a_repeated_start_asks_the_station_once(seeded: Rest) -> None:
     assert other.status == 422 and len(got) == 1
 
 
+async def test_a_refused_start_leaves_its_idempotency_key_free(seeded: Rest) -> None:
+    got = seeded.connect("S1")
+    asked = {**SESSION, "token": "B1B1B1B1"}
+    for _ in range(2):
+        assert (await seeded.ask("POST", "/sessions", json=asked, headers={"Idempotency-Key": "go"})).status == 422
+    await seeded.post("/drivers/ann/tokens", {"value": "B1B1B1B1"})
+
+    assert (await seeded.ask("POST", "/sessions", json=asked, headers={"Idempotency-Key": "go"})).status == 202
+
+    assert len(got) == 1
+
+
 async def test_a_running_session_is_stopped_and_an_ended_one_is_not(day: Day) -> None:
     rest, sessions = day
     got = rest.connect("S1")
