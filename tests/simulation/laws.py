@@ -43,8 +43,20 @@ def every_report_was_answered_the_same_each_time(play: Play) -> Iterator[str]:
         for report in charge.reports:
             if not report.answered:
                 yield f"{_name(charge)} {report.kind} was never answered"
-            if report.kind in ("started", "metered") and len({(a.status, a.ref) for a in report.answers}) > 1:
+            if report.kind == "started" and len({(a.status, a.ref) for a in report.answers}) > 1:
                 yield f"{_name(charge)} {report.kind} was answered {report.answers}"
+
+
+def a_reading_is_refused_only_where_its_session_is(play: Play) -> Iterator[str]:
+    """What a station is told with its readings is how its session stands: accepted, until nobody pays for it."""
+    for charge in play.charges:
+        session = session_of(play, charge)
+        refused = session is not None and session.state == "invalid"
+        for report in charge.reports:
+            if report.kind == "metered":
+                others = {(a.status, a.ref, a.reason) for a in report.answers if a.status != "accepted"}
+                if len(others) > refused:
+                    yield f"{_name(charge)} {report.kind} was answered {report.answers}"
 
 
 def what_was_answered_is_stored(play: Play) -> Iterator[str]:
@@ -183,7 +195,11 @@ def what_a_psp_approved_is_used_or_given_back(play: Play) -> Iterator[str]:
 
 
 def a_psp_is_asked_once_per_start(play: Play) -> Iterator[str]:
-    """While an approval waits for its start, or pays one, nobody is asked again for the same single-use token."""
+    """
+    While an approval waits for its start, or pays one, nobody is asked again for the same single-use token.
+
+    What two gateways heard at once they may both ask; then what the second got pays nothing.
+    """
     earlier: dict[tuple[str, bytes], Authorization] = {}
     for row in sorted(play.store.authorizations.values(), key=lambda row: row.asked_at):
         key = (row.station_id, row.token_key)
@@ -192,7 +208,8 @@ def a_psp_is_asked_once_per_start(play: Play) -> Iterator[str]:
         if last is None or not play.store.tokens[row.token_key].single_use:
             continue
         is_good = last.state in ("used", "authorized") or (last.state == "voiding" and last.reason == "unused")
-        if is_good and (row.asked_at - last.asked_at).total_seconds() < RULES.authorization_s_max:
+        at_once = last.decided_at is not None and row.asked_at < last.decided_at and row.session_id is None
+        if is_good and not at_once and (row.asked_at - last.asked_at).total_seconds() < RULES.authorization_s_max:
             yield f"{row.id} asks what {last.id} ({last.state}) had asked"
 
 
@@ -269,6 +286,7 @@ def _balances(play: Play) -> Counter[str]:
 LAWS = (
     every_batch_was_digested,
     every_report_was_answered_the_same_each_time,
+    a_reading_is_refused_only_where_its_session_is,
     what_was_answered_is_stored,
     one_session_per_charge,
     a_session_is_closed_when_start_end_and_payer_are_known,
