@@ -65,7 +65,8 @@ async def create_app(
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, serve(route, parts))
     document = openapi.document(ROUTES, PREFIX)
-    app.router.add_post("/oauth/token", partial(auth.token, pool=pool, access=access))
+    token = partial(auth.token, pool=pool, access=access, acquire_s_max=settings.acquire_s_max)
+    app.router.add_post("/oauth/token", token)
     _add(app, "/.well-known/jwks.json", partial(_json, access.jwks))
     _add(app, f"{PREFIX}/openapi.json", partial(_json, document))
     _add(app, "/docs", _docs)

@@ -142,16 +142,19 @@ async def load_keys(conn: Connection, now: datetime) -> list[ECKey]:
     return [ECKey.import_key(json.loads(row["private_jwk"])) for row in rows]
 
 
-async def token(request: web.Request, pool: Pool, access: Access) -> web.Response:
+async def token(request: web.Request, pool: Pool, access: Access, acquire_s_max: float) -> web.Response:
     """`POST /oauth/token`: a client's id and secret, by HTTP Basic or in the form, for an access token."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise _refusal(400, "invalid_request", "send a form: grant_type=client_credentials")
-    form = await request.post()
+    try:
+        form = await request.post()
+    except (UnicodeDecodeError, LookupError):
+        raise _refusal(400, "invalid_request", "the form is not text in UTF-8") from None
     if form.get("grant_type") != "client_credentials":
         raise _refusal(400, "unsupported_grant_type", "only grant_type=client_credentials is served")
     basic = request.headers.get("Authorization")
     client_id, secret = _presented(basic, form.get("client_id"), form.get("client_secret"))
-    async with pool.acquire() as conn:
+    async with pool.acquire(timeout=acquire_s_max) as conn:
         row = await SQL.find_client.one(conn, client_id)
     if not hmac.compare_digest(hash_secret(secret), bytes(row["secret_hash"]) if row else NO_SECRET) or row is None:
         raise _refusal(401, "invalid_client", "client id or secret is wrong")

@@ -73,6 +73,8 @@ def of_error(error: Exception) -> Problem | None:
         case web.HTTPException() if error.status >= 400:
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             return Problem(error.status, _DETAILS.get(error.status, ""), headers=allow)
+        case web.RequestPayloadError():
+            return Problem(400, "the body is not encoded as its headers say")
         case _ if is_unavailable(error):
             return Problem(
                 503, "the database cannot be reached now; try again", headers={"Retry-After": str(RETRY_AFTER_S)}

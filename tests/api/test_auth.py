@@ -85,6 +85,17 @@ async def test_only_client_credentials_in_a_form_are_served(rest: Rest) -> None:
     assert (await rest.raw("GET", "/oauth/token")).status == 405
 
 
+async def test_a_form_that_cannot_be_read_is_refused(rest: Rest) -> None:
+    form = "application/x-www-form-urlencoded"
+    for body, headers in (
+        (b"\xff", {"Content-Type": form}),
+        (b"a=b", {"Content-Type": f"{form}; charset=none-such"}),
+        (b"\x1f\x8bx", {"Content-Type": form, "Content-Encoding": "gzip"}),
+    ):
+        reply = await rest.raw("POST", "/oauth/token", data=body, headers=headers)
+        assert (reply.status, reply.headers["Content-Type"]) == (400, "application/problem+json")
+
+
 async def test_a_revoked_client_gets_no_token(rest: Rest) -> None:
     client_id, secret = await rest.client("stations:read")
     async with rest.pool.acquire() as conn:
