@@ -126,12 +126,13 @@ def settle(session: Session, progress: Progress, priced: Priced | None, received
 def _bill(session: Session, energy_wh: int, seconds: int, priced: Priced, issued_at: datetime) -> Bill:
     """
     Zero energy costs nothing. The fee never exceeds what was held; nothing is held by a psp that
-    charges afterwards, and what began offline is charged whole, the rest as debt (docs/explanation/ledger.md).
+    charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
+    unless a psp holds for it all the same (its token came online): of a hold no more can be taken.
     """
     full = price(Usage(energy_wh, seconds), priced.tariff)
     if energy_wh == 0:
         full = cap(full, 0)
-    held = session.hold_minor > 0 and not session.offline
+    held = session.hold_minor > 0 and (session.means == "psp" or not session.offline)
     due = cap(full, session.hold_minor) if held else full
     not_charged = full.total_minor - due.total_minor
     shares = divide(due.total_minor, priced.split, due.vat_minor)

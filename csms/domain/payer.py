@@ -113,6 +113,8 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
         )
         return accepted(session, driver_id, 0)
     authorization = _ask(world, changes, known, terms, event)
+    if authorization.currency != terms.currency:
+        return refused(session, "no_tariff", event.received_at)
     session = session._replace(authorization_id=authorization.id)
     if authorization.state == "authorized":
         return _use(world, changes, session, authorization)
@@ -121,10 +123,16 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
 
 
 def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking) -> Authorization:
-    """The live authorization of this token at this station: decided, asked already, or asked now."""
+    """
+    The live authorization of this token at this station: decided, asked already, or asked now.
+
+    An accepted one that is too old, or of another currency than the station's tariff has by now, is
+    given back. One that is still asked may be of another currency.
+    """
     assert known.psp and known.issuer and known.subject
     live = _live(world, event.station_id, known.key)
-    if live is not None and live.state == "authorized" and not _fresh(world, live, event.received_at):
+    fits = live is not None and live.currency == terms.currency and _fresh(world, live, event.received_at)
+    if live is not None and live.state == "authorized" and not fits:
         _change(world, changes, live, live._replace(state="voiding", reason="unused"))
         changes.errands.append(billing.void(live.id))
         live = None

@@ -189,6 +189,49 @@ async def test_an_authorization_not_used_in_time_is_voided_and_the_start_asks_an
     assert sorted(await states(conn)) == ["used", "voiding"]
 
 
+OTHER_CURRENCY = """
+    insert into tariff (id, version, provider_id, currency, document, hold_minor, created_at)
+    select 'T', 2, 'P', 'USD', jsonb_set(document, '{currency}', '"USD"'), 5000, now() from tariff"""
+
+
+async def test_what_was_authorized_in_one_currency_pays_nothing_in_another(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        await settled(told, presented(SUE))
+        await told.tell(verdict(told.asks[0]))
+        await conn.execute(OTHER_CURRENCY)
+        (start,) = await settled(told, started(token=SUE))
+        assert [ask.currency for ask in told.asks] == ["KRW", "USD"]
+        await told.tell(verdict(told.asks[1]))
+        assert start.result().status == "accepted"
+
+    assert sorted(await states(conn)) == ["used", "voiding"]
+    assert await conn.fetchval("select currency from session") == "USD"
+
+
+async def test_a_start_that_finds_an_ask_in_another_currency_is_refused(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        await settled(told, presented(SUE))
+        await conn.execute(OTHER_CURRENCY)
+        outcome = (await told.tell(started(token=SUE)))[0]
+        await told.tell(verdict(told.asks[0]))
+
+    assert (outcome.status, outcome.reason) == ("invalid", "no_tariff")
+    assert await states(conn) == ["authorized"], "the timers give it back"
+
+
+async def test_no_more_is_taken_than_a_psp_holds_also_when_the_start_turns_out_to_be_of_offline_times(
+    dsn: str, conn: Any
+) -> None:
+    async with Told(dsn) as told:
+        await settled(told, make.authorized(token=SUE))
+        await told.tell(verdict(told.asks[0]))
+        await told.tell(started(token=SUE, offline=True))
+        outcome = (await told.tell(ended(minutes=600, wh=151_000)))[0]
+
+    assert outcome.fee_minor == 30_000
+    assert await conn.fetchval("select not_charged_minor from bill") == 15_000
+
+
 async def test_a_social_session_that_began_offline_is_billed_without_an_ask(dsn: str, conn: Any) -> None:
     async with Told(dsn) as told:
         outcomes = await told.tell_apart([started(token=SUE, offline=True), ended(offline=True)])
