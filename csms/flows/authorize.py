@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -31,11 +32,20 @@ log = structlog.get_logger("authorize")
 
 
 async def answered(psp: Psp, question: Ask, ask_s_max: float = LATE_S_MAX) -> Answer:
-    """The psp's answer, asked for under one key until it is clear or `ask_s_max` seconds are over."""
+    """
+    The psp's answer, asked for under one key until it is clear or `ask_s_max` seconds are over.
+
+    Once an answer was lost, the ask may have had its effect: that our next one is at fault says
+    nothing of it, and stays unknown.
+    """
     loop = asyncio.get_running_loop()
     end, pause, key = loop.time() + ask_s_max, PAUSE_S, ask_key(question.authorization_id)
+    lost = False
     while True:
         answer = await psp.authorize(key, question)
+        lost = lost or answer.end == "unknown"
+        if answer.end == "our_fault" and lost:
+            return replace(answer, end="unknown")
         if answer.end not in ("unknown", "retryable") or loop.time() + pause >= end:
             return answer
         await asyncio.sleep(pause)

@@ -14,6 +14,7 @@ from csms.flows.authorize import Asker
 from csms.psp.social import Social, SocialSettings
 from tests.psp.contract import question
 from tests.psp.social_process import SECRET, SocialProcess
+from tests.psp.strange import answering
 
 NOW = datetime(2019, 5, 1, 8, 0, tzinfo=UTC)
 
@@ -117,3 +118,14 @@ async def test_one_slow_driver_keeps_no_other_waiting(social: SocialProcess, des
     asker(quick)
     assert (await desk.next()).authorization_id == quick.authorization_id
     assert (await desk.next()).authorization_id == slow.authorization_id
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"), [([503, 401], "unknown"), ([429, 401], "declined"), ([401], "declined")]
+)
+async def test_a_fault_of_ours_does_not_say_that_a_lost_ask_had_no_effect(statuses: list[int], verdict: str) -> None:
+    async with answering((status, '{"code": "ANY"}') for status in statuses) as url:
+        desk = Desk(Social(SocialSettings(url, SECRET, url)))
+        desk.asker()(question(desk.psp))
+        assert (await desk.next()).verdict == verdict
+        await desk.psp.close()

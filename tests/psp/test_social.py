@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import repeat
 from uuid import uuid4
 
 import pytest
-from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 
@@ -17,6 +17,7 @@ from csms.psp.breaker import FAILURES_MAX, OPEN_S
 from csms.psp.social import Social, SocialSettings
 from tests.psp.contract import PspContract, question
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
+from tests.psp.strange import answering
 
 KINDS: tuple[Kind, ...] = ("hold", "stored", "charge", "settlement")
 SETTLEMENT = SettlementMessage("o", "p", 1, "KRW", (PayeeShare(PROVIDER_ACCOUNT, 1),), {})
@@ -190,19 +191,10 @@ ODD = [
 
 @pytest.mark.parametrize(("status", "body"), ODD)
 async def test_an_answer_that_is_none_of_the_servers_decides_nothing(status: int, body: str) -> None:
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(status=status, text=body, headers={"Location": "/"} if status == 302 else {})
-
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    psp = Social(SocialSettings(url, SECRET, url))
-    try:
+    async with answering(repeat((status, body))) as url:
+        psp = Social(SocialSettings(url, SECRET, url))
         for kind in KINDS:
             assert (await psp.get(kind, "x")).standing == "unknown"
         if status != 404:
             assert (await psp.remit("k", SETTLEMENT)).end == "unknown"
-    finally:
         await psp.close()
-        await runner.cleanup()
