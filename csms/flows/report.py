@@ -122,7 +122,10 @@ class Road:
                 continue
             batch, self._inbox = self._inbox[:BATCH_MAX], self._inbox[BATCH_MAX:]
             for part in self._lanes(batch):
-                await self._carry(part)
+                try:
+                    await self._carry(part)
+                except Exception:  # whatever it was, the stations behind this batch are still served
+                    log.exception("batch_lost", reports=len(part))
 
     def _lanes(self, batch: list[Item]) -> list[list[Item]]:
         """The batch, and apart from it the reports of every station that needed one parked lately."""

@@ -234,3 +234,15 @@ async def test_the_checks_find_nothing_wrong_after_all_kinds_of_endings(dsn: str
         await told.tell(ended("e"))
 
     assert await db.check(conn) == {}
+
+
+async def test_the_writer_outlives_whatever_breaks_around_a_batch(dsn: str) -> None:
+    def broken(ask: object) -> None:
+        raise RuntimeError("the asker is broken")
+
+    async with Told(dsn) as told:
+        told.road._ask = broken
+        told.send(started("s", token=make.SUE))
+        outcome = (await told.tell_apart([started("r2", station_id="S2"), ended("r2", station_id="S2")]))[1]
+
+    assert outcome.fee_minor == 3000
