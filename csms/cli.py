@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ FLAGS = ("data_dir", "host", "ocpp_port", "http_port", "clock", "nats_url", "gat
 
 async def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     """Everything in one process."""
+    allow_many_connections()
     server = None
     if settings.database_url is None:
         server = asyncio.ensure_future(Embedded.start(settings.data_dir))
@@ -56,6 +58,12 @@ async def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     from csms import serve as system
 
     return await system.serve(settings, server)
+
+
+def allow_many_connections() -> None:
+    """Raise the soft limit of open files to the hard one: it is often 1,024, and every station is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def show_settings(settings: Settings, arguments: argparse.Namespace) -> int:

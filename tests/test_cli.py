@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -114,3 +115,13 @@ def test_a_schema_that_is_older_asks_for_migrate(
     assert "run csms migrate" in capsys.readouterr().err
     assert cli.main(["migrate"]) == 0
     assert cli.main(["staff", "add-client", "--scope", "admin"]) == 0
+
+
+def test_as_many_connections_are_allowed_as_the_machine_gives() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        cli.allow_many_connections()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
