@@ -21,7 +21,7 @@ from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
-from csms.ocpp.frames import PROTOCOL_ERROR
+from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
 from csms.ocpp.schemas import Version
 from csms.psp.base import Denied, VerifiedToken
@@ -258,11 +258,15 @@ class Peer:
         call, route = self._current, self._route
         assert call is not None
         assert route is not None
+        try:
+            payload = route.write(outcome, call)
+        except Exception:  # stored, but not to be told: better a new connection than one that waits for ever
+            log.exception("an answer could not be written", station=self.station_id, action=call.action)
+            self._line.close(INTERNAL_ERROR, "an answer could not be written")
+            return
+        self._answer(call, payload)
         if call.action == "BootNotification":
-            self._answer(call, route.write(outcome, call))
             self.ready()
-        else:
-            self._answer(call, route.write(outcome, call))
 
     def _send_result(self, call: Call, payload: bytes) -> None:
         self._line.send(envelope.result(call.id_json, payload))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csms.domain.events import SessionEnded, TokenPresented, Unreadable
-from csms.ocpp.frames import FRAME_BYTES_MAX
+from csms.domain.events import Outcome, SessionEnded, TokenPresented, Unreadable
+from csms.ocpp.frames import FRAME_BYTES_MAX, INTERNAL_ERROR
 from csms.ocpp.peer import UNREADABLE_KEPT_MAX
 from csms.ocpp.schemas import FOLDERS
 from tests.ocpp.transcript import Conversation
@@ -288,3 +288,14 @@ def test_a_call_that_was_never_sent_ends_as_offline() -> None:
     told.peer.closed()
     assert [end.end for end in ends] == ["offline", "offline"]
     assert told.heard() == []
+
+
+def test_an_answer_that_cannot_be_written_ends_the_connection_and_not_the_station() -> None:
+    told = Conversation()
+    told.outcomes["SessionStarted"] = Outcome("accepted", ref="no number")
+    told.say(
+        '[2,"1","StartTransaction",{"connectorId":1,"idTag":"A","meterStart":0,"timestamp":"2026-11-20T12:00:00Z"}]'
+    )
+    assert told.heard() == []
+    assert told.closed is not None
+    assert told.closed[0] == INTERNAL_ERROR
