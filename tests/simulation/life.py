@@ -16,7 +16,7 @@ from csms.domain.authorization import Ask
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionEnded, SessionMetered, SessionStarted
 from csms.domain.world import Rules
 from csms.flows.authorize import Asker
-from csms.flows.report import Road
+from csms.flows.report import Reply, Road
 from csms.psp.base import Answer
 from csms.psp.social import Social, SocialSettings
 from csms.worker.loop import Worker
@@ -53,12 +53,26 @@ class AskedSocial(Social):
         return answer
 
 
+class HastyRoad(Road):
+    """A planted defect: every report is accepted when it comes, and stored later."""
+
+    def submit(self, event: Event, reply: Reply) -> None:
+        """Answers before the commit."""
+        reply(Outcome("accepted", ref=getattr(event, "ref", None)))
+        super().submit(event, lambda _: None)
+
+
 @dataclass(slots=True)
 class Life:
-    """What one process is to do: the work of all stations, with a worker or without, and where it is killed."""
+    """
+    What one process is to do: the work of all stations, with a worker or without, and where it is killed.
+
+    `hasty` plants a defect: reports are answered as they come.
+    """
 
     work: list[list[Frame]]
     works: bool
+    hasty: bool
     point: str
     occurrence: int
 
@@ -73,7 +87,6 @@ class Life:
 async def live(dsn: str, url: str, life: Life, out: int) -> None:
     """One process: takes the work of all stations at once, tells every answer, and dies at its point."""
     reach = life.reach
-
     pool = await db.pool(dsn, size=3)
     psp = AskedSocial(SocialSettings(url, SECRET, url))
     psp.reach = reach
@@ -95,12 +108,15 @@ async def live(dsn: str, url: str, life: Life, out: int) -> None:
 
     asker = Asker({"social": psp}, report, clock, lambda: f"d-{random.getrandbits(60):x}")
     rules = Rules({"social": "hold_capture"})
-    road = Road(partial(db.writer, dsn), rules, asker, woken, lambda name: reach(f"road {name}"))
+    road = (HastyRoad if life.hasty else Road)(
+        partial(db.writer, dsn), rules, asker, woken, lambda name: reach(f"road {name}")
+    )
     await road.start()
     if life.works:
         worker.start()
     await asyncio.gather(*[station(road, frames, out) for frames in life.work])
     if not life.works:
+        await road.close()
         return
     async with pool.acquire() as conn:
         await stage.drained(conn, LIFE_S_MAX)

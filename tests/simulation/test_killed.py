@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from csms import db
 from tests import make
 from tests.psp.conftest import social, social_process
@@ -29,10 +31,18 @@ async def test_a_thousand_kills_lose_nothing_and_bill_nothing_twice(dsn: str, co
 
     assert sum(told["killed"].values()) == KILLS
     assert min(told["killed"][point] for point in POINTS) > KILLS // 20
-    for charge in told["charges"]:
-        await assert_stored(conn, charge)
+    await assert_all_stored(conn, told["charges"])
     await assert_settled(conn, await social.journal())
     assert await db.check(conn) == {}
+
+
+async def test_a_road_that_answers_before_the_commit_is_found_out(dsn: str, conn: Any, social: SocialProcess) -> None:
+    await prepare(conn)
+
+    told = await lives(dsn, social.url, 30, "hasty")
+
+    with pytest.raises(AssertionError):
+        await assert_all_stored(conn, told["charges"])
 
 
 async def prepare(conn: Any) -> None:
@@ -48,15 +58,29 @@ async def prepare(conn: Any) -> None:
         )
 
 
-async def lives(dsn: str, url: str, kills: int) -> dict[str, Any]:
+async def lives(dsn: str, url: str, kills: int, *flags: str) -> dict[str, Any]:
     """What the stations were told in all those lives."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.simulation.lives", dsn, url, str(SEED), str(kills), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "tests.simulation.lives",
+        dsn,
+        url,
+        str(SEED),
+        str(kills),
+        *flags,
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 400)
     assert process.returncode == 0
     answer: dict[str, Any] = json.loads(out)
     return answer
+
+
+async def assert_all_stored(conn: Any, charges: list[dict[str, Any]]) -> None:
+    """Of every charge."""
+    for charge in charges:
+        await assert_stored(conn, charge)
 
 
 async def assert_stored(conn: Any, charge: dict[str, Any]) -> None:
@@ -69,6 +93,7 @@ async def assert_stored(conn: Any, charge: dict[str, Any]) -> None:
         charge["station_id"],
         answers["started"]["ref"],
     )
+    assert row is not None, charge
     fee = charge["wh"] * WON_PER_KWH / 1000
     is_paid = charge["kind"] in ("local", "social", "free")
     assert (row["state"], row["bills"]) == (("completed", 1) if is_paid else ("invalid", 0)), charge
