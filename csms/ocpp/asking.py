@@ -85,7 +85,7 @@ class Asking:
         asked = self._current
         if asked is None or frame.id != asked.id:
             word = "late answer" if frame.id in self._late else "answer to no call"
-            log.info(word, station=station_id, message_id=frame.id[:50])
+            log.debug(word, station=station_id, message_id=frame.id[:50])  # a station may send them without end
             return
         self._current = None
         self.unanswered = 0

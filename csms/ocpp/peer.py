@@ -197,19 +197,14 @@ class Peer:
         if self.strict:
             self._check(call, payload)
         try:
-            call.payload = wire.decoder(self.version, call.action).decode(payload)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             try:
+                call.payload = wire.decoder(self.version, call.action).decode(payload)
+            except (msgspec.DecodeError, RecursionError):
                 call.payload = repair.read(self.version, call.action, payload, deep=route.money)
-            except repair.Beyond as why:
-                return self._unreadable(route, call, payload, str(why))
-            call.mark = "mended"
-        try:
+                call.mark = "mended"
             return route.read(call)
-        except Unclear as why:
+        except (repair.Beyond, Unclear) as why:
             return self._unreadable(route, call, payload, str(why))
-        except OtherVersion:
-            raise
         except Exception as error:
             # A fault of ours must not make a station repeat its report for ever (quirk Q-B07).
             log.exception("a report could not be read", station=self.station_id, action=call.action)
