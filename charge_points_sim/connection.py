@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
                 await self._loop.create_connection(lambda: self, self._uri.host, self._uri.port, ssl=context)
                 await self._open
         except TimeoutError:
+            self.cut()  # its late answer must not meet the next try
             raise CannotConnect(f"{self._uri.host}:{self._uri.port} did not answer the handshake") from None
         except OSError as error:
             raise CannotConnect(f"cannot reach {self._uri.host}:{self._uri.port}: {error}") from None
