@@ -31,8 +31,8 @@ _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _MIGRATION = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 
-TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a database that is away, or does not have what is asked, raises."""
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database that is away, or does not have what is asked, raises; the last one where a connection breaks midway."""
 
 
 class MigrationRefused(CsmsError):

@@ -17,7 +17,7 @@ def is_unavailable(error: BaseException) -> bool:
     """Whether `error` says that the database is away, not that a statement was wrong."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] in AWAY
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 async def round_trip_s(pool: Pool, timeout_s: float) -> float | None:
