@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import structlog
@@ -13,11 +14,14 @@ from pydantic import Field
 from csms.api.answers import ReportPage
 from csms.api.call import Call, connection
 from csms.api.paging import seal, unseal
+from csms.api.problems import Problem
 from csms.api.shapes import PAGE_DEFAULT, PAGE_MAX, Moment, Parameter, Query
 from csms.flows.reports import Filter, Report, csv_line, cursor_text, opened
 
 WRITE_S_MAX = 60
 """A reader who takes nothing for so long is let go, because a report keeps a database connection."""
+TURN_S_MAX = 30
+"""How long a report waits while as many as may be read at once are being read."""
 BLOCK_CHARACTERS = 64 * 1024
 BOM = "\ufeff"
 
@@ -48,13 +52,27 @@ async def show_report(call: Call) -> ReportPage | web.StreamResponse:
     wanted = Filter(query.since, query.until, query.provider, after, limit, query.by, query.zone)
     name = call.path["report"]
     async with (
-        call.parts.streams,
+        turn(call.parts.streams),
         connection(call.parts) as conn,
         opened(conn, name, wanted) as report,
     ):
         if whole:
             return await _csv(call.request, name, report, query.bom)
         return await _page(name, report, (limit or 1) - 1)
+
+
+@asynccontextmanager
+async def turn(streams: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of the places of `streams`; Problem 503 when slow readers keep them all."""
+    try:
+        async with asyncio.timeout(TURN_S_MAX):
+            await streams.acquire()
+    except TimeoutError:
+        raise Problem(503, "too many reports are being read at once; try again") from None
+    try:
+        yield
+    finally:
+        streams.release()
 
 
 async def _page(name: str, report: Report, limit: int) -> ReportPage:

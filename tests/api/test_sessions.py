@@ -12,6 +12,8 @@ import asyncpg
 import pytest
 
 from csms import db
+from csms.api.problems import Problem
+from csms.api.reports import turn
 from csms.domain.commands import StartSession, StopSession
 from csms.flows import reports
 from tests.api.books import a_day
@@ -211,6 +213,17 @@ async def test_reports_stream_while_others_ask(day: Day) -> None:
     rest, _ = day
     replies = await asyncio.gather(*[rest.ask("GET", "/reports/bills?format=csv") for _ in range(12)])
     assert {reply.body for reply in replies} == {replies[0].body} and replies[0].status == 200
+
+
+async def test_slow_readers_do_not_keep_others_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csms.api.reports.TURN_S_MAX", 0.02)
+    streams = asyncio.Semaphore(1)
+    async with turn(streams):
+        with pytest.raises(Problem) as refused:
+            await turn(streams).__aenter__()
+    assert refused.value.status == 503
+    async with turn(streams):
+        assert streams.locked()
 
 
 async def test_half_a_report_never_looks_whole(day: Day) -> None:
