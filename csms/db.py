@@ -32,7 +32,7 @@ _MIGRATION = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What a database that is away, or does not have what is asked, raises; the last one where a connection breaks midway."""
+"""What a database that is away, or does not have what is asked, raises; the last where a connection breaks midway."""
 
 
 class MigrationRefused(CsmsError):
