@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -19,6 +20,7 @@ from csms.api.app import Settings as ApiSettings
 from csms.api.app import create_app
 from csms.api.server import listening
 from csms.base.clock import Clock
+from csms.base.errors import CsmsError
 from csms.bus import LocalBus
 from csms.config import Settings, parse_clock
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
@@ -59,6 +61,10 @@ ALIAS_AGE_SIMULATED = timedelta(days=366)
 AtPoint = Callable[[str], None]
 
 log = structlog.get_logger("csms")
+
+
+class CannotListen(CsmsError):
+    """An address that cannot be listened on; the text says which, why, and what chooses another."""
 
 
 async def serve(
@@ -135,8 +141,10 @@ async def running(
 
         listens = False
         app = await create_app(api_pool, clock, commands, ready, ApiSettings(token_ttl_s=settings.token_ttl_s))
-        http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
-        ocpp_port = await gateway.start(settings.host, settings.ocpp_port)
+        with _said(settings.host, settings.http_port, "--http-port"):
+            http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
+        with _said(settings.host, settings.ocpp_port, "--ocpp-port"):
+            ocpp_port = await gateway.start(settings.host, settings.ocpp_port)
         stack.push_async_callback(gateway.stop)
         for version in PREFERRED:
             observe.CONNECTIONS.labels(version).set_function(partial(_connected, gateway, version))
@@ -144,6 +152,17 @@ async def running(
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield {"event": "ready", "ocpp": f"ws://{host}:{ocpp_port}/ocpp", "http": f"http://{host}:{http_port}"}
         listens = False
+
+
+@contextmanager
+def _said(host: str, port: int, flag: str) -> Iterator[None]:
+    """Turns the failure to listen there into words, with the flag that takes another port."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        why = os.strerror(number).lower() if number > 0 else error.strerror
+        raise CannotListen(f"cannot listen on {host} port {port}: {why}; {flag} and --host choose another") from error
 
 
 async def _drained(road: Road) -> None:

@@ -242,9 +242,18 @@ def test_what_cannot_be_served_is_said_in_words(folder: Path, flags: list[str], 
     assert words in _refused(folder, *flags)
 
 
-def test_a_port_that_is_taken_is_said_in_words(folder: Path) -> None:
+@pytest.mark.parametrize("flag", ["--http-port", "--ocpp-port"])
+def test_a_port_that_is_taken_is_said_in_words(folder: Path, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "address already in use" in _refused(folder, "--http-port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        said = _refused(folder, flag, str(port))
+        assert f"cannot listen on 127.0.0.1 port {port}: address already in use; {flag}" in said
+
+
+def test_two_systems_never_share_the_stations_of_a_port(folder: Path) -> None:
+    with serving(folder) as system:
+        port = str(urllib.parse.urlsplit(system.ocpp).port)
+        assert "address already in use" in _refused(folder, "--ocpp-port", port)
 
 
 def test_a_social_server_without_our_secret_is_refused(folder: Path) -> None:
@@ -254,7 +263,17 @@ def test_a_social_server_without_our_secret_is_refused(folder: Path) -> None:
 def _refused(folder: Path, *flags: str, **settings: str) -> str:
     """What `csms serve` says when it does not start."""
     ran = subprocess.run(
-        [sys.executable, "-m", "csms.cli", "serve", "--data-dir", str(folder), "--ocpp-port", "0", *flags],
+        [
+            sys.executable,
+            "-m",
+            "csms.cli",
+            "serve",
+            "--data-dir",
+            str(folder),
+            "--ocpp-port=0",
+            "--http-port=0",
+            *flags,
+        ],
         capture_output=True,
         text=True,
         check=False,

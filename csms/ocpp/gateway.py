@@ -91,11 +91,9 @@ class Gateway:
         self._empty = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
-        """Open the port (0: any) and answer which; other processes may share it."""
+        """Open the port (0: any) and answer which; OSError when another process has it."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            partial(StationSocket, self), host, port, reuse_port=True, backlog=BACKLOG
-        )
+        self._server = await loop.create_server(partial(StationSocket, self), host, port, backlog=BACKLOG)
         self.wheel.start(loop)
         self._count()
         chosen: int = self._server.sockets[0].getsockname()[1]
