@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -140,7 +141,9 @@ def _words(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
     if state in ("42P01", "42703", "42883"):
         return f"the database's schema is not this version's ({error}); run csms migrate"
-    if state is not None or isinstance(error, OSError | TimeoutError):
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return f"the database cannot be reached ({type(error).__name__}: {error or 'no answer'}); see csms config"
+    if state is not None or isinstance(error, OSError):
         return f"{type(error).__name__}: {error or 'no answer'}"
     return str(error)
 

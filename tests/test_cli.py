@@ -19,8 +19,9 @@ from csms import cli
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A data folder; each command starts the server in it for its duration."""
+    """A data folder with a database; each command starts the server in it for its duration."""
     made = Path(tempfile.mkdtemp(prefix="csms-cli-", dir="/tmp"))
+    assert "0001_tables" in json.loads(csms("migrate", "--data-dir", made, "--json"))["applied"]
     yield made
     shutil.rmtree(made, ignore_errors=True)
 
@@ -37,8 +38,6 @@ def csms(*arguments: str | Path, status: int = 0) -> str:
 
 
 def test_a_fresh_folder_is_migrated_once_and_holds_every_check(folder: Path) -> None:
-    applied = json.loads(csms("migrate", "--data-dir", folder, "--json"))["applied"]
-    assert "0001_tables" in applied
     assert csms("migrate", "--data-dir", folder) == "the schema is up to date\n"
     told = json.loads(csms("check", "--data-dir", folder, "--json"))
     assert told["wrong"] == {}
@@ -73,6 +72,13 @@ def test_an_empty_report_has_its_columns_in_csv_and_no_rows_in_json(folder: Path
     assert "is not a date" in csms("report", "bills", "--from", "soon", "--data-dir", folder, status=2)
 
 
+@pytest.mark.parametrize("command", [["check"], ["report", "bills"]])
+def test_books_that_are_not_there_are_not_said_to_agree(folder: Path, command: list[str]) -> None:
+    missing = folder / "misspelt"
+    assert f"there is no database in {missing}; --data-dir" in csms(*command, "--data-dir", missing, status=2)
+    assert not missing.exists()
+
+
 def test_a_check_that_finds_something_prints_the_rows_and_ends_with_status_1(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +109,7 @@ def test_a_database_that_is_not_there_is_said_in_a_line(
     monkeypatch.setenv("CSMS_DATABASE_URL", "postgresql://csms@127.0.0.1:1/csms")
     assert cli.main(["check"]) == cli.FAILED
     said = capsys.readouterr().err
-    assert said.startswith("csms: ConnectionRefusedError")
+    assert said.startswith("csms: the database cannot be reached (ConnectionRefusedError")
     assert said.count("\n") == 1
 
 

@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from csms import db
+from csms.base.errors import Refused
 from csms.config import Settings
-from csms.embedded import Embedded
+from csms.embedded import Embedded, home
 
 FOUND = 1
 """The exit status of a check that found something."""
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[db.Connection]:
+async def connected(settings: Settings, create: bool = True) -> AsyncIterator[db.Connection]:
     """
-    A connection to the system's database.
+    A connection to the system's database; without `create`, Refused where there is none yet.
 
     The embedded server is joined where it runs, or runs for as long as the command does; its schema
     is brought up to date first. A database of yours is changed by `csms migrate` and `csms serve` only.
@@ -30,6 +31,8 @@ async def connected(settings: Settings) -> AsyncIterator[db.Connection]:
         finally:
             await conn.close()
         return
+    if not create and not home.has_database(settings.data_dir):
+        raise Refused(f"there is no database in {settings.data_dir}; --data-dir names another folder")
     async with await Embedded.start(settings.data_dir) as server:
         conn = await db.connect(server.dsn, "csms command")
         try:
@@ -55,7 +58,7 @@ async def migrate(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def check(settings: Settings, arguments: argparse.Namespace) -> int:
     """Run every invariant of db/checks; prints the rows of those that do not hold."""
-    async with connected(settings) as conn:
+    async with connected(settings, create=False) as conn:
         wrong = {name: [dict(row) for row in rows] for name, rows in (await db.check(conn)).items()}
     if arguments.json:
         print(json.dumps({"checks": sorted(db.checks()), "wrong": wrong}, default=str))

@@ -36,7 +36,7 @@ async def report(settings: Settings, arguments: argparse.Namespace) -> int:
         by=arguments.by,
         zone=arguments.zone,
     )
-    async with connected(settings) as conn, reports.opened(conn, arguments.name, wanted) as opened:
+    async with connected(settings, create=False) as conn, reports.opened(conn, arguments.name, wanted) as opened:
         if arguments.json or arguments.format == "json":
             await _write_json(opened)
         else:

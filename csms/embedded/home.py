@@ -61,6 +61,14 @@ class Home:
         return self.folder / "postgres.log"
 
 
+def has_database(folder: Path) -> bool:
+    """Whether a server has been made in this data folder; True also where that cannot be seen."""
+    try:
+        return (folder / "postgres").exists()
+    except PermissionError:
+        return True
+
+
 def prepare(folder: Path) -> Home:
     """
     Make `folder` ready for a server; does nothing the second time.
