@@ -34,7 +34,8 @@ POINTS = (
 UNNAMED = "?"
 """Stands for the transaction id that a 1.6 station is told with the answer to its start."""
 
-LIFE_S_MAX = 5.0
+LIFE_S_MAX = 20.0
+"""A process that lives longer hangs: its traceback is shown, and the test fails."""
 
 Frame = tuple[int, Event]
 """A report, and the number of the charge it belongs to."""

@@ -12,6 +12,7 @@ answered is printed as JSON; `test_killed.py` compares it with what is stored.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import itertools
 import json
@@ -20,6 +21,7 @@ import os
 import random
 import signal
 import sys
+import traceback
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,7 +31,7 @@ import structlog
 from csms import db
 from csms.domain.events import Event, TokenIssued
 from tests import make
-from tests.simulation.life import POINTS, UNNAMED, Frame, Life, live
+from tests.simulation.life import LIFE_S_MAX, POINTS, UNNAMED, Frame, Life, live
 
 STATIONS = tuple(f"K{number}" for number in range(4))
 KINDS = {"local": 8, "social": 9, "refused": 1, "unknown": 1, "poor": 1, "free": 1}
@@ -121,10 +123,13 @@ class Keeper:
             code = 1
             try:
                 random.seed()
-                asyncio.run(live(self.dsn, self.url, life, writer))
+                faulthandler.dump_traceback_later(LIFE_S_MAX, exit=True)
+                asyncio.new_event_loop().run_until_complete(live(self.dsn, self.url, life, writer))
                 code = 0
+            except Exception:
+                traceback.print_exc()
             finally:
-                os._exit(code)
+                os._exit(code)  # nothing is closed or cancelled: it ends as if killed
         os.close(writer)
         with os.fdopen(reader, "rb") as answers:
             for line in answers:
