@@ -162,7 +162,7 @@ async def token(request: web.Request, pool: Pool, access: Access, acquire_s_max:
     granted = set(row["scopes"])
     covered = granted | (SCOPES.keys() - {DRIVER_SCOPE} if ADMIN_SCOPE in granted else set())
     if not covered.issuperset(asked):
-        raise _refusal(400, "invalid_scope", f"this client has {' '.join(sorted(granted))}")
+        raise _refusal(400, "invalid_scope", f"this client may ask for {' '.join(sorted(covered))}")
     answer = access.issue(client_id, sorted(set(asked)) or sorted(granted))
     return web.json_response(answer, headers={"Cache-Control": "no-store"})
 

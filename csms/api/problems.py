@@ -54,8 +54,17 @@ def of_validation(status: int, error: ValidationError, where: str = "") -> Probl
     errors = []
     for found in error.errors(include_url=False, include_context=False, include_input=False)[:DETAILS_MAX]:
         pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in found["loc"])
-        errors.append({where or "pointer": pointer if not where else pointer.lstrip("/"), "detail": found["msg"]})
+        detail = _WORDS.get(found["type"]) or found["msg"].removeprefix("Value error, ")
+        errors.append({where or "pointer": pointer if not where else pointer.lstrip("/"), "detail": detail})
     return Problem(status, "the request does not have the form that is asked for", errors)
+
+
+_WORDS = {
+    "extra_forbidden": "this is not known here",
+    "missing": "this is missing",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "an object is asked for"),
+}
+"""What pydantic says in words of Python, in words of the request."""
 
 
 def of_error(error: Exception) -> Problem | None:
@@ -68,7 +77,8 @@ def of_error(error: Exception) -> Problem | None:
         case Conflict():
             return Problem(409, str(error))
         case Refused():
-            errors = [{"pointer": error.field, "detail": error.reason}] if error.field else []
+            kind = "pointer" if error.field and error.field.startswith("/") else "parameter"
+            errors = [{kind: error.field, "detail": error.reason}] if error.field else []
             return Problem(422, error.reason, errors)
         case web.HTTPException() if error.status >= 400:
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

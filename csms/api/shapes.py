@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     StringConstraints,
     WithJsonSchema,
 )
@@ -23,6 +24,7 @@ from csms.base.money import Money as Amount
 PAGE_MAX = 1_000
 PAGE_DEFAULT = 100
 YEAR_MIN, YEAR_MAX = 1970, 9998
+AMOUNT_LENGTH_MAX = 60
 
 
 class Body(BaseModel):
@@ -80,10 +82,23 @@ Parameter = Annotated[str, StringConstraints(min_length=1, max_length=500), Afte
 Minor = Annotated[int, Field(ge=0, le=2**62, description="minor units of the currency")]
 
 
+def _amount(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > AMOUNT_LENGTH_MAX:
+        raise ValueError(f'write the amount as text of at most {AMOUNT_LENGTH_MAX} characters, such as "12.50"')
+    return value
+
+
+AmountText = Annotated[
+    str | int,
+    PlainValidator(_amount),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": AMOUNT_LENGTH_MAX}, {"type": "integer"}]}),
+]
+
+
 class MoneyBody(Body):
     """Money as a client writes it: `amount` or `minor`, or both when they agree."""
 
-    amount: Annotated[str, StringConstraints(max_length=60)] | int | None = None
+    amount: AmountText | None = None
     currency: Annotated[str, StringConstraints(max_length=3)]
     minor: int | None = None
 

@@ -72,11 +72,17 @@ async def test_wrong_parts_are_pointed_at(seeded: Rest) -> None:
     typed = await seeded.ask("POST", "/stations", json={"id": "Z", "provider": "P", "strict": "yes"})
     assert is_problem(typed, 422) and typed.json["errors"][0]["pointer"] == "/strict"
     listed = await seeded.ask("POST", "/drivers", json=["a"])
-    assert is_problem(listed, 422)
+    assert is_problem(listed, 422) and listed.json["errors"][0]["detail"] == "an object is asked for"
+    paid = {"amount": {"amount": 5.5, "currency": "USD"}, "psp": "card", "payment_ref": "r"}
+    number = await seeded.ask("POST", "/drivers/D/top-ups", json=paid, headers={"Idempotency-Key": "k"})
+    assert is_problem(number, 422) and [e["pointer"] for e in number.json["errors"]] == ["/amount/amount"]
     for query in ("limit=0", "limit=1001", "limit=x", "colour=red", "cursor=!!", "cursor=AAAA&cursor=AAAA"):
         assert is_problem(await seeded.ask("GET", f"/sessions?{query}"), 400), query
     parameter = await seeded.ask("GET", "/sessions?from=yesterday")
     assert is_problem(parameter, 400) and parameter.json["errors"][0]["parameter"] == "from"
+    assert parameter.json["errors"][0]["detail"].startswith("write a time as RFC 3339")
+    another = await seeded.ask("GET", "/reports/bills?by=day")
+    assert is_problem(another, 422) and another.json["errors"][0]["parameter"] == "by"
 
 
 async def test_what_is_not_there_is_not_found(seeded: Rest) -> None:
