@@ -8,6 +8,7 @@ heard again changes nothing and gets the same answer, whatever came between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -179,7 +180,14 @@ def _booted(world: World, changes: Changes, event: StationBooted) -> Outcome:
 
 
 def _reported(world: World, changes: Changes, event: ConnectorReported) -> Outcome:
-    """Status is for people to see and never ends a session (quirk Q-S03). Of several the newest is shown."""
+    """
+    Status is for people to see and never ends a session (quirk Q-S03). Of several the newest is shown.
+
+    One dated years ahead would hide all that follow: it counts as of its arrival.
+    """
+    at, flag = plausible_time(event.at, event.received_at, None)
+    if flag is not None:
+        event = replace(event, at=at)
     key = (event.station_id, event.connector)
     earlier = changes.statuses.get(key)
     if earlier is None or earlier.at <= event.at:
@@ -189,7 +197,7 @@ def _reported(world: World, changes: Changes, event: ConnectorReported) -> Outco
 
 def _unreadable(world: World, changes: Changes, event: Unreadable) -> Outcome:
     changes.parked.append(event)
-    return Outcome("invalid", reason=event.reason)
+    return Outcome("invalid", ref=event.answer, reason=event.reason)
 
 
 def _park(changes: Changes, event: SessionMetered | SessionEnded, action: str, why: str) -> Outcome:

@@ -191,6 +191,8 @@ class Unreadable:
     reason: str
     raw: str
     parked_id: UUID
+    answer: str | None = None
+    """The transaction id it is answered with, where an answer needs one (1.6 StartTransaction)."""
 
 
 Event = (

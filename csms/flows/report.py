@@ -26,7 +26,7 @@ from csms.base.ids import uuid7
 from csms.db import SQL, Connection
 from csms.domain.authorization import Ask
 from csms.domain.decide import decide
-from csms.domain.events import AuthorizationDecided, Event, Outcome, Unreadable
+from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionStarted, Unreadable
 from csms.domain.world import Changes, Rules, World
 from csms.flows.memory import Memory
 from csms.store import road
@@ -36,6 +36,11 @@ BATCH_MAX = 2_000
 
 SAVE_ATTEMPTS_MAX = 6
 """Lost races in a row before a batch is taken apart."""
+
+ALONE_ATTEMPTS_MAX = 60
+"""Lost races in a row before a single report is parked: its rivals must have finished long since."""
+
+ALONE_WAIT_S = 0.01
 
 RECONNECT_S_MAX = 2.0
 
@@ -151,8 +156,10 @@ class Road:
                 await self._reconnect(trouble)
             except asyncpg.PostgresError as error:
                 state = error.sqlstate or ""
-                if state == "CS001" and lost < SAVE_ATTEMPTS_MAX:
+                if state == "CS001" and lost < (SAVE_ATTEMPTS_MAX if len(batch) > 1 else ALONE_ATTEMPTS_MAX):
                     lost += 1
+                    if lost > SAVE_ATTEMPTS_MAX:
+                        await asyncio.sleep(ALONE_WAIT_S * random.random())
                     observe.RACES_LOST.inc()
                     self._forget_all(batch)
                 elif state[:2] in ("08", "40", "53", "57"):
@@ -275,7 +282,8 @@ def _parked(event: Event, error: Exception) -> Unreadable:
     raw = raw.encode("utf-8", "replace").decode("utf-8")
     reason = f"{type(error).__name__}: {error}".replace("\x00", "")[:500]
     parked_id = uuid7(time.time_ns() // 1_000_000, random.getrandbits(80))
-    return Unreadable(event.station_id, event.received_at, type(event).__name__, reason, raw, parked_id)
+    answer = event.ref if isinstance(event, SessionStarted) else None
+    return Unreadable(event.station_id, event.received_at, type(event).__name__, reason, raw, parked_id, answer)
 
 
 def _call(reply: Reply, outcome: Outcome) -> None:

@@ -224,7 +224,9 @@ class Peer:
         log.info("report unreadable", station=self.station_id, action=call.action, why=why)
         at = call.received_at
         raw = _storable(call.raw)
-        return Unreadable(self.station_id, at, call.action, why[:500], raw, self.desk.draw.uuid(at))
+        draw = self.desk.draw
+        answer = str(draw.number()) if call.action == "StartTransaction" else None
+        return Unreadable(self.station_id, at, call.action, why[:500], raw, draw.uuid(at), answer)
 
     def _check(self, call: Call, payload: bytes | msgspec.Raw) -> None:
         """Raises the schema's first fault; strict stations are held to unknown fields as well."""

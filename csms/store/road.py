@@ -138,7 +138,7 @@ async def save(conn: Connection, changes: Changes) -> None:
         [_bill_row(bill) for bill in changes.bills],
         [_errand_row(errand) for errand in changes.errands],
         [_concern_row(concern) for concern in changes.concerns],
-        [(p.parked_id, p.station_id, p.action, p.reason, p.raw, p.received_at) for p in changes.parked],
+        [(p.parked_id, p.station_id, p.action, p.reason, p.raw, p.answer, p.received_at) for p in changes.parked],
         [(b.station_id, b.vendor, b.model, b.serial, b.firmware, b.received_at) for b in changes.boots.values()],
         [(e.station_id, e.connector, e.status, e.error_code, e.at) for _, e in sorted(changes.statuses.items())],
         postings,

@@ -344,8 +344,10 @@ create table parked_report (
     action text not null,
     reason text not null,
     raw text not null,
+    answer text,
     received_at timestamptz not null
 );
+comment on column parked_report.answer is 'the transaction id it was answered with, if it wanted one (1.6 StartTransaction)';
 create index parked_report_station on parked_report (station_id, received_at);
 
 create table command (

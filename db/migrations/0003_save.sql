@@ -28,7 +28,8 @@ create type bill_in as (
 
 create type outbox_in as (id uuid, kind text, key text, subject text, payload jsonb);
 create type exception_in as (id uuid, kind text, ref text, station_id text, details jsonb, opened_at timestamptz);
-create type parked_in as (id uuid, station_id text, action text, reason text, raw text, received_at timestamptz);
+create type parked_in as (
+    id uuid, station_id text, action text, reason text, raw text, answer text, received_at timestamptz);
 create type boot_in as (
     station_id text, vendor text, model text, serial text, firmware text, booted_at timestamptz);
 create type status_in as (
@@ -170,7 +171,7 @@ begin
     end if;
 
     if cardinality(parked) > 0 then
-        insert into parked_report (id, station_id, action, reason, raw, received_at)
+        insert into parked_report (id, station_id, action, reason, raw, answer, received_at)
         select * from unnest(parked)
         on conflict (id) do nothing;
     end if;

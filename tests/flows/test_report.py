@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.domain.events import ConnectorReported, Unreadable
 from tests import make
 from tests.make import Told, ended, metered, started
 
@@ -246,3 +247,23 @@ async def test_the_writer_outlives_whatever_breaks_around_a_batch(dsn: str) -> N
         outcome = (await told.tell_apart([started("r2", station_id="S2"), ended("r2", station_id="S2")]))[1]
 
     assert outcome.fee_minor == 3000
+
+
+async def test_the_transaction_id_an_unreadable_start_was_answered_with_is_kept(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        unreadable = Unreadable("S1", make.NOON, "StartTransaction", "no connector", "[2,...]", make.new_id(), "4711")
+        outcome = (await told.tell(unreadable))[0]
+
+    assert (outcome.status, outcome.ref) == ("invalid", "4711")
+    assert await conn.fetchval("select answer from parked_report") == "4711"
+
+
+async def test_a_status_dated_far_ahead_hides_no_later_one(dsn: str, conn: Any) -> None:
+    def status(at: Any, word: str, received_at: Any) -> ConnectorReported:
+        return ConnectorReported("S1", received_at, at, 1, word, None, None)
+
+    async with Told(dsn) as told:
+        await told.tell(status(make.after(10**6), "faulted", make.NOON))
+        await told.tell(status(make.after(9), "available", make.after(9)))
+
+    assert await conn.fetchval("select status from connector where station_id = 'S1' and number = 1") == "available"
