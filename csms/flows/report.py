@@ -278,12 +278,15 @@ def _count(batch: Sequence[Item], changes: Changes, seconds: float) -> None:
 
 def _parked(event: Event, error: Exception) -> Unreadable:
     """The report as text PostgreSQL can keep."""
-    raw = (getattr(event, "raw", "") or repr(event)).replace("\x00", "\N{SYMBOL FOR NULL}")
-    raw = raw.encode("utf-8", "replace").decode("utf-8")
-    reason = f"{type(error).__name__}: {error}".replace("\x00", "")[:500]
+    raw = _storable(getattr(event, "raw", "") or repr(event))
+    reason = _storable(f"{type(error).__name__}: {error}")[:500]
     parked_id = uuid7(time.time_ns() // 1_000_000, random.getrandbits(80))
-    answer = event.ref if isinstance(event, SessionStarted) else None
+    answer = _storable(event.ref) if isinstance(event, SessionStarted) else None
     return Unreadable(event.station_id, event.received_at, type(event).__name__, reason, raw, parked_id, answer)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
 
 
 def _call(reply: Reply, outcome: Outcome) -> None:
