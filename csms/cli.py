@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.metadata
 import json
 import os
 import resource
@@ -81,6 +82,7 @@ async def show_settings(settings: Settings, arguments: argparse.Namespace) -> in
 def parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
     top = argparse.ArgumentParser("csms", description="A central system for stations that speak OCPP.")
+    top.add_argument("--version", action="version", version=f"csms {importlib.metadata.version('csms')}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     run = _command(commands, "serve", serve, "run everything in one process, on an embedded database unless told")
@@ -97,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", reporting.report, "print a report; without a name, list them")
     report.add_argument("name", nargs="?", help="such as bills or settlements")
-    report.add_argument("--format", choices=("csv", "json"), default="csv")
+    report.add_argument("--format", choices=("csv", "json"), default="csv", help="csv, or json as with --json (csv)")
     report.add_argument("--from", dest="since", metavar="TIME", help="first date or instant that counts")
     report.add_argument("--to", dest="until", metavar="TIME", help="the first that does not count any more")
     report.add_argument("--provider", help="only this provider's")
@@ -108,9 +110,9 @@ def parser() -> argparse.ArgumentParser:
     add = _command(station, "add", parties.add_station, "let a station connect; prints a generated password once")
     add.add_argument("id", help="what the station calls itself: the end of its address")
     add.add_argument("--provider", required=True, help="who runs it and earns from it")
-    add.add_argument("--kind", choices=("charger", "locker", "battery_station"), default="charger")
+    add.add_argument("--kind", choices=("charger", "locker", "battery_station"), default="charger", help="(charger)")
     add.add_argument("--site", help="where it stands")
-    add.add_argument("--tariff", help="what a use costs")
+    add.add_argument("--tariff", help="what a use costs; nobody can charge without")
     add.add_argument("--connector", action="append", metavar="NUMBER[:KIND[:MAX_POWER_W]]", help="may be repeated (1)")
     add.add_argument("--password", help="instead of a generated one")
     add.add_argument("--security-profile", type=int, default=1, help="OCPP security profile 0 to 3 (1)")

@@ -123,6 +123,10 @@ def test_a_schema_that_is_older_asks_for_migrate(
     assert cli.main(["staff", "add-client", "--scope", "admin"]) == 0
 
 
+def test_it_tells_its_version() -> None:
+    assert csms("--version").startswith("csms ")
+
+
 def test_as_many_connections_are_allowed_as_the_machine_gives() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))

@@ -92,7 +92,11 @@ def of_error(error: Exception) -> Problem | None:
     return None
 
 
-_DETAILS = {404: "there is nothing here", 405: "this method is not for this address", 413: "the body is too large"}
+_DETAILS = {
+    404: "there is nothing here; /docs shows what there is",
+    405: "this method is not for this address",
+    413: "the body is too large",
+}
 
 
 @web.middleware

@@ -47,6 +47,8 @@ async def add_station(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"station {spec.id} added")
         if password is not None:
             print(f"its password, shown this once: {password}")
+        if spec.tariff is None:
+            print(f"it has no tariff: nobody can charge there before PUT /api/v1/stations/{spec.id}/tariff names one")
     return 0
 
 

@@ -165,17 +165,17 @@ def check_connectors(kind: str, connectors: Sequence[ConnectorSpec]) -> None:
 async def check_places(conn: Connection, provider: str, site: str | None, tariff: str | None) -> None:
     """Refused when provider, site or tariff do not exist or do not belong together."""
     if await SQL.show_provider.one(conn, provider) is None:
-        raise Refused(f"there is no provider {provider}; add it first", "/provider")
+        raise Refused(f"there is no provider {provider}; add it first (POST /api/v1/providers)", "/provider")
     if site is not None:
         row = await SQL.show_site.one(conn, site)
         if row is None:
-            raise Refused(f"there is no site {site}; add it first", "/site")
+            raise Refused(f"there is no site {site}; add it first (POST /api/v1/sites)", "/site")
         if row["provider_id"] != provider:
             raise Refused(f"site {site} belongs to another provider", "/site")
     if tariff is not None:
         row = await SQL.show_newest_tariff.one(conn, tariff)
         if row is None:
-            raise Refused(f"there is no tariff {tariff}; add it first", "/tariff")
+            raise Refused(f"there is no tariff {tariff}; add it first (POST /api/v1/tariffs)", "/tariff")
         if row["provider_id"] not in (None, provider):
             raise Refused(f"tariff {tariff} belongs to another provider", "/tariff")
 

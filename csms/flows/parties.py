@@ -83,7 +83,7 @@ async def add_site(conn: Connection, spec: SiteSpec, now: datetime) -> None:
     check_zone(spec.time_zone, "/time_zone")
     async with conn.transaction():
         if await SQL.show_provider.one(conn, spec.provider) is None:
-            raise Refused(f"there is no provider {spec.provider}; add it first", "/provider")
+            raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
         if await SQL.add_site.value(conn, spec.id, spec.provider, spec.name, spec.time_zone, now) is None:
             raise Conflict(f"there is a site {spec.id} already")
 

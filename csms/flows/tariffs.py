@@ -46,7 +46,7 @@ async def add_tariff(conn: Connection, spec: TariffSpec, now: datetime) -> tuple
     hold_minor = hold_for(spec, currency)
     async with conn.transaction():
         if spec.provider is not None and await SQL.show_provider.one(conn, spec.provider) is None:
-            raise Refused(f"there is no provider {spec.provider}; add it first", "/provider")
+            raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
         await SQL.lock_tariff.run(conn, tariff_id)
         newest = await SQL.show_newest_tariff.one(conn, tariff_id)
         if newest is not None and newest["provider_id"] != spec.provider:
@@ -86,7 +86,7 @@ async def assign_tariff(conn: Connection, station_id: str, tariff_id: str | None
         if tariff_id is not None:
             newest = await SQL.show_newest_tariff.one(conn, tariff_id)
             if newest is None:
-                raise Refused(f"there is no tariff {tariff_id}; add it first", "/tariff")
+                raise Refused(f"there is no tariff {tariff_id}; add it first (POST /api/v1/tariffs)", "/tariff")
             if newest["provider_id"] not in (None, station["provider_id"]):
                 raise Refused(f"tariff {tariff_id} belongs to another provider", "/tariff")
         await SQL.set_station_tariff.run(conn, station_id, tariff_id)
