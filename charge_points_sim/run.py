@@ -116,9 +116,12 @@ def make_plan(args: argparse.Namespace) -> Plan:
     try:
         speed = None if args.speed == "max" else float(args.speed)
         drawn = faults.parse(args.faults, args.seed)
-        start = int(time.time()) if args.start is None else epoch(args.start)
     except ValueError as error:
         raise Misused(str(error)) from None
+    try:
+        start = int(time.time()) if args.start is None else epoch(args.start)
+    except ValueError:
+        raise Misused(f"--start {args.start!r} is not a time such as 2026-01-31T06:00:00Z") from None
     if speed is not None and speed <= 0:
         raise Misused("--speed wants a positive number, or max")
     for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1), ("minutes", 1), ("wh", 0)):
@@ -189,10 +192,10 @@ async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
 def describe(facts: dict[str, Any]) -> str:
     """The summary for people."""
     lines = [
-        f"{facts['sessions']} sessions, {facts['energy_wh'] / 1000:.3f} kWh, {facts['turned_away']} turned away, "
+        f"sessions: {facts['sessions']}, {facts['energy_wh'] / 1000:.3f} kWh, {facts['turned_away']} turned away, "
         f"in {facts['seconds']} s ({facts['sessions_per_s']} sessions/s, {facts['frames_per_s']} frames/s)",
         f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
-        f"{facts['answers_lost']} of them lost, {facts['errors']} errors, {facts['connections']} connections",
+        f"{facts['answers_lost']} of them lost, errors: {facts['errors']}, connections: {facts['connections']}",
     ]
     return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])
 

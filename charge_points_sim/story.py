@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import sys
 import time
@@ -56,7 +57,7 @@ class Story:
 
     async def _set_up(self) -> None:
         self.terminal.heading("The world is set up")
-        secret = secrets.token_hex(16)
+        secret = self.social_secret = secrets.token_hex(16)
         self.authorized = {"Authorization": f"Basic {b64encode(f'{secret}:'.encode()).decode()}"}
         sellers = sorted({provider_of(charge.site) for charge in self.plan.charges} | {OPERATOR_ACCOUNT})
         social = [str(BIN / "charge-points-sim"), "social", "--port", "0", "--secret", secret, "--denied", "stranger-"]
@@ -185,9 +186,13 @@ class Story:
             client_id, secret = self.rest.credentials
             self.terminal.step("REST, described", f"{self.url}/docs")
             self.terminal.step("a client of it", f"id {client_id}  secret {secret}")
-            self.terminal.step("bills", f"csms report bills --format csv --data-dir {self.folder / 'data'}")
+            self.terminal.step(
+                "bills", f"{os.path.relpath(BIN / 'csms')} report bills --data-dir {self.folder / 'data'}"
+            )
             self.terminal.step("metrics", f"{self.url}/metrics")
-            self.terminal.step("the social-payment server's journal", f"{self.social}/v1/journal")
+            self.terminal.step(
+                "the social-payment server's journal", f"curl -u {self.social_secret}: {self.social}/v1/journal"
+            )
             self.terminal.step("stations connect to", f"{self.ocpp}/STATION-ID")
         self.terminal.step("docs/tutorial/first-charge.md", "the same by hand, one charge")
         self.terminal.step("docs/how-to/simulate-stations.md", "the whole year: 22,492 sessions at full speed")

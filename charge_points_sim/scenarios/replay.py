@@ -200,10 +200,10 @@ class Life:
         driver = self._drivers[charge.session_id]
         token = await self._token(connection, driver)
         if token is None:
-            tally.unexpected.append(f"{driver.name} got no alias at {station.id} for {charge.session_id}")
+            tally.unexpected.append(f"{driver.name} got no alias at {station.id} (session {charge.session_id})")
             return
         if not await self._accepted(connection, token):
-            tally.unexpected.append(f"{driver.name} was refused at {station.id} for {charge.session_id}")
+            tally.unexpected.append(f"{driver.name} was refused at {station.id} (session {charge.session_id})")
             return
         session: Session = await connection.do(partial(station.start, 1, token))
         if not session.accepted:

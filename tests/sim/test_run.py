@@ -16,6 +16,7 @@ from charge_points_sim.run import main, make_plan, parser
         (["--balance-share", "0.5"], "--social"),
         (["--scenario", "replay", "--balance-share", "1", "--csv", "nowhere.csv"], "no file"),
         (["--count", "0"], "at least 1"),
+        (["--start", "soon", "--balance-share", "1"], "--start 'soon' is not a time"),
         (["--provision", "http://127.0.0.1:9", "--balance-share", "1"], "needs a client"),
     ],
 )
