@@ -179,7 +179,8 @@ def _sockets(folder: Path, user: pwd.struct_passwd | None) -> Path:
     found = sockets.lstat()
     if found.st_uid != owner or found.st_mode & 0o077 or sockets.is_symlink():
         raise EmbeddedError(
-            f"{sockets} must be a folder of user id {owner} alone (mode 700); remove it and start again"
+            f"{sockets} must be a folder of user id {owner} alone (mode 700); run csms as the user who made this data "
+            "folder; where no csms runs, it may be removed"
         )
     return sockets
 
