@@ -27,6 +27,9 @@ STATEMENTS_KEPT = 1_000
 
 POOL_SIZE_MAX = 10
 
+WRITE_S_MAX = 60
+"""A batch that takes longer is on a connection whose other end is gone: connect again and tell it again."""
+
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _MIGRATION = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
@@ -185,7 +188,7 @@ async def writer(dsn: str) -> Connection:
     Its few statements look rows up by key, so one plan fits every batch: planning a batch's load
     anew took five times as long as running it. What a plan must never do, scan, it is told not to.
     """
-    options = _options("csms road")
+    options = _options("csms road") | {"command_timeout": WRITE_S_MAX}
     options["server_settings"] |= {
         "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from csms.base.ids import derived
+from csms.base.ids import derived, wire_number
 from csms.domain import payer
 from csms.domain.billing import DISPUTE_PLACE, Concern, settle
 from csms.domain.events import (
@@ -36,6 +36,9 @@ from csms.domain.events import (
 from csms.domain.metering import plausible_time
 from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, metered, opened, started
 from csms.domain.world import Changes, ReadingRow, World
+
+REDRAW = 48_271
+"""Leads from a number that is taken to another, as in the generator of Park and Miller."""
 
 
 def decide(world: World, events: Iterable[Event]) -> tuple[list[Outcome], Changes]:
@@ -73,6 +76,10 @@ def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
     """A start; a retry, whichever message id or order it came in, finds the session it made."""
     ref = world.starts.get((event.station_id, event.start_key), event.ref)
     session = world.sessions.get((event.station_id, ref))
+    while session is not None and event.start_key not in (event.ref, session.start_key):
+        # 1.6 alone: the drawn number is that of an older session of this station
+        ref = str(wire_number(int(ref) * REDRAW))
+        session = world.sessions.get((event.station_id, ref))
     if session is None:
         session = _open(world, changes, event, ref, event.session_id, event.start_key)
     _keep(world, changes, session, event.readings)
@@ -196,8 +203,17 @@ def _reported(world: World, changes: Changes, event: ConnectorReported) -> Outco
 
 
 def _unreadable(world: World, changes: Changes, event: Unreadable) -> Outcome:
-    changes.parked.append(event)
+    _set_aside(changes, event)
     return Outcome("invalid", ref=event.answer, reason=event.reason)
+
+
+def _set_aside(changes: Changes, event: Unreadable) -> None:
+    """Keeps a report with its text, and puts its station on people's list: once a day for each kind of report."""
+    changes.parked.append(event)
+    ref = f"{event.station_id}/{event.action}/{event.received_at.date()}"
+    details: dict[str, object] = {"first": str(event.parked_id), "reason": event.reason}
+    listed = Concern(event.parked_id, "report_parked", ref, event.station_id, details, event.received_at)
+    changes.concerns.append(listed)
 
 
 def _park(changes: Changes, event: SessionMetered | SessionEnded, action: str, why: str) -> Outcome:
@@ -209,7 +225,7 @@ def _park(changes: Changes, event: SessionMetered | SessionEnded, action: str, w
     distinct = event.raw if isinstance(event, SessionEnded) else ""
     digest = sha256("|".join((event.station_id, action, event.ref, distinct)).encode()).digest()
     parked = Unreadable(event.station_id, event.received_at, action, why, event.raw, UUID(bytes=digest[:16]))
-    changes.parked.append(parked)
+    _set_aside(changes, parked)
     return Outcome("accepted", ref=event.ref, reason=why)
 
 

@@ -44,6 +44,18 @@ ALONE_WAIT_S = 0.01
 
 RECONNECT_S_MAX = 2.0
 
+TROUBLE_S = 0.2
+"""Pause before trying again what the database would not write though no report is to blame: it is full or read only."""
+
+BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when a connection breaks, at whatever moment."""
+
+TRANSIENT = ("08", "40", "57")
+"""Classes of SQLSTATE that a new connection mends."""
+
+REPORTS_FAULT = ("22", "23")
+"""Classes of SQLSTATE that a report may be to blame for; for nothing else that the database says is one parked."""
+
 SUSPECT_S = 300.0
 """How long a station whose report had to be parked travels alone, so that it slows nobody else down."""
 
@@ -152,7 +164,7 @@ class Road:
             try:
                 outcomes, changes = await self._once([event for event, _ in batch])
                 break
-            except (OSError, asyncpg.InterfaceError) as trouble:
+            except BROKEN as trouble:
                 await self._reconnect(trouble)
             except asyncpg.PostgresError as error:
                 state = error.sqlstate or ""
@@ -162,11 +174,13 @@ class Road:
                         await asyncio.sleep(ALONE_WAIT_S * random.random())
                     observe.RACES_LOST.inc()
                     self._forget_all(batch)
-                elif state[:2] in ("08", "40", "53", "57"):
-                    await self._reconnect(error)
-                else:
+                elif state == "CS001" or state[:2] in REPORTS_FAULT:
                     await self._take_apart(batch, error)
                     return
+                else:
+                    if state[:2] not in TRANSIENT:
+                        await asyncio.sleep(TROUBLE_S)
+                    await self._reconnect(error)
             except Exception as error:  # a rule broke on one of them: the writer must not die of it
                 await self._take_apart(batch, error)
                 return
@@ -240,7 +254,7 @@ class Road:
                 self._conn = await self._connect()
                 self._memory = Memory()
                 return
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (*BROKEN, asyncpg.PostgresError):
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(wait_s * 2, RECONNECT_S_MAX)
 

@@ -267,3 +267,22 @@ async def test_a_status_dated_far_ahead_hides_no_later_one(dsn: str, conn: Any) 
         await told.tell(status(make.after(9), "available", make.after(9)))
 
     assert await conn.fetchval("select status from connector where station_id = 'S1' and number = 1") == "available"
+
+
+async def test_a_drawn_transaction_id_that_is_taken_never_makes_a_new_start_a_retry(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        await told.tell_apart([started("77", start_key="1|A|1|1000"), ended("77")])
+        later = make.after(120)
+        second = (await told.tell(started("77", start_key="1|A|2|1000", at=later)))[0]
+
+    assert second.ref not in (None, "77")
+    assert await conn.fetchval("select count(*) from session") == 2
+
+
+async def test_a_parked_end_is_put_on_peoples_list(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        await told.tell_apart([ended("unknown", may_open=False), ended("stranger", may_open=False)])
+
+    listed = await conn.fetch("select kind, station_id, ref from exception")
+    assert [tuple(row) for row in listed] == [("report_parked", "S1", "S1/StopTransaction/2026-11-20")]
+    assert await conn.fetchval("select count(*) from parked_report") == 2

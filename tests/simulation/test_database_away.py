@@ -117,6 +117,25 @@ async def test_the_writers_connection_is_terminated_twenty_times_and_nothing_is_
     assert await db.check(conn) == {}
 
 
+async def test_a_database_that_only_reads_is_waited_for_and_no_report_is_parked(seeded: str, conn: Any) -> None:
+    name = await conn.fetchval("select current_database()")
+    terminate = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = $1"
+    async with Told(seeded) as told:
+        await told.tell(started())
+        await conn.execute(f"alter database {name} set default_transaction_read_only = on")
+        await conn.execute(terminate, name)
+        answer = told.send(ended())
+        await asyncio.wait({answer}, timeout=0.3)
+        assert not answer.done()
+        await conn.execute(f"alter database {name} reset default_transaction_read_only")
+        await conn.execute(terminate, name)
+        outcome = await asyncio.wait_for(answer, 10)
+
+    assert outcome.fee_minor == 3_000
+    assert await left(conn) == (1, 1, 3_000)
+    assert await conn.fetchval("select count(*) from parked_report") == 0
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Where a server of this test's own keeps its data."""
