@@ -193,7 +193,7 @@ class Story:
             self.terminal.step(
                 "the social-payment server's journal", f"curl -u {self.social_secret}: {self.social}/v1/journal"
             )
-            self.terminal.step("stations connect to", f"{self.ocpp}/STATION-ID")
+            self.terminal.step("stations connect to", f"{self.ocpp}/STATION-ID  password of all {self.password}")
         self.terminal.step("docs/tutorial/first-charge.md", "the same by hand, one charge")
         self.terminal.step("docs/how-to/simulate-stations.md", "the whole year: 22,492 sessions at full speed")
 
