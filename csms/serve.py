@@ -25,7 +25,7 @@ from csms.bus import LocalBus
 from csms.config import Settings, parse_clock
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
-from csms.embedded import Embedded
+from csms.embedded import Embedded, home
 from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
@@ -213,6 +213,7 @@ async def _database(settings: Settings, starting: Awaitable[Embedded] | None) ->
             dsn = settings.database_url.get_secret_value()
         else:
             server = await stack.enter_async_context(await (starting or Embedded.start(settings.data_dir)))
+            stack.enter_context(home.alone(settings.data_dir))
             keeping = asyncio.create_task(_keep_running(server), name="embedded")
             stack.callback(keeping.cancel)
             dsn = server.dsn

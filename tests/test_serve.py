@@ -250,10 +250,16 @@ def test_a_port_that_is_taken_is_said_in_words(folder: Path, flag: str) -> None:
         assert f"cannot listen on 127.0.0.1 port {port}: address already in use; {flag}" in said
 
 
-def test_two_systems_never_share_the_stations_of_a_port(folder: Path) -> None:
+def test_two_systems_never_share_the_stations_of_a_port(folder: Path, empty_dsn: str) -> None:
     with serving(folder) as system:
         port = str(urllib.parse.urlsplit(system.ocpp).port)
-        assert "address already in use" in _refused(folder, "--ocpp-port", port)
+        assert "address already in use" in _refused(folder, "--ocpp-port", port, CSMS_DATABASE_URL=empty_dsn)
+
+
+def test_a_second_system_on_the_same_data_is_refused(folder: Path) -> None:
+    with serving(folder) as system:
+        assert f"another csms serve works in {folder}; end it first" in _refused(folder)
+        assert system.get("/healthz")["status"] == "ok"
 
 
 def test_a_social_server_without_our_secret_is_refused(folder: Path) -> None:

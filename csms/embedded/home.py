@@ -8,10 +8,12 @@ A data folder holds
     binaries-*/      a copy of PostgreSQL, where the installed one cannot be reached by that user
     postgres.log     what the server says
     start.lock       held while somebody starts the server
+    serve.lock       held by the one system that works here
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,6 +22,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +63,22 @@ class Home:
     def log(self) -> Path:
         """The server's own words."""
         return self.folder / "postgres.log"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """
+    Be the only system on this data folder; EmbeddedError when there is another one.
+
+    Two would keep the books right, but a command reaches only the stations of its own process. The
+    kernel lets the lock go when its holder dies.
+    """
+    with (folder / "serve.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EmbeddedError(f"another csms serve works in {folder}; end it first, or take another folder") from None
+        yield
 
 
 def has_database(folder: Path) -> bool:
