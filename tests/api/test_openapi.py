@@ -42,7 +42,7 @@ async def test_the_document_has_every_route_and_nothing_dangling(rest: Rest) -> 
 async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn: str) -> None:
     async with rest.pool.acquire() as conn:
         sessions = await a_day(conn, dsn)
-        await conn.execute("insert into parked_report values (gen_random_uuid(), 'S1', 'a', 'r', 'x', now())")
+        await conn.execute("insert into parked_report values (gen_random_uuid(), 'S1', 'a', 'r', 'x', null, now())")
         parked = await conn.fetchval("select id from parked_report")
     rest.connect("S1")
     command = await rest.post("/sessions", {"station": "S1", "connector": 1, "token": "A0A0A0A0"})

@@ -80,7 +80,7 @@ async def test_what_needs_people_is_listed(day: Day) -> None:
     assert (concern["kind"], concern["ref"]) == ("session_review", str(sessions["odd"]))
     async with rest.pool.acquire() as conn:
         await conn.execute(
-            "insert into parked_report select gen_random_uuid(), 'S1', 'StopTransaction', 'odd', 'SECRET', now()"
+            "insert into parked_report select gen_random_uuid(), 'S1', 'StopTransaction', 'odd', 'SECRET', null, now()"
         )
         await conn.execute("update exception set resolved_at = now()")
     parked = (await rest.get("/parked-reports", scopes=("stations:read",)))["items"][0]
