@@ -25,6 +25,7 @@ BATCH_SECONDS = Histogram("csms_batch_seconds", "a batch from load to commit", b
 RACES_LOST = Counter("csms_races_lost", "batches decided again because another writer was first")
 REPORTS_PARKED = Counter("csms_reports_parked", "reports set aside because they could not be stored")
 SESSIONS_BILLED = Counter("csms_sessions_billed", "sessions that were closed with a bill")
+REFUSALS = Counter("csms_refusals", "drivers refused at a station, by reason", ["reason"])
 EXCEPTIONS = Counter("csms_exceptions", "sessions that people must look at", ["kind"])
 
 # The worker and the psps

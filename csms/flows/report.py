@@ -26,7 +26,15 @@ from csms.base.ids import uuid7
 from csms.db import SQL, Connection
 from csms.domain.authorization import Ask
 from csms.domain.decide import decide
-from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionStarted, Unreadable
+from csms.domain.events import (
+    AuthorizationDecided,
+    Event,
+    Outcome,
+    SessionAuthorized,
+    SessionStarted,
+    TokenPresented,
+    Unreadable,
+)
 from csms.domain.world import Changes, Rules, World
 from csms.flows.memory import Memory
 from csms.store import road
@@ -55,6 +63,9 @@ TRANSIENT = ("08", "40", "57")
 
 REPORTS_FAULT = ("22", "23")
 """Classes of SQLSTATE that a report may be to blame for; for nothing else that the database says is one parked."""
+
+JUDGED = frozenset({TokenPresented, SessionStarted, SessionAuthorized})
+"""The reports whose outcome judges a driver."""
 
 SUSPECT_S = 300.0
 """How long a station whose report had to be parked travels alone, so that it slows nobody else down."""
@@ -218,7 +229,7 @@ class Road:
         """After the commit: answers, questions to psps, work for the worker."""
         for (event, reply), outcome in zip(batch, outcomes, strict=True):
             if outcome.waits_for is None:
-                _call(reply, outcome)
+                _tell(event, outcome, reply)
             else:
                 self._waiters.setdefault(outcome.waits_for, []).append((event, outcome, reply))
             if type(event) is AuthorizationDecided:
@@ -226,7 +237,7 @@ class Road:
         for authorization_id, answers in changes.verdicts.items():
             for event, waiting, reply in self._waiters.pop(authorization_id, ()):
                 if waiting.ref in answers:
-                    _call(reply, answers[waiting.ref])
+                    _tell(event, answers[waiting.ref], reply)
                 else:  # its session went on by a verdict heard elsewhere, or before: told again, it gets its answer
                     self.submit(event, reply)
         for ask in changes.asks.values():
@@ -301,6 +312,14 @@ def _parked(event: Event, error: Exception) -> Unreadable:
 
 def _storable(text: str) -> str:
     return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _tell(event: Event, outcome: Outcome, reply: Reply) -> None:
+    """The answer to a station; who is refused leaves a line, so that staff can say why."""
+    if outcome.status != "accepted" and type(event) in JUDGED:
+        observe.REFUSALS.labels(outcome.reason).inc()
+        log.info("driver refused", station=event.station_id, reason=outcome.reason, status=outcome.status)
+    _call(reply, outcome)
 
 
 def _call(reply: Reply, outcome: Outcome) -> None:

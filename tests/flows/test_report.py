@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from csms import db
 from csms.domain.events import ConnectorReported, Unreadable
@@ -286,3 +287,14 @@ async def test_a_parked_end_is_put_on_peoples_list(dsn: str, conn: Any) -> None:
     listed = await conn.fetch("select kind, station_id, ref from exception")
     assert [tuple(row) for row in listed] == [("report_parked", "S1", "S1/StopTransaction/2026-11-20")]
     assert await conn.fetchval("select count(*) from parked_report") == 2
+
+
+async def test_a_refusal_is_counted_by_its_reason(dsn: str) -> None:
+    def refused() -> float:
+        return REGISTRY.get_sample_value("csms_refusals_total", {"reason": "unknown_token"}) or 0
+
+    before = refused()
+    async with Told(dsn) as told:
+        await told.tell(make.presented("DEADBEEF"), started(token="DEADBEEF"), metered())
+
+    assert refused() - before == 2
