@@ -116,10 +116,6 @@ class Road:
         if len(self._inbox) == 1:
             self._arrived.set()
 
-    def forget(self, station_id: str) -> None:
-        """Drops what is remembered of a station, whose reports may have gone another way meanwhile."""
-        self._memory.forget(station_id)
-
     def is_ready(self) -> bool:
         """Whether reports are being written."""
         return self._conn is not None and self._writer is not None and not self._writer.done()
