@@ -50,8 +50,8 @@ class Job:
     """
     A claimed row of the outbox.
 
-    `key` is what the psp gets as idempotency key; `attempts` counts this one too. `of` is the bill that
-    the job is about, where it is about one.
+    `key` is what the psp gets as idempotency key; `attempts` counts this one too, `claims` also those
+    whose worker died with it. `of` is the bill that the job is about, where it is about one.
     """
 
     id: UUID
@@ -60,6 +60,7 @@ class Job:
     subject: str
     payload: dict[str, Any]
     attempts: int
+    claims: int
     of: Collection | None = None
 
 
@@ -105,7 +106,10 @@ class PostingRefused(CsmsError):
 async def claim(conn: Connection, count: int, lease_s: float) -> list[Job]:
     """At most `count` due jobs, leased for `lease_s` seconds to whoever called."""
     rows = await SQL.claim_jobs.many(conn, count, lease_s)
-    jobs = [Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"]) for r in rows]
+    jobs = [
+        Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"] + 1, r["claims"])
+        for r in rows
+    ]
     if bills := {UUID(job.payload["bill"]) for job in jobs if "bill" in job.payload}:
         found = {row["bill_id"]: Collection(*row) for row in await SQL.find_collections.many(conn, list(bills))}
         jobs = [replace(job, of=found.get(UUID(job.payload["bill"]))) if "bill" in job.payload else job for job in jobs]

@@ -18,7 +18,7 @@ from csms import observe
 from csms.flows import settle
 from csms.store import outbox
 from csms.store.outbox import Job, Result
-from csms.worker.tasks import ATTEMPTS_MAX, TASKS, Outside, Task
+from csms.worker.tasks import CLAIMS_MAX, TASKS, Outside, Task
 
 CALLS_MAX = 32
 """Jobs that one worker has in hand at a time."""
@@ -106,7 +106,7 @@ class Worker:
         began = time.monotonic()
         try:
             task = self._tasks.get(job.kind)
-            if task is None or job.attempts > ATTEMPTS_MAX:
+            if task is None or job.claims > CLAIMS_MAX:
                 reason = "no attempt of it could be recorded" if task else "nobody knows this kind"
                 concern = settle.given_up(job, "job_failed", reason, self._outside.clock())
                 result = Result(job, "given_up", error=reason, concerns=(concern,))

@@ -22,6 +22,9 @@ from csms.store.outbox import Collection, Job, Result
 ATTEMPTS_MAX = 40
 """About two and a half hours of a psp that is away; then people decide."""
 
+CLAIMS_MAX = 1_000
+"""A job that ended so many workers without a word is one that ends workers."""
+
 FAULT_ATTEMPTS_MAX = 10
 """About ten minutes to put right what is wrong with our side (a secret, an account that is not registered)."""
 

@@ -296,6 +296,7 @@ create table outbox (
     payload jsonb not null,
     state text not null default 'waiting' check (state in ('waiting', 'done', 'given_up')),
     attempts integer not null default 0,
+    claims integer not null default 0,
     next_at timestamptz not null default now(),
     leased_until timestamptz,
     last_error text,
@@ -304,6 +305,8 @@ create table outbox (
     done_at timestamptz
 ) with (fillfactor = 70);
 comment on column outbox.subject is 'what it is about (session/ID, authorization/ID): rows of one subject run in order';
+comment on column outbox.attempts is 'attempts that failed and said so';
+comment on column outbox.claims is 'how often a worker took it in hand, those that died with it included';
 comment on column outbox.next_at is 'wall clock: back-off never follows the simulated clock';
 create index outbox_waiting on outbox (next_at, id) where state = 'waiting';
 create index outbox_subject on outbox (subject);

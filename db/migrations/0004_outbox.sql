@@ -22,7 +22,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
         limit wanted
         for update skip locked)
     update outbox o
-    set leased_until = now() + lease_s * interval '1 second', attempts = o.attempts + 1
+    set leased_until = now() + lease_s * interval '1 second', claims = o.claims + 1
     from due
     where o.id = due.id
     returning o.*

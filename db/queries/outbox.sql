@@ -1,6 +1,6 @@
 -- name: claim_jobs
 -- Leases at most $1 due jobs for $2 seconds, oldest first; of one subject only the first. No lock outlives this statement.
-select id, kind, key, subject, payload::text as payload, attempts
+select id, kind, key, subject, payload::text as payload, attempts, claims
 from claim_jobs($1, $2);
 
 -- name: waiting_jobs
@@ -22,6 +22,7 @@ and state = 'waiting';
 -- answers the jobs that had not.
 update outbox o
 set state = r.state,
+    attempts = o.attempts + (r.state = 'waiting')::integer,
     next_at = now() + r.wait_s * interval '1 second',
     leased_until = null,
     last_error = r.error,

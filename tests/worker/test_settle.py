@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
@@ -154,8 +155,9 @@ async def test_an_account_that_is_registered_late_is_paid(
     await stage.parties(conn, account)
     scene = await stage.billed(conn, psp)
     async with stage.working(pool, psp):
-        while not await conn.fetchval("select bool_or(last_error like '%SELLER%') from outbox"):
-            pass
+        async with asyncio.timeout(20):
+            while not await conn.fetchval("select bool_or(last_error like '%SELLER%') from outbox"):
+                pass
         await social.call("POST", "/v1/sellers", {"seller": account})
         await conn.execute("update outbox set attempts = 0 where state = 'waiting'")
         await stage.drained(conn)
@@ -199,6 +201,19 @@ async def test_many_workers_on_one_outbox_do_everything_once(
     for scene in scenes:
         assert [name for name, _ in await stage.effects(social, scene)][1:] == ["settle"]
     assert await stage.balances(conn) == {account: 24 * balance for account, balance in PAID.items()}
+
+
+@pytest.mark.parametrize(("claims", "paid"), [(900, True), (1_000, False)])
+async def test_workers_that_died_with_a_job_do_not_use_up_its_attempts_until_it_is_clear_that_it_ends_them(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, claims: int, paid: bool
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    await conn.execute("update outbox set claims = $1", claims)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == ([("capture", FEE), ("settle", FEE)] if paid else [])
+    assert await conn.fetchval("select count(*) from exception where kind = 'job_failed'") == (0 if paid else 1)
 
 
 async def test_a_lapsed_lease_is_taken_over(pool: Pool, conn: Connection, social: SocialProcess, psp: Social) -> None:
