@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-Policy = Literal["hold_capture", "charge_after"]
-"""`hold_capture` sets the amount aside now; `charge_after` checks a stored means now and takes the fee at the end."""
+Policy = Literal["hold_capture", "charge_after", "pay_before_refund_rest"]
+"""
+`hold_capture` sets the amount aside now and takes the fee of it at the end; `charge_after` checks a stored means
+now and charges the fee at the end; `pay_before_refund_rest` takes the amount now and gives the rest back.
+"""
 
 State = Literal["asking", "authorized", "declined", "timed_out", "used", "voiding", "voided"]
 

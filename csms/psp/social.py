@@ -38,6 +38,8 @@ CAPS = Caps(
     currencies=frozenset({"KRW", "JPY", "USD", "EUR"}),
     amount_minor_min=1,
     hold_s_max=7 * 24 * 3600,
+    payout=True,
+    policies=frozenset({"hold_capture", "charge_after", "pay_before_refund_rest"}),
 )
 
 LOOK_UPS: dict[Kind, str] = {
