@@ -37,15 +37,32 @@ class Book:
         """Hold an amount. A declined hold is a payment too (ABORTED), so that asking by order finds the verdict."""
         self._check_order_is_new(request.order_id)
         reason = self._why_declined(request.customer_key, request.amount, decline)
-        entry = self._record(
+        entry = self.record(
             "authorize",
             key,
-            payment_key=self._new_id("pay"),
+            payment_key=self.new_id("pay"),
             order_id=request.order_id,
             subject=request.customer_key,
             currency=request.currency,
             amount=request.amount,
             status="ABORTED" if reason else "AUTHORIZED",
+            reason=reason,
+        )
+        return self.state.payments[entry["payment_key"]].as_json()
+
+    def confirm(self, key: str, request: ask.Authorize, decline: bool = False) -> Json:
+        """Take the whole amount at once: a payment before its use, or a top-up."""
+        self._check_order_is_new(request.order_id)
+        reason = self._why_declined(request.customer_key, request.amount, decline)
+        entry = self.record(
+            "confirm",
+            key,
+            payment_key=self.new_id("pay"),
+            order_id=request.order_id,
+            subject=request.customer_key,
+            currency=request.currency,
+            amount=request.amount,
+            status="ABORTED" if reason else "DONE",
             reason=reason,
         )
         return self.state.payments[entry["payment_key"]].as_json()
@@ -59,7 +76,7 @@ class Book:
             raise Rejected(400, "EXCEED_AUTHORIZED_AMOUNT", f"only {payment.amount} is held")
         if decline:
             raise Rejected(403, "REJECT_PAYMENT", "the driver's bank declined")
-        self._record("capture", key, payment_key=payment_key, amount=request.amount)
+        self.record("capture", key, payment_key=payment_key, amount=request.amount)
         return payment.as_json()
 
     def cancel(self, key: str, payment_key: str, request: ask.Cancel, decline: bool = False) -> Json:
@@ -72,13 +89,12 @@ class Book:
                 raise Rejected(400, "NOT_CANCELABLE_AMOUNT", "a hold is released as a whole")
             amount = payment.amount
         elif payment.status in ("DONE", "PARTIAL_CANCELED"):
-            left = payment.captured - payment.refunded
-            amount = left if request.cancel_amount is None else request.cancel_amount
-            if amount > left:
-                raise Rejected(400, "NOT_CANCELABLE_AMOUNT", f"only {left} is left of this payment")
+            amount = payment.left if request.cancel_amount is None else request.cancel_amount
+            if amount > payment.left:
+                raise Rejected(400, "NOT_CANCELABLE_AMOUNT", f"only {payment.left} is left of this payment")
         else:
             raise Rejected(409, "ALREADY_CANCELED_PAYMENT", f"the payment is {payment.status}")
-        self._record("cancel", key, payment_key=payment_key, amount=amount, reason=request.cancel_reason)
+        self.record("cancel", key, payment_key=payment_key, amount=amount, reason=request.cancel_reason)
         return payment.as_json()
 
     def issue_billing_key(self, key: str, request: ask.IssueBillingKey, decline: bool = False) -> Json:
@@ -86,10 +102,10 @@ class Book:
         if request.order_id in self.state.billing_key_of_order:
             raise Rejected(409, "DUPLICATED_ORDER_ID", "a billing key was asked for this order already")
         reason = self._why_declined(request.customer_key, request.amount, decline)
-        entry = self._record(
+        entry = self.record(
             "billing_key",
             key,
-            billing_key=self._new_id("bill"),
+            billing_key=self.new_id("bill"),
             order_id=request.order_id,
             subject=request.customer_key,
             status="ABORTED" if reason else "ISSUED",
@@ -104,10 +120,10 @@ class Book:
             raise Rejected(404, "INVALID_BILL_KEY", "no such billing key of this driver")
         self._check_order_is_new(request.order_id)
         reason = self._why_declined(request.customer_key, request.amount, decline)
-        entry = self._record(
+        entry = self.record(
             "charge",
             key,
-            payment_key=self._new_id("pay"),
+            payment_key=self.new_id("pay"),
             billing_key=billing_key,
             order_id=request.order_id,
             subject=request.customer_key,
@@ -125,7 +141,8 @@ class Book:
         payment = self.payment(request.payment_key)
         if payment.payment_key in self.state.settled_payments:
             raise Rejected(409, "ALREADY_SETTLED", "this payment was settled already, for another session")
-        if payment.status != "DONE" or payment.currency != request.currency or payment.captured != request.fee:
+        fits = payment.left >= request.fee if payment.whole else payment.captured == request.fee == payment.left
+        if not fits or payment.currency != request.currency:
             raise Rejected(400, "FEE_MISMATCH", f"taken: {payment.captured} {payment.currency}, {payment.status}")
         if sum(share.amount for share in request.shares) != request.fee:
             raise Rejected(400, "SHARES_MISMATCH", "the shares do not sum to the fee")
@@ -134,13 +151,13 @@ class Book:
                 raise Rejected(404, "NOT_FOUND_SELLER", f"no seller {share.seller!r} is registered")
         if decline:
             raise Rejected(403, "REJECT_SETTLEMENT", "the settlement was declined")
-        number = self._new_id("set")
+        number = self.new_id("set")
         remittances = [
             {"remittanceId": f"{number}_{i}", "seller": share.seller, "amount": share.amount}
             for i, share in enumerate(request.shares)
         ]
         receipt = {"receiptId": f"{number}_r", "customerKey": payment.subject, "details": request.details}
-        self._record(
+        self.record(
             "settle",
             key,
             settlement_id=number,
@@ -155,12 +172,12 @@ class Book:
 
     def register_seller(self, request: ask.Seller) -> Json:
         """A payee by its id; said again, its name and account are replaced."""
-        self._record("seller", "", seller=request.seller, name=request.name, account=request.account)
+        self.record("seller", "", seller=request.seller, name=request.name, account=request.account)
         return self.state.sellers[request.seller]
 
     def set_subject(self, request: ask.Subject) -> Json:
         """Refuse, allow or limit a driver from now on."""
-        self._record("subject", "", subject=request.subject, denied=request.denied, limit=request.limit_minor)
+        self.record("subject", "", subject=request.subject, denied=request.denied, limit=request.limit_minor)
         return {"subject": request.subject, "denied": request.denied, "limit_minor": request.limit_minor}
 
     def payment(self, payment_key: str) -> Payment:
@@ -170,7 +187,8 @@ class Book:
             raise Rejected(404, "NOT_FOUND_PAYMENT", "no such payment")
         return payment
 
-    def _record(self, operation: str, key: str, **facts: Any) -> Entry:
+    def record(self, operation: str, key: str, **facts: Any) -> Entry:
+        """Make one entry: the effect."""
         entry: Entry = {
             "seq": len(self.state.entries) + 1,
             "at": self.now(),
@@ -181,7 +199,8 @@ class Book:
         self.state.apply(entry)
         return entry
 
-    def _new_id(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
+        """A name of ours for something new."""
         return f"{prefix}_{len(self.state.entries) + 1:08d}{self.random_32():08x}"
 
     def _check_order_is_new(self, order_id: str) -> None:

@@ -21,15 +21,17 @@ class Faults:
     drawn: dict[str, int] = field(default_factory=dict)
     """How often each `operation/kind` happened since the start."""
 
-    def switch_on(self, fault: Fault) -> None:
-        """Add a fault; with neither `count` nor `rate` it happens to every call."""
+    def switch_on(self, fault: Fault) -> Json:
+        """Add a fault; with neither `count` nor `rate` it happens to every call. Answers what is on."""
         self.active.append(fault)
         self.left.append(fault.count)
+        return self.as_json()
 
-    def clear(self) -> None:
-        """Everything works again."""
+    def clear(self) -> Json:
+        """Everything works again. Answers what is on: nothing."""
         self.active.clear()
         self.left.clear()
+        return self.as_json()
 
     def as_json(self) -> Json:
         """What is switched on, with the calls that are left of a counted one, and what happened."""

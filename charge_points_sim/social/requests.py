@@ -12,8 +12,15 @@ Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
-FaultOperation = Literal["authorize", "capture", "cancel", "billing_key", "charge", "settle", "get", "verify", "token"]
-FaultKind = Literal["delay", "timeout_before", "timeout_after", "error_5xx", "error_after", "duplicate", "decline"]
+FaultOperation = Literal[
+    "authorize", "capture", "cancel", "billing_key", "charge", "settle", "get", "verify", "token",
+    "confirm", "refund", "payout", "statement", "webhook",
+]  # fmt: skip
+FaultKind = Literal[
+    "delay", "timeout_before", "timeout_after", "error_5xx", "error_after", "duplicate", "decline",
+    "pending", "lost", "reorder", "unsigned", "forged", "stale",
+]  # fmt: skip
+"""`pending` is for refunds and payouts; those of the last line's rest are for webhooks."""
 
 
 class Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -76,6 +83,44 @@ class Settle(Request):
     currency: Currency
     shares: Annotated[list[Share], msgspec.Meta(min_length=1, max_length=20)]
     details: dict[str, Any] = {}
+
+
+class Refund(Request):
+    """Give back `amount` of a taken payment, for one order of the caller's."""
+
+    order_id: Name
+    amount: Amount
+    reason: Name
+
+
+class Payout(Request):
+    """Pay a seller's bank account, for one order of the caller's."""
+
+    order_id: Name
+    seller: Name
+    amount: Amount
+    currency: Currency
+    text: str = ""
+
+
+class Ended(Request):
+    """How a pending refund or payout, or a chargeback, ends: by the server's own hand."""
+
+    status: Literal["DONE", "COMPLETED", "FAILED", "WON", "LOST"]
+
+
+class Chargeback(Request):
+    """A driver's bank takes a payment (or `amount` of it) back."""
+
+    payment_key: Name
+    amount: Amount | None = None
+
+
+class Webhook(Request, rename=None):
+    """Where events are sent, and the `whsec_` secret that signs them; an empty address: nowhere."""
+
+    url: str
+    secret: str
 
 
 class Seller(Request):

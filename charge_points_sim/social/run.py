@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--audience", default="csms", help="for whom tokens are made (%(default)s)")
     p.add_argument("--journal", type=Path, help="file that keeps all effects; the signing key is kept beside it")
     p.add_argument("--seed", type=int, default=1, help="seed of faults and ids (%(default)s)")
+    p.add_argument(
+        "--fee-bp", type=int, default=0, help="what the server keeps of payments, basis points (%(default)s)"
+    )
     p.add_argument("--denied", action="append", default=[], metavar="PREFIX", help="refuse subjects that begin so")
     p.add_argument("--seller", action="append", default=[], metavar="ID", help="register a payee at the start")
     return p
@@ -60,7 +63,8 @@ async def serve(args: argparse.Namespace) -> None:
     listening = socket.create_server((args.host, args.port), backlog=1024)
     url = f"http://{args.host}:{listening.getsockname()[1]}"
     issuer = Issuer(args.issuer or url, args.audience, key)
-    server = Server(book, issuer, Faults(Random(args.seed + 1)), args.secret, Random(args.seed + 2), file)
+    faults = Faults(Random(args.seed + 1))
+    server = Server(book, issuer, faults, args.secret, Random(args.seed + 2), file, args.fee_bp)
     server.restore()
     server.register(seller for seller in args.seller if seller not in state.sellers)
     stop = asyncio.Event()

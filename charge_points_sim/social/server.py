@@ -1,4 +1,4 @@
-"""The HTTP side of the social-payment server: routes, secret, idempotency keys, and the faults switched on."""
+"""The HTTP side of the social-payment server: secret, idempotency keys, and the faults switched on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -21,15 +21,14 @@ from charge_points_sim.social.book import Book, Rejected
 from charge_points_sim.social.faults import Faults
 from charge_points_sim.social.journal import JournalFile, Line
 from charge_points_sim.social.oidc import Issuer
+from charge_points_sim.social.routes import Rule, looks, rules
 from charge_points_sim.social.state import Json
-from charge_points_sim.social.totals import journal_page, journal_totals
+from charge_points_sim.social.webhooks import Webhooks
 
 BODY_BYTES_MAX = 65_536
 KEY_LENGTH_MAX = 300
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Rule = Callable[[str, str, Any, bool], Json]
-"""(idempotency key, id in the path, request, forced decline) -> answer."""
 
 
 @dataclass(slots=True)
@@ -42,7 +41,12 @@ class Server:
     secret: str
     random: Random
     file: JournalFile | None = None
+    fee_bp: int = 0
     answers: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    webhooks: Webhooks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.webhooks = Webhooks(self.faults)
 
     def restore(self) -> None:
         """Take up the effects and answers of earlier runs from the journal's file."""
@@ -62,9 +66,10 @@ class Server:
         """The aiohttp application with all routes."""
         basic = "Basic " + base64.b64encode(f"{self.secret}:".encode()).decode()
         app = web.Application(client_max_size=BODY_BYTES_MAX)
-        for method, path, operation, body_type, rule in self._rules():
+        app.cleanup_ctx.append(self._with_webhooks)
+        for method, path, operation, body_type, rule in rules(self.book, self.faults, self.webhooks):
             app.router.add_route(method, path, self._effect(operation, body_type, rule, basic))
-        for method, path, operation, look in self._looks():
+        for method, path, operation, look in looks(self.book.state, self.faults, self.fee_bp):
             app.router.add_route(method, path, self._look(operation, look, basic))
         app.router.add_post("/oauth/driver-token", self._token)
         app.router.add_get("/.well-known/openid-configuration", self._public("verify", self.issuer.configuration))
@@ -72,50 +77,10 @@ class Server:
         app.router.add_get("/healthz", self._public("", lambda: {"status": "ok"}))
         return app
 
-    def _rules(self) -> list[tuple[str, str, str, Any, Rule]]:
-        """(method, path, operation, request type, rule). Operation "" takes no idempotency key and knows no fault."""
-        book = self.book
-        return [
-            ("POST", "/v1/payments/authorize", "authorize", ask.Authorize, lambda k, i, r, d: book.authorize(k, r, d)),
-            ("POST", "/v1/payments/{id}/capture", "capture", ask.Capture, book.capture),
-            ("POST", "/v1/payments/{id}/cancel", "cancel", ask.Cancel, book.cancel),
-            (
-                "POST",
-                "/v1/billing/authorizations/issue",
-                "billing_key",
-                ask.IssueBillingKey,
-                lambda k, i, r, d: book.issue_billing_key(k, r, d),
-            ),
-            ("POST", "/v1/billing/{id}", "charge", ask.Charge, book.charge),
-            ("POST", "/v1/settlements", "settle", ask.Settle, lambda k, i, r, d: book.settle(k, r, d)),
-            ("POST", "/v1/sellers", "", ask.Seller, lambda k, i, r, d: book.register_seller(r)),
-            ("POST", "/admin/subjects", "", ask.Subject, lambda k, i, r, d: book.set_subject(r)),
-            ("POST", "/admin/faults", "", ask.Fault, lambda k, i, r, d: self._switch_on(r)),
-            ("DELETE", "/admin/faults", "", None, lambda k, i, r, d: self._clear_faults()),
-        ]
-
-    def _looks(self) -> list[tuple[str, str, str, Callable[[web.Request], Json | None]]]:
-        """(method, path, operation, look-up): the answers without effect; None is a 404."""
-        state = self.book.state
-
-        def payment(request: web.Request) -> Json | None:
-            found = state.payments.get(request.match_info["id"])
-            return None if found is None else found.as_json()
-
-        def payment_of_order(request: web.Request) -> Json | None:
-            found = state.payment_of_order.get(request.match_info["id"])
-            return None if found is None else found.as_json()
-
-        return [
-            ("GET", "/v1/payments/orders/{id}", "get", payment_of_order),
-            ("GET", "/v1/payments/{id}", "get", payment),
-            ("GET", "/v1/billing/orders/{id}", "get", lambda r: state.billing_key_of_order.get(r.match_info["id"])),
-            ("GET", "/v1/settlements/orders/{id}", "get", lambda r: state.settlement_of_order.get(r.match_info["id"])),
-            ("GET", "/v1/sellers", "", lambda r: {"sellers": list(state.sellers.values())}),
-            ("GET", "/v1/journal", "", lambda r: journal_page(state, r.query)),
-            ("GET", "/v1/journal/totals", "", lambda r: journal_totals(state)),
-            ("GET", "/admin/faults", "", lambda r: self.faults.as_json()),
-        ]
+    async def _with_webhooks(self, app: web.Application) -> AsyncIterator[None]:
+        await self.webhooks.open()
+        yield
+        await self.webhooks.close()
 
     def _effect(self, operation: str, body_type: Any, rule: Rule, basic: str) -> Handler:
         decode = msgspec.json.Decoder(body_type).decode if body_type is not None else None
@@ -127,17 +92,17 @@ class Server:
             path_id = request.match_info.get("id", "")
             key = request.headers.get("Idempotency-Key", "")
 
-            def run(decline: bool) -> web.Response:
+            def run(how: str) -> web.Response:
                 try:
                     asked = decode(body) if decode is not None else None
                     if not operation:
-                        return self._kept("", "", lambda: rule("", path_id, asked, False))
+                        return self._kept("", "", lambda: rule("", path_id, asked, ""))
                     if not 0 < len(key) <= KEY_LENGTH_MAX:
                         raise Rejected(
                             400, "INVALID_IDEMPOTENCY_KEY", "Idempotency-Key is required, 1 to 300 characters"
                         )
                     fingerprint = blake2b(request.path.encode() + b"\n" + body, digest_size=16).hexdigest()
-                    return self._kept(key, fingerprint, lambda: rule(key, path_id, asked, decline))
+                    return self._kept(key, fingerprint, lambda: rule(key, path_id, asked, how))
                 except Rejected as rejected:
                     return failure(rejected.status, rejected.code, rejected.message)
                 except msgspec.DecodeError as error:
@@ -162,35 +127,36 @@ class Server:
         before = len(entries)
         answer = rule()
         body = msgspec.json.encode(answer)
-        if self.file is not None:
-            for entry in entries[before:]:
+        for entry in entries[before:]:
+            if self.file is not None:
                 self.file.append(Line(entry, fingerprint, answer))
+            self.webhooks.tell(self.book.state, entry)
         if key:
             self.answers[key] = (fingerprint, body)
         return web.Response(body=body, content_type="application/json")
 
     async def _with_fault(
-        self, operation: str, request: web.Request, run: Callable[[bool], web.Response]
+        self, operation: str, request: web.Request, run: Callable[[str], web.Response]
     ) -> web.StreamResponse:
         fault = self.faults.draw(operation) if operation and self.faults.active else None
         if fault is None:
-            return run(False)
+            return run("")
         match fault.kind:
             case "delay":
                 await asyncio.sleep(fault.delay_s)
-                return run(False)
-            case "decline":
-                return run(True)
+                return run("")
+            case "decline" | "pending":
+                return run(fault.kind)
             case "duplicate":
-                run(False)
-                return run(False)
+                run("")
+                return run("")
             case "error_5xx":
                 return failure(500, "INTERNAL", "a fault, before any effect")
             case "error_after":
-                run(False)
+                run("")
                 return failure(502, "INTERNAL", "a fault, after the effect")
             case "timeout_after":
-                run(False)
+                run("")
         await asyncio.sleep(fault.delay_s)
         if request.transport is not None:
             request.transport.abort()
@@ -201,7 +167,7 @@ class Server:
             if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), basic.encode()):
                 return failure(401, "UNAUTHORIZED_KEY", "the secret key is missing or wrong")
 
-            def run(decline: bool) -> web.Response:
+            def run(how: str) -> web.Response:
                 found = look(request)
                 if found is None:
                     return failure(404, "NOT_FOUND", "nothing by this id")
@@ -213,7 +179,7 @@ class Server:
 
     def _public(self, operation: str, answer: Callable[[], Json]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            def run(decline: bool) -> web.Response:
+            def run(how: str) -> web.Response:
                 return web.Response(body=msgspec.json.encode(answer()), content_type="application/json")
 
             return await self._with_fault(operation, request, run)
@@ -223,8 +189,8 @@ class Server:
     async def _token(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
 
-        def run(decline: bool) -> web.Response:
-            if decline:
+        def run(how: str) -> web.Response:
+            if how == "decline":
                 return failure(403, "ACCESS_DENIED", "the sign-in was declined")
             try:
                 wanted = msgspec.json.decode(body, type=ask.DriverToken)
@@ -235,14 +201,6 @@ class Server:
             return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
         return await self._with_fault("token", request, run)
-
-    def _switch_on(self, fault: ask.Fault) -> Json:
-        self.faults.switch_on(fault)
-        return self.faults.as_json()
-
-    def _clear_faults(self) -> Json:
-        self.faults.clear()
-        return self.faults.as_json()
 
 
 def failure(status: int, code: str, message: str) -> web.Response:

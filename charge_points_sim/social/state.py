@@ -1,5 +1,6 @@
 """
-What a social-payment server knows: drivers, payments, billing keys, sellers, settlements. No rules, no I/O.
+What a social-payment server knows: drivers, payments, billing keys, sellers, settlements, and (`returns`) what
+went back or out. No rules, no I/O.
 
 It changes by entries alone, so the list of entries is the journal, and reading a journal again gives
 the same state.
@@ -38,6 +39,13 @@ class Payment:
     captured: int = 0
     refunded: int = 0
     reason: str | None = None
+    whole: bool = False
+    """Taken as a whole before it was used: a part of it may be the fee."""
+
+    @property
+    def left(self) -> int:
+        """What was taken and has not gone back."""
+        return self.captured - self.refunded
 
     def as_json(self) -> Json:
         """The payment as callers see it."""
@@ -49,7 +57,7 @@ class Payment:
             "currency": self.currency,
             "totalAmount": self.amount,
             "capturedAmount": self.captured,
-            "balanceAmount": self.captured - self.refunded,
+            "balanceAmount": self.left,
             "failure": None if self.reason is None else {"code": self.reason, "message": "the payment was declined"},
         }
 
@@ -68,6 +76,9 @@ class State:
     sellers: dict[str, Json] = field(default_factory=dict)
     settlement_of_order: dict[str, Json] = field(default_factory=dict)
     settled_payments: set[str] = field(default_factory=set)
+    refunds: dict[str, Json] = field(default_factory=dict)
+    payouts: dict[str, Json] = field(default_factory=dict)
+    chargebacks: dict[str, Json] = field(default_factory=dict)
 
     def driver(self, subject: str) -> Driver:
         """The driver of a subject, made at its first use."""
@@ -92,6 +103,7 @@ def _apply_payment(state: State, entry: Entry) -> None:
         entry["status"],
         captured=entry["amount"] if entry["status"] == "DONE" else 0,
         reason=entry["reason"],
+        whole=entry["operation"] == "confirm",
     )
     state.payments[payment.payment_key] = payment
     state.payment_of_order[payment.order_id] = payment
@@ -116,9 +128,62 @@ def _apply_cancel(state: State, entry: Entry) -> None:
         driver.held -= payment.amount
         payment.status = "CANCELED"
         return
-    payment.refunded += entry["amount"]
-    driver.spent -= entry["amount"]
-    payment.status = "CANCELED" if payment.refunded == payment.captured else "PARTIAL_CANCELED"
+    _give_back(state, payment, entry["amount"])
+
+
+def _give_back(state: State, payment: Payment, amount: int) -> None:
+    """What is left of a payment is less by `amount`; below 0: a refund that failed is there again."""
+    payment.refunded += amount
+    state.driver(payment.subject).spent -= amount
+    payment.status = "CANCELED" if payment.left == 0 else "PARTIAL_CANCELED" if payment.refunded else "DONE"
+
+
+def _apply_refund(state: State, entry: Entry) -> None:
+    _give_back(state, state.payments[entry["payment_key"]], entry["amount"])
+    state.refunds[entry["order_id"]] = {
+        "refundId": entry["refund_id"],
+        "orderId": entry["order_id"],
+        "paymentKey": entry["payment_key"],
+        "amount": entry["amount"],
+        "currency": entry["currency"],
+        "status": entry["status"],
+    }
+
+
+def _apply_refund_end(state: State, entry: Entry) -> None:
+    refund = state.refunds[entry["order_id"]]
+    refund["status"] = entry["status"]
+    if entry["status"] == "FAILED":
+        _give_back(state, state.payments[refund["paymentKey"]], -refund["amount"])
+
+
+def _apply_payout(state: State, entry: Entry) -> None:
+    state.payouts[entry["order_id"]] = {
+        "payoutId": entry["payout_id"],
+        "orderId": entry["order_id"],
+        "seller": entry["seller"],
+        "amount": entry["amount"],
+        "currency": entry["currency"],
+        "status": entry["status"],
+    }
+
+
+def _apply_payout_end(state: State, entry: Entry) -> None:
+    state.payouts[entry["order_id"]]["status"] = entry["status"]
+
+
+def _apply_chargeback(state: State, entry: Entry) -> None:
+    state.chargebacks[entry["dispute_id"]] = {
+        "disputeId": entry["dispute_id"],
+        "paymentKey": entry["payment_key"],
+        "amount": entry["amount"],
+        "currency": entry["currency"],
+        "status": "OPENED",
+    }
+
+
+def _apply_chargeback_end(state: State, entry: Entry) -> None:
+    state.chargebacks[entry["dispute_id"]]["status"] = entry["status"]
 
 
 def _apply_billing_key(state: State, entry: Entry) -> None:
@@ -160,10 +225,17 @@ def _apply_subject(state: State, entry: Entry) -> None:
 APPLY: dict[str, Callable[[State, Entry], None]] = {
     "authorize": _apply_payment,
     "charge": _apply_payment,
+    "confirm": _apply_payment,
     "capture": _apply_capture,
     "cancel": _apply_cancel,
     "billing_key": _apply_billing_key,
     "settle": _apply_settle,
     "seller": _apply_seller,
     "subject": _apply_subject,
+    "refund": _apply_refund,
+    "refund_end": _apply_refund_end,
+    "payout": _apply_payout,
+    "payout_end": _apply_payout_end,
+    "chargeback": _apply_chargeback,
+    "chargeback_end": _apply_chargeback_end,
 }

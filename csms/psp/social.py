@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date
 from urllib.parse import quote
 
 from aiohttp import (
@@ -20,9 +20,27 @@ from aiohttp import (
 )
 
 from csms import observe
-from csms.domain.authorization import Ask
-from csms.psp.base import Answer, Caps, Charge, Denied, Found, Kind, SettlementMessage, Standing, VerifiedToken
+from csms.base import webhook
+from csms.domain.authorization import Ask, Policy
+from csms.psp import social_answers
+from csms.psp.base import (
+    Answer,
+    Caps,
+    Charge,
+    Denied,
+    Event,
+    Found,
+    Kind,
+    Payout,
+    Refund,
+    SettlementMessage,
+    Statement,
+    Unavailable,
+    Unverified,
+    VerifiedToken,
+)
 from csms.psp.breaker import Breaker
+from csms.psp.social_answers import LOOK_UPS, Reply, judged, judged_outgoing
 from csms.psp.tokens import TokenVerifier
 
 CONNECTIONS_MAX = 64
@@ -42,29 +60,21 @@ CAPS = Caps(
     policies=frozenset({"hold_capture", "charge_after", "pay_before_refund_rest"}),
 )
 
-LOOK_UPS: dict[Kind, str] = {
-    "hold": "/v1/payments/orders/",
-    "stored": "/v1/billing/orders/",
-    "charge": "/v1/payments/orders/",
-    "settlement": "/v1/settlements/orders/",
+ASKS: dict[Policy, tuple[str, str]] = {
+    "hold_capture": ("/v1/payments/authorize", "paymentKey"),
+    "charge_after": ("/v1/billing/authorizations/issue", "billingKey"),
+    "pay_before_refund_rest": ("/v1/payments/confirm", "paymentKey"),
 }
-
-NOT_FOUND = "NOT_FOUND"
-"""The server's word for what it does not have; any other 404 (a proxy's, a wrong address) tells nothing."""
-
-STANDINGS: dict[str, Standing] = {
-    "AUTHORIZED": "held",
-    "ISSUED": "stored",
-    "DONE": "taken",
-    "PARTIAL_CANCELED": "taken",
-    "CANCELED": "released",
-    "ABORTED": "declined",
-}
+"""Policy -> where it is asked for, and the field that names the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocialSettings:
-    """Where the server is and who we are there. `url` and `issuer` have no slash at the end."""
+    """
+    Where the server is and who we are there. `url` and `issuer` have no slash at the end.
+
+    `webhook_secrets` (`whsec_...`) sign what it sends; two while one takes the other's place.
+    """
 
     url: str
     secret: str = field(repr=False)
@@ -72,21 +82,7 @@ class SocialSettings:
     audience: str = "csms"
     name: str = "social"
     call_s_max: float = CALL_S_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back. `status` 0: nothing was sent; -1: it was sent, and no answer came."""
-
-    status: int
-    body: dict[str, Any]
-
-    @property
-    def code(self) -> str:
-        """The server's code of a refusal, or what we call no answer."""
-        if self.status <= 0:
-            return "not sent" if self.status == 0 else "no answer"
-        return str(self.body.get("code", self.status))
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Social:
@@ -111,7 +107,9 @@ class Social:
             "Authorization": "Basic " + base64.b64encode(f"{settings.secret}:".encode()).decode(),
             "Content-Type": "application/json",
         }
+        self._wall = wall
         self._monotonic = monotonic
+        self._webhook_keys = tuple(webhook.key_of(secret) for secret in settings.webhook_secrets)
         self._breaker = Breaker(monotonic)
         self._verifier = TokenVerifier(
             self._http,
@@ -127,16 +125,15 @@ class Social:
         return await self._verifier.verify(token)
 
     async def authorize(self, key: str, ask: Ask) -> Answer:
-        """A hold, or with `charge_after` a billing key."""
+        """A hold, with `charge_after` a billing key, with `pay_before_refund_rest` a payment."""
         body = {
             "orderId": str(ask.authorization_id),
             "customerKey": ask.subject,
             "amount": ask.amount_minor,
             "currency": ask.currency,
         }
-        if ask.policy == "hold_capture":
-            return judged(await self._post("authorize", "/v1/payments/authorize", key, body), "paymentKey")
-        return judged(await self._post("authorize", "/v1/billing/authorizations/issue", key, body), "billingKey")
+        path, ref_name = ASKS[ask.policy]
+        return judged(await self._post("authorize", path, key, body), ref_name)
 
     async def capture(self, key: str, psp_ref: str, amount_minor: int, currency: str) -> Answer:
         """Part of a hold; the currency is the hold's."""
@@ -172,17 +169,41 @@ class Social:
         }
         return judged(await self._post("remit", "/v1/settlements", key, body), "settlementId")
 
-    async def get(self, kind: Kind, ref: str) -> Found:
-        """By the order id under which it was asked for."""
-        reply = await self._send("get", "GET", LOOK_UPS[kind] + quote(ref, safe=""), None, None)
-        if reply.status == 404 and reply.code == NOT_FOUND:
-            return Found("missing")
+    async def refund(self, key: str, refund: Refund) -> Answer:
+        """Part of a payment, under the refund's own order."""
+        path = f"/v1/payments/{quote(refund.psp_ref, safe='')}/refunds"
+        body: dict[str, object] = {"orderId": refund.order, "amount": refund.amount_minor, "reason": refund.reason}
+        return judged_outgoing(await self._post("refund", path, key, body), "refundId")
+
+    async def payout(self, key: str, payout: Payout) -> Answer:
+        """To a seller's bank account."""
+        body: dict[str, object] = {
+            "orderId": payout.order,
+            "seller": payout.account,
+            "amount": payout.amount_minor,
+            "currency": payout.currency,
+            "text": payout.text,
+        }
+        return judged_outgoing(await self._post("payout", "/v1/payouts", key, body), "payoutId")
+
+    async def statement(self, day: date) -> Statement | Unavailable:
+        """The server's account of the day."""
+        reply = await self._send("statement", "GET", f"/v1/statements/{day.isoformat()}", None, None)
         if reply.status != 200:
-            return Found("unknown", reason=reply.code)
+            return Unavailable(reply.code)
         try:
-            return _found(kind, reply.body)
+            return social_answers.statement(day, reply.body)
         except (KeyError, TypeError, ValueError) as error:
-            return Found("unknown", reason=f"an answer that cannot be read: {error!r}")
+            return Unavailable(f"a statement that cannot be read: {error!r}")
+
+    async def get(self, kind: Kind, ref: str) -> Found:
+        """By the order under which it was asked for, payments and chargebacks by the server's own name."""
+        reply = await self._send("get", "GET", LOOK_UPS[kind] + quote(ref, safe=""), None, None)
+        return social_answers.found(kind, reply)
+
+    def parse_webhook(self, headers: Mapping[str, str], raw: bytes) -> Event | Unverified:
+        """Signed as Standard Webhooks ask; judged on the wall clock."""
+        return social_answers.read_webhook(self.name, self._webhook_keys, headers, raw, self._wall())
 
     async def close(self) -> None:
         """Close all connections."""
@@ -221,38 +242,3 @@ class Social:
         if not isinstance(answer, dict):
             return Reply(response.status if response.status >= 400 else -1, {})
         return Reply(response.status, answer)
-
-
-def _found(kind: Kind, body: dict[str, Any]) -> Found:
-    """What a look-up answered; KeyError, TypeError or ValueError when it is none of the answers we know."""
-    if kind == "settlement":
-        return Found("settled", str(body["settlementId"]), int(body["fee"]))
-    standing = STANDINGS[body["status"]]
-    if kind == "stored":
-        return Found(standing, str(body["billingKey"]), None, failure_of(body))
-    amount = int(body["capturedAmount"] if standing == "taken" else body["totalAmount"])
-    return Found(standing, str(body["paymentKey"]), amount, failure_of(body))
-
-
-def judged(reply: Reply, ref_name: str) -> Answer:
-    """How a call ended, by the taxonomy of `csms.psp.base`; `ref_name` is the field that names the result."""
-    match reply.status:
-        case 200 if reply.body.get("status") == "ABORTED":
-            return Answer("declined", str(reply.body.get(ref_name)), failure_of(reply.body))
-        case 200 if isinstance(reply.body.get(ref_name), str):
-            return Answer("done", reply.body[ref_name])
-        case 0 | 429:
-            return Answer("retryable", reason=reply.code)
-        case 402 | 403:
-            return Answer("declined", reason=reply.code)
-        case 400 | 401 | 404 | 405 | 413 | 422:
-            return Answer("our_fault", reason=reply.code)
-        case _:
-            # no answer, 5xx, or 409: it stands otherwise than this request thought, so look
-            return Answer("unknown", reason=reply.code)
-
-
-def failure_of(body: dict[str, Any]) -> str | None:
-    """The code of a declined payment, None where it was not declined."""
-    failure = body.get("failure")
-    return str(failure.get("code")) if isinstance(failure, dict) else None

@@ -21,7 +21,7 @@ from csms.domain import billing
 from csms.domain.events import AuthorizationDecided
 from csms.domain.world import AUTHORIZATION_S_MAX
 from csms.flows.authorize import decided
-from csms.psp.base import Answer, Kind, Psp
+from csms.psp.base import Answer, Psp, asked_kind
 from csms.store import outbox
 
 SWEEP_S = 5.0
@@ -138,10 +138,9 @@ class Timers:
         psp = self._psps.get(row["psp"])
         if psp is None:
             return
-        kind: Kind = "hold" if row["policy"] == "hold_capture" else "stored"
-        found = await psp.get(kind, str(row["id"]))
+        found = await psp.get(asked_kind(row["policy"]), str(row["id"]))
         match found.standing:
-            case "held" | "stored":
+            case "held" | "stored" | "taken":
                 self._tell(row, "authorized", Answer("done", found.psp_ref))
             case "missing" | "declined" | "released":
                 self._tell(row, "declined", Answer("declined", found.psp_ref, found.reason or found.standing))
