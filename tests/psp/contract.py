@@ -15,8 +15,21 @@ from uuid import uuid4
 import pytest
 
 from csms.domain.authorization import Ask, Policy
-from csms.psp.base import Answer, Charge, Kind, PayeeShare, Psp, SettlementMessage, VerifiedToken, ask_key
+from csms.psp.base import (
+    Answer,
+    Charge,
+    Kind,
+    PayeeShare,
+    Payout,
+    Psp,
+    Refund,
+    SettlementMessage,
+    VerifiedToken,
+    ask_key,
+    asked_kind,
+)
 
+CALLS = ["authorize", "capture", "void", "charge", "remit", "refund", "payout"]
 LOST = ["lost_answer", "error_after_effect"]
 BEFORE = ["lost_request", "error_before_effect"]
 
@@ -91,14 +104,15 @@ class PspContract:
         assert (await arranged.psp.capture("c/" + ref, ref, 501, "KRW")).end == "our_fault"
         assert await arranged.effects("capture", ref) == 0
 
-    @pytest.mark.parametrize("policy", ["hold_capture", "charge_after"])
+    @pytest.mark.parametrize("policy", ["hold_capture", "charge_after", "pay_before_refund_rest"])
     async def test_a_refused_payer_is_declined_with_a_reason(self, arranged: Arranged, policy: Policy) -> None:
+        if policy not in arranged.psp.caps.policies:
+            pytest.skip("not a policy of this psp")
         ask = question(arranged.psp, policy, arranged.refused_subject)
         answer = await arranged.psp.authorize(ask_key(ask.authorization_id), ask)
         assert answer.end == "declined"
         assert answer.reason
-        kind: Kind = "hold" if policy == "hold_capture" else "stored"
-        assert (await arranged.psp.get(kind, str(ask.authorization_id))).standing == "declined"
+        assert (await arranged.psp.get(asked_kind(policy), str(ask.authorization_id))).standing == "declined"
 
     async def test_one_key_at_many_times_and_at_once_is_one_effect(self, arranged: Arranged) -> None:
         ask = question(arranged.psp)
@@ -115,11 +129,21 @@ class PspContract:
         assert (await arranged.psp.authorize(key, replace(ask, amount_minor=1))).end == "our_fault"
 
     async def test_nothing_is_found_of_what_was_never_asked(self, arranged: Arranged) -> None:
-        for kind in ("hold", "stored", "charge", "settlement"):
+        kinds: tuple[Kind, ...] = (
+            "hold",
+            "stored",
+            "charge",
+            "settlement",
+            "payment",
+            "refund",
+            "payout",
+            "chargeback",
+        )
+        for kind in kinds:
             assert (await arranged.psp.get(kind, str(uuid4()))).standing == "missing"
 
     @pytest.mark.parametrize("how", LOST)
-    @pytest.mark.parametrize("operation", ["authorize", "capture", "void", "charge", "remit"])
+    @pytest.mark.parametrize("operation", CALLS)
     async def test_a_lost_answer_is_unknown_and_the_same_key_clears_it_up(
         self, arranged: Arranged, operation: str, how: str
     ) -> None:
@@ -130,7 +154,7 @@ class PspContract:
         assert await arranged.effects(operation, ref) == 1
 
     @pytest.mark.parametrize("how", BEFORE)
-    @pytest.mark.parametrize("operation", ["authorize", "capture", "void", "charge", "remit"])
+    @pytest.mark.parametrize("operation", CALLS)
     async def test_a_lost_request_is_made_good_under_the_same_key(
         self, arranged: Arranged, operation: str, how: str
     ) -> None:
@@ -160,10 +184,68 @@ class PspContract:
         assert (await arranged.psp.remit("stranger/" + good.order, stranger)).end == "our_fault"
         assert await arranged.effects("remit", good.order) == 0
 
+    async def test_what_is_paid_before_is_taken_whole_and_its_rest_goes_back(self, arranged: Arranged) -> None:
+        if "pay_before_refund_rest" not in arranged.psp.caps.policies:
+            pytest.skip("not a policy of this psp")
+        ask = question(arranged.psp, "pay_before_refund_rest")
+        paid = await arranged.psp.authorize(ask_key(ask.authorization_id), ask)
+        assert paid.psp_ref is not None
+        found = await arranged.psp.get("hold", str(ask.authorization_id))
+        assert (found.standing, found.psp_ref, found.amount_minor) == ("taken", paid.psp_ref, 20_000)
+        rest = await arranged.psp.refund("rest/" + paid.psp_ref, refund_of(paid.psp_ref, 12_999))
+        assert (rest.end, rest.standing) == ("done", "paid")
+        payment = await arranged.psp.get("payment", paid.psp_ref)
+        assert (payment.standing, payment.amount_minor, payment.refunded_minor) == ("taken", 20_000, 12_999)
+        assert payment.currency == "KRW"
+
+    async def test_no_more_goes_back_than_was_taken(self, arranged: Arranged) -> None:
+        ref = await taken(arranged)
+        first = refund_of(ref, 7_000)
+        assert (await arranged.psp.refund("r/1/" + ref, first)).end == "done"
+        assert (await arranged.psp.refund("r/2/" + ref, refund_of(ref, 2))).end in ("our_fault", "declined")
+        assert await arranged.effects("refund", ref) == 1
+        found = await arranged.psp.get("refund", first.order)
+        assert (found.standing, found.amount_minor) == ("paid", 7_000)
+
+    async def test_a_refund_is_made_once_whatever_the_key(self, arranged: Arranged) -> None:
+        refund = refund_of(await taken(arranged), 1_000)
+        assert (await arranged.psp.refund("r/1/" + refund.order, refund)).end == "done"
+        assert (await arranged.psp.refund("r/2/" + refund.order, refund)).end != "done"
+        assert await arranged.effects("refund", refund.psp_ref) == 1
+
+    async def test_nothing_goes_back_of_what_was_never_taken(self, arranged: Arranged) -> None:
+        _, ref = await held(arranged)
+        refund = refund_of(ref, 1)
+        assert (await arranged.psp.refund("r/" + refund.order, refund)).end != "done"
+        assert await arranged.effects("refund", ref) == 0
+
+    async def test_a_payee_is_paid_out_once_and_a_stranger_never(self, arranged: Arranged) -> None:
+        if not arranged.psp.caps.payout:
+            pytest.skip("this psp pays nobody out")
+        payout = payout_to(arranged.payees[0])
+        assert (await arranged.psp.payout("p/1/" + payout.order, payout)).end == "done"
+        assert (await arranged.psp.payout("p/2/" + payout.order, payout)).end != "done"
+        assert await arranged.effects("payout", payout.order) == 1
+        found = await arranged.psp.get("payout", payout.order)
+        assert found.standing in ("paid", "pending")
+        assert found.amount_minor == payout.amount_minor
+        stranger = payout_to("nobody")
+        assert (await arranged.psp.payout("p/" + stranger.order, stranger)).end == "our_fault"
+
     async def test_a_good_token_names_its_subject(self, arranged: Arranged) -> None:
         verified = await arranged.psp.verify_token(await arranged.good_token("minsu"), "CP-1")
         assert isinstance(verified, VerifiedToken)
         assert (verified.psp, verified.subject) == (arranged.psp.name, "minsu")
+
+
+def refund_of(psp_ref: str, amount_minor: int) -> Refund:
+    """A new refund of a payment."""
+    return Refund(str(uuid4()), psp_ref, amount_minor, "KRW", "the rest")
+
+
+def payout_to(account: str) -> Payout:
+    """A new payout of 6,301."""
+    return Payout(str(uuid4()), account, 6_301, "KRW", "statement 2026-11")
 
 
 class Prepared(Protocol):
@@ -192,6 +274,14 @@ async def prepared(arranged: Arranged, operation: str) -> tuple[Prepared, str]:
             assert stored.psp_ref is not None
             charge = Charge(str(uuid4()), stored.psp_ref, probe.subject, 7_001, "KRW")
             return lambda: psp.charge(key, charge), charge.order
+        case "refund":
+            refund = refund_of(await taken(arranged), 7_001)
+            return lambda: psp.refund(key, refund), refund.psp_ref
+        case "payout":
+            if not psp.caps.payout:
+                pytest.skip("this psp pays nobody out")
+            payout = payout_to(arranged.payees[0])
+            return lambda: psp.payout(key, payout), payout.order
         case _:
             settlement = message(arranged, await taken(arranged))
             return lambda: psp.remit(key, settlement), settlement.order

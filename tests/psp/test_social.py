@@ -19,7 +19,7 @@ from tests.psp.contract import PspContract, question
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
 from tests.psp.strange import answering
 
-KINDS: tuple[Kind, ...] = ("hold", "stored", "charge", "settlement")
+KINDS: tuple[Kind, ...] = ("hold", "stored", "charge", "settlement", "payment", "refund", "payout", "chargeback")
 SETTLEMENT = SettlementMessage("o", "p", 1, "KRW", (PayeeShare(PROVIDER_ACCOUNT, 1),), {})
 
 FAULTS = {
@@ -28,7 +28,8 @@ FAULTS = {
     "lost_request": "timeout_before",
     "error_before_effect": "error_5xx",
 }
-OPERATIONS = {"authorize": "authorize", "capture": "capture", "void": "cancel", "charge": "charge", "remit": "settle"}
+OPERATIONS = {"void": "cancel", "remit": "settle"}
+"""The server's words for operations of the port, where they differ."""
 
 
 @dataclass(slots=True)
@@ -41,12 +42,13 @@ class ArrangedSocial:
     refused_subject: str = "refused-jiho"
 
     async def fail_next(self, operation: str, how: str) -> None:
-        await self.server.fail(OPERATIONS[operation], FAULTS[how])
+        await self.server.fail(OPERATIONS.get(operation, operation), FAULTS[how])
 
     async def effects(self, operation: str, ref: str) -> int:
         named = {"order_id", "payment_key"}
+        name = OPERATIONS.get(operation, operation)
         return sum(
-            entry["operation"] == OPERATIONS[operation] and ref in [entry.get(name) for name in named]
+            entry["operation"] == name and ref in [entry.get(name) for name in named]
             for entry in await self.server.journal()
         )
 
