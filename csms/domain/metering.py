@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 from csms.base.units import SECONDS_PER_HOUR
+from csms.domain.events import Reading
+from csms.domain.evidence import Point, proven
+from csms.domain.plausible import TIME_FLAGS, TOLERANCE_WH, WH_MAX, ceiling_wh, plausible_time
+from csms.domain.session import Progress, Session
 
-WH_MAX = 2**62
-"""Registers beyond this are no registers: PostgreSQL's bigint holds the difference of any two."""
-
-MAX_POWER_W = 400_000
-"""Assumed of a connector whose power nobody told us: the fastest chargers in common use."""
-
-CEILING_PERCENT = 125
-"""Energy may exceed full power for the whole time by a quarter (Q-R3): clocks and ratings are inexact."""
-
-TOLERANCE_WH = 10
-"""Registers round: an end this little below its start, or above the ceiling, is no fault (Q-M04)."""
-
-ELAPSED_UNKNOWN_S = 86_400
-"""Assumed for the ceiling when no clock can be believed: one day."""
-
-AHEAD_S = 300
-"""A station's clock may be this far ahead of ours (Q-R4)."""
-
-PLAUSIBLE_FROM = datetime(2015, 1, 1, tzinfo=UTC)
-"""No session was reported over OCPP 1.6 or later before this; 1970 is a clock that was never set (Q-K01)."""
+__all__ = [
+    "NEEDS_SERIES",
+    "TOLERANCE_WH",
+    "Energy",
+    "NeedsSeries",
+    "ceiling_wh",
+    "interval",
+    "judge",
+    "plausible_time",
+    "to_wh",
+]
 
 FACTOR_MIN, FACTOR_MAX, FACTOR_WH_MIN = 300, 3_000, 1_000
 """Power that amounts to about 1000 times the metered energy, and to a kWh at least: a wrong unit (Q-M01)."""
@@ -101,20 +97,78 @@ class Energy:
 
     `wh` may be billed. `held` means that it may not: then `wh` is 0, and `claimed_wh` is what the
     registers say (it may be negative), for staff. `flags` say why, in words fit for a report; an
-    energy that is not held may carry flags too.
+    energy that is not held may carry flags too. `why` is the reason of a review.
     """
 
     wh: int
     held: bool
     flags: tuple[str, ...] = ()
     claimed_wh: int = 0
+    why: str = "implausible_energy"
 
 
-def ceiling_wh(elapsed_s: int | None, max_power_w: int | None) -> int:
-    """The most energy a connector can have given in `elapsed_s` (Q-R3); None stands for what nobody knows."""
-    seconds = ELAPSED_UNKNOWN_S if elapsed_s is None else max(0, elapsed_s)
-    power = MAX_POWER_W if max_power_w is None else max_power_w
-    return power * seconds * CEILING_PERCENT // (100 * SECONDS_PER_HOUR) + TOLERANCE_WH
+class NeedsSeries:
+    """The registers alone cannot be judged: every reading of the session is wanted."""
+
+
+NEEDS_SERIES = NeedsSeries()
+
+SIGNED_START, SIGNED_END, SIGNATURE_INVALID = "signed_start", "signed_end", "signature_invalid"
+"""Flags of a session whose registers its meter signed, or whose signed registers were forged."""
+
+
+def judge(
+    session: Session,
+    progress: Progress,
+    series: Sequence[Reading] | None = None,
+    closed_at: datetime | None = None,
+    boots: Sequence[datetime] = (),
+) -> Energy | NeedsSeries:
+    """
+    The energy of a session that has ended, in Wh, from all that is known of it.
+
+    Registers in order are judged at once. Where one is missing, or a reading lies outside them, the
+    stored readings decide: without `series` (by time) the answer is then `NEEDS_SERIES`. `boots`
+    are those of its station meanwhile. Where the station's clock is not believed, the time between
+    the first report and `closed_at`, by our clock, bounds what can have flowed.
+    """
+    start, end = session.meter_start_wh, session.meter_end_wh
+    if SIGNATURE_INVALID in session.flags:
+        claimed = 0 if start is None or end is None else end - start
+        return Energy(0, True, (), claimed, SIGNATURE_INVALID)
+    believed = TIME_FLAGS.isdisjoint(session.flags) and session.started_at is not None and session.ended_at is not None
+    elapsed_s = _elapsed_s(session, closed_at, believed)
+    mean_power_w = progress.mean_power_w()
+    lowest, highest = progress.lowest_wh, progress.highest_wh
+    if lowest is None or highest is None:
+        return interval(start, end, elapsed_s, session.max_power_w, mean_power_w=mean_power_w)
+    if start is not None and end is not None:
+        signed = SIGNED_START in session.flags and SIGNED_END in session.flags
+        if signed or (lowest >= start - TOLERANCE_WH and highest <= end + TOLERANCE_WH):
+            return interval(start, end, elapsed_s, session.max_power_w, mean_power_w=mean_power_w)
+    if series is None:
+        return NEEDS_SERIES
+    ended_at = session.ended_at if believed else None
+    proof = proven(
+        None if start is None else Point(session.started_at if believed else None, start),
+        [reading for reading in series if ended_at is None or reading.at <= ended_at],
+        None if end is None else Point(ended_at, end),
+        session.max_power_w,
+        boots,
+    )
+    if proof.against is not None:
+        claimed = (highest if end is None else end) - (lowest if start is None else start)
+        return Energy(0, True, (*proof.flags, proof.against), claimed)
+    return _limited(proof.wh, elapsed_s, session.max_power_w, mean_power_w, proof.flags)
+
+
+def _elapsed_s(session: Session, closed_at: datetime | None, believed: bool) -> int | None:
+    """How long energy can have flowed: by the station's clock, else by ours, else nobody knows."""
+    if believed:
+        assert session.started_at is not None
+        assert session.ended_at is not None
+        return max(0, int((session.ended_at - session.started_at).total_seconds()))
+    return None if closed_at is None else max(0, int((closed_at - session.opened_at).total_seconds()))
 
 
 def interval(
@@ -153,9 +207,15 @@ def interval(
     if start is None or end is None or (meter_start is None and meter_end is None and start == end):
         return Energy(0, True, (*flags, "no_interval"))
 
-    claimed = end - start
+    return _limited(end - start, elapsed_s, max_power_w, mean_power_w, tuple(flags))
+
+
+def _limited(
+    claimed: int, elapsed_s: int | None, max_power_w: int | None, mean_power_w: int | None, flags: tuple[str, ...]
+) -> Energy:
+    """The claimed energy, if it can have flowed."""
     if elapsed_s is None:
-        flags.append("time_unknown")
+        flags = (*flags, "time_unknown")
     if -TOLERANCE_WH < claimed < 0:
         return Energy(0, False, (*flags, "end_slightly_below_start"), claimed)
     if claimed < 0:
@@ -164,7 +224,7 @@ def interval(
         return Energy(0, True, (*flags, "above_ceiling"), claimed)
     if _is_factor_1000(claimed, elapsed_s, mean_power_w):
         return Energy(0, True, (*flags, "unit_factor_1000"), claimed)
-    return Energy(claimed, False, tuple(flags), claimed)
+    return Energy(claimed, False, flags, claimed)
 
 
 def _is_factor_1000(claimed_wh: int, elapsed_s: int | None, mean_power_w: int | None) -> bool:
@@ -174,24 +234,3 @@ def _is_factor_1000(claimed_wh: int, elapsed_s: int | None, mean_power_w: int | 
     by_power_wh = max(0, mean_power_w) * max(0, elapsed_s) // SECONDS_PER_HOUR
     metered_wh = max(1, claimed_wh)
     return by_power_wh >= FACTOR_WH_MIN and FACTOR_MIN * metered_wh <= by_power_wh <= FACTOR_MAX * metered_wh
-
-
-def plausible_time(
-    reported: datetime | None, received: datetime, not_before: datetime | None, *, ahead_s: int = AHEAD_S
-) -> tuple[datetime, str | None]:
-    """
-    The time to price by, and the flag when it is not the station's own (Q-R4, Q-K01, Q-K05, Q-K06).
-
-    A `reported` time stands when it lies in [`not_before`, `received` + `ahead_s`]; otherwise
-    `received` is taken, with `time_missing`, `time_too_early` or `time_ahead`. `not_before` is the
-    station's boot or its last plausible time less its drift; None where neither is known. All are
-    aware.
-    """
-    assert received.tzinfo is not None
-    if reported is None:
-        return received, "time_missing"
-    if reported < (PLAUSIBLE_FROM if not_before is None else max(not_before, PLAUSIBLE_FROM)):
-        return received, "time_too_early"
-    if reported > received + timedelta(seconds=ahead_s):
-        return received, "time_ahead"
-    return reported, None

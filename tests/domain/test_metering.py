@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.metering import (
-    MAX_POWER_W,
-    PLAUSIBLE_FROM,
-    TOLERANCE_WH,
-    WH_MAX,
-    Energy,
-    ceiling_wh,
-    interval,
-    plausible_time,
-    to_wh,
-)
+from csms.domain.metering import Energy, interval, to_wh
+from csms.domain.plausible import MAX_POWER_W, PLAUSIBLE_FROM, TOLERANCE_WH, WH_MAX, ceiling_wh, plausible_time
 
 registers = st.none() | st.integers(-WH_MAX, WH_MAX)
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
