@@ -26,3 +26,11 @@ order by name;
 -- Remember a migration in the transaction that applied it.
 insert into migration (name, checksum)
 values ($1, $2);
+
+-- name: notice_cluster
+-- Lets a database that was brought here from another server begin an era, if its schema knows of them.
+do $$ begin
+    if to_regprocedure('notice_cluster()') is not null then
+        perform notice_cluster();
+    end if;
+end $$;
