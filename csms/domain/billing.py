@@ -1,25 +1,37 @@
 """
 Closing a session: its energy judged, its fee priced and divided, the money moved, the psp told.
 
-`settle` is reached once per session, when its start, its end and its payer are all known.
+`settle` is reached when a session's start, its end and its payer are all known. What happens to a bill
+afterwards is in `corrections.py` and `provisional.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from csms.base.ids import derived
 from csms.domain import ledger
-from csms.domain.ledger import Posting, transfers
+from csms.domain.authorization import Authorization
+from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy, interval
-from csms.domain.session import Priced, Progress, Session, flagged
+from csms.domain.session import Priced, Progress, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Price, Usage, cap, price
 
-HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, COLLECT_PLACE, VOID_PLACE, REVIEW_PLACE, DISPUTE_PLACE = range(1, 8)
+HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, COLLECT_PLACE, VOID_PLACE, REVIEW_PLACE, DISPUTE_PLACE, REST_PLACE = range(1, 9)
 """Which derived id a session's hold, settlement, bill, errands and exceptions take (`base.ids.derived`)."""
+
+PAID_PLACE = 11
+"""The derived id, of an authorization, of the posting of what was paid before."""
+
+REVISIONS_MAX = 50
+"""Bills of one session, credits included. Derived ids have places for as many."""
+
+SETTLE_PLACES, BILL_PLACES = 100, 160
+"""From the second bill on, its settlement and itself take the place of its number, counted from here."""
 
 TIME_FLAGS = frozenset({"time_missing", "time_too_early", "time_ahead"})
 """Times that were not the station's own tell nothing of how long energy flowed."""
@@ -27,7 +39,12 @@ TIME_FLAGS = frozenset({"time_missing", "time_too_early", "time_ahead"})
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The priced record of one session, as it is stored and never changed. Minor units, Wh, seconds."""
+    """
+    The priced record of one session, as it is stored and never changed. Minor units, Wh, seconds.
+
+    A `credit` has negative amounts and names the charge it takes back or lessens. `shares_by` is fixed
+    here: the psp pays the shares of what it collects, if the terms say so; else the statement run does.
+    """
 
     id: UUID
     session: Session
@@ -37,6 +54,16 @@ class Bill:
     not_charged_minor: int
     shares: Shares
     issued_at: datetime
+    revision: int = 1
+    corrects: UUID | None = None
+    reason: str | None = None
+    made_by: str | None = None
+    shares_by: SharesBy = "run"
+
+    @property
+    def kind(self) -> Literal["charge", "credit"]:
+        """Whether it asks for money or gives some back."""
+        return "charge" if self.corrects is None else "credit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,48 +110,126 @@ def hold(session: Session, minor: int, at: datetime) -> Posting:
     return Posting(derived(session.id, HOLD_PLACE), f"session/{session.id}/hold", "hold", str(session.id), at, moves)
 
 
-def settle(session: Session, progress: Progress, priced: Priced | None, received_at: datetime) -> Closing:
-    """
-    Close a session whose start, end and payer are known.
+def paid_before(authorization: Authorization, at: datetime) -> Posting:
+    """A psp took the whole amount: it is kept for the session that will use it."""
+    held, id_ = ledger.authorization_held(authorization.id), authorization.id
+    move = (ledger.psp_clearing(authorization.psp), held, authorization.amount_minor)
+    moves = transfers(authorization.currency, move)
+    return Posting(derived(id_, PAID_PLACE), f"authorization/{id_}/paid", "paid_before", str(id_), at, moves)
 
-    Evidence that is not plausible holds the bill for review, and the money set aside with it.
-    """
-    assert session.state == "active" and session.started_at and session.ended_at
-    seconds = max(0, int((session.ended_at - session.started_at).total_seconds()))
-    energy = interval(
+
+def use(authorization: Authorization, session_id: UUID) -> Posting:
+    """What was paid before is set aside for this session."""
+    held, id_ = ledger.authorization_held(authorization.id), authorization.id
+    moves = transfers(authorization.currency, (held, ledger.session_held(session_id), authorization.amount_minor))
+    at = authorization.decided_at or authorization.asked_at
+    return Posting(derived(session_id, HOLD_PLACE), f"authorization/{id_}/used", "hold", str(session_id), at, moves)
+
+
+def judged(session: Session, progress: Progress) -> Energy:
+    """The energy between its start and its end, and whether it may be billed."""
+    return interval(
         session.meter_start_wh,
         session.meter_end_wh,
-        None if TIME_FLAGS & set(session.flags) else seconds,
+        None if TIME_FLAGS & set(session.flags) else elapsed_s(session),
         session.max_power_w,
         progress.highest_wh,
         progress.lowest_wh,
         progress.mean_power_w(),
     )
+
+
+def elapsed_s(session: Session) -> int:
+    """Whole seconds from its start to its end, as billed."""
+    assert session.started_at and session.ended_at
+    return max(0, int((session.ended_at - session.started_at).total_seconds()))
+
+
+def settle(
+    session: Session, progress: Progress, priced: Priced | None, received_at: datetime, *, final: bool = True
+) -> Closing:
+    """
+    Close a session whose start, end and payer are known; not `final` when its end is our guess.
+
+    Evidence that is not plausible holds the bill for review, and the money set aside with it.
+    """
+    assert session.state == "active"
+    energy = judged(session, progress)
     session = session._replace(flags=flagged(session.flags, *energy.flags), closed_at=received_at)
     if energy.held or priced is None:
         return _review(session, energy, "no_tariff" if priced is None else "implausible_energy", received_at)
-
-    bill = _bill(session, energy.wh, seconds, priced, received_at)
-    session = session._replace(state="completed", energy_wh=energy.wh, fee_minor=bill.price.total_minor)
-    moves = _moves(session, bill)
-    posting = Posting(
-        derived(session.id, SETTLE_PLACE),
-        f"session/{session.id}/settle",
-        "settle",
-        str(session.id),
-        session.ended_at or received_at,
-        moves,
-    )
-    return Closing(
-        session,
-        bill,
-        (posting,) if moves else (),
-        _errands(session, bill),
-    )
+    return close(session, energy.wh, elapsed_s(session), priced, received_at, final=final)
 
 
-def _bill(session: Session, energy_wh: int, seconds: int, priced: Priced, issued_at: datetime) -> Bill:
+def close(
+    session: Session,
+    energy_wh: int,
+    seconds: int,
+    priced: Priced,
+    at: datetime,
+    *,
+    final: bool = True,
+    waived: bool = False,
+    reason: str | None = None,
+    by: str | None = None,
+) -> Closing:
     """
+    Bill a session and move the money that was set aside for it.
+
+    Not `final`: what is not spent stays set aside, and no psp is told yet (a provisional end). `waived`:
+    the bill says what was used, and nothing is charged.
+    """
+    revision = session.revision + 1
+    due, not_charged = charged(session, energy_wh, seconds, priced, waived)
+    shares = divide(due.total_minor, priced.split, due.vat_minor)
+    session = session._replace(
+        state="completed" if final else "provisional",
+        energy_wh=energy_wh,
+        fee_minor=due.total_minor,
+        revision=revision,
+        closed_at=at,
+    )
+    bill = Bill(
+        bill_id(session.id, revision),
+        session,
+        energy_wh,
+        seconds,
+        due,
+        not_charged,
+        shares,
+        at,
+        revision,
+        reason=reason,
+        made_by=by,
+        shares_by=priced.shares_by if session.means == "psp" else "run",
+    )
+    moves = [*_funded(session, due.total_minor), *paid_out(session, shares)]
+    if final:
+        moves += rest(session)
+    assert session.ended_at is not None
+    posting = settlement(session, revision, session.ended_at, moves)
+    return Closing(session, bill, posting, errands(session, bill.id) if final else ())
+
+
+def bill_id(session_id: UUID, revision: int) -> UUID:
+    """The id of a session's bill number `revision`."""
+    assert 0 < revision <= REVISIONS_MAX
+    return derived(session_id, BILL_PLACE if revision == 1 else BILL_PLACES + revision)
+
+
+def settlement(session: Session, revision: int, at: datetime, moves: list[Move]) -> tuple[Posting, ...]:
+    """The posting of one bill, none if no money moves."""
+    assert session.currency and 0 < revision <= REVISIONS_MAX
+    key = f"session/{session.id}/settle" + ("" if revision == 1 else f"/{revision}")
+    place = SETTLE_PLACE if revision == 1 else SETTLE_PLACES + revision
+    moved = transfers(session.currency, *moves)
+    return (Posting(derived(session.id, place), key, "settle", str(session.id), at, moved),) if moved else ()
+
+
+def charged(session: Session, energy_wh: int, seconds: int, priced: Priced, waived: bool = False) -> tuple[Price, int]:
+    """
+    What is charged for a use, and what is not though it was used (minor units).
+
     Zero energy costs nothing. The fee never exceeds what was held; nothing is held by a psp that
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
     unless a psp holds for it all the same (its token came online): of a hold no more can be taken.
@@ -134,45 +239,81 @@ def _bill(session: Session, energy_wh: int, seconds: int, priced: Priced, issued
         full = cap(full, 0)
     held = session.hold_minor > 0 and (session.means == "psp" or not session.offline)
     due = cap(full, session.hold_minor) if held else full
-    not_charged = full.total_minor - due.total_minor
-    shares = divide(due.total_minor, priced.split, due.vat_minor)
-    return Bill(derived(session.id, BILL_PLACE), session, energy_wh, seconds, due, not_charged, shares, issued_at)
+    if waived:
+        due = cap(full, 0)
+    return due, full.total_minor - due.total_minor
 
 
-def _moves(session: Session, bill: Bill) -> tuple[ledger.Transfer, ...]:
-    """The fee into the session's held account, out of it to the payees, and the rest back to the driver."""
-    assert session.currency and session.driver_id
+def _funded(session: Session, fee_minor: int) -> list[Move]:
+    """What comes into the held account for the fee: nothing where all of it was set aside before."""
     held = ledger.session_held(session.id)
-    fee, shares = bill.price.total_minor, bill.shares
-    moves: list[tuple[str, str, int]] = []
+    if session.policy == "pay_before_refund_rest":
+        return []
     if session.means == "psp":
         assert session.psp
-        moves.append((ledger.psp_receivable(session.psp), held, fee))
-        rest = 0
-    else:
-        short = max(0, fee - session.hold_minor)
-        moves.append((ledger.driver_debt(session.driver_id), held, short))
-        rest = session.hold_minor + short - fee
-    moves += [
+        return [(ledger.psp_receivable(session.psp), held, fee_minor)]
+    assert session.driver_id
+    return [(ledger.driver_debt(session.driver_id), held, max(0, fee_minor - session.hold_minor))]
+
+
+def paid_out(session: Session, shares: Shares) -> list[Move]:
+    """The fee out of the held account to the payees; of the operator's share the VAT goes on."""
+    held = ledger.session_held(session.id)
+    return [
         (held, ledger.provider_payable(session.provider_id), shares.provider_minor),
         (held, ledger.OPERATOR_FEE, shares.operator_minor),
         (ledger.OPERATOR_FEE, ledger.VAT_OUTPUT, shares.operator_vat_minor),
-        (held, ledger.driver_balance(session.driver_id), rest),
     ]
-    return ledger.transfers(session.currency, *moves)
 
 
-def _errands(session: Session, bill: Bill) -> tuple[Errand, ...]:
-    """What the psp is told: collect and settle the fee, or let go of what it holds."""
-    if session.means != "psp":
-        return ()
+def unspent_minor(session: Session) -> int:
+    """What is still in the held account once the fee is out of it; a psp's own hold is no money of ours."""
+    assert session.fee_minor is not None
+    if session.means == "psp" and session.policy != "pay_before_refund_rest":
+        return 0
+    return max(0, session.hold_minor - session.fee_minor)
+
+
+def rest(session: Session) -> list[Move]:
+    """What was not spent goes back to where it came from."""
+    held = ledger.session_held(session.id)
+    if session.means == "psp":
+        assert session.psp
+        return [(held, ledger.psp_refunds(session.psp), unspent_minor(session))]
+    assert session.driver_id
+    return [(held, ledger.driver_balance(session.driver_id), unspent_minor(session))]
+
+
+def errands(session: Session, charge_id: UUID) -> tuple[Errand, ...]:
+    """What is done outside once a bill is final: the fee collected, or what was taken or held given back."""
     subject = f"session/{session.id}"
-    if bill.price.total_minor > 0:
-        payload: dict[str, object] = {"bill": str(bill.id), "session": str(session.id), "station": session.station_id}
-        return (Errand(derived(session.id, COLLECT_PLACE), "psp.collect", f"{subject}/collect", subject, payload),)
-    if session.authorization_id is None or session.hold_minor == 0:
-        return ()
-    return (void(session.authorization_id),)
+    unspent = unspent_minor(session)
+    found: list[Errand] = []
+    if session.means == "psp" and session.fee_minor:
+        payload: dict[str, object] = {
+            "bill": str(charge_id),
+            "session": str(session.id),
+            "station": session.station_id,
+        }
+        found.append(Errand(derived(session.id, COLLECT_PLACE), "psp.collect", f"{subject}/collect", subject, payload))
+    elif session.means == "psp" and session.authorization_id is not None and session.policy == "hold_capture":
+        found.append(void(session.authorization_id))
+    if unspent and session.means == "psp":
+        payload = {"session": str(session.id), "authorization": str(session.authorization_id), "minor": unspent}
+        key = f"{subject}/refund_rest"
+        found.append(Errand(derived(session.id, REST_PLACE), "psp.refund_rest", key, subject, payload))
+    if unspent and session.rest == "refund" and session.means == "balance":
+        found.append(refund_rest(session, unspent))
+    return tuple(found)
+
+
+def refund_rest(session: Session, minor: int) -> Errand:
+    """Sends what went back to the balance on to the means it came from, as the driver chose."""
+    payload: dict[str, object] = {"driver": session.driver_id, "minor": minor, "currency": session.currency}
+    subject, number = f"session/{session.id}", session.revision
+    key = f"{subject}/rest" + ("" if number == 1 else f"/{number}")
+    place = REST_PLACE if number == 1 else SETTLE_PLACES + number
+    return Errand(derived(session.id, place), "balance.refund_rest", key, subject, payload)
 
 
 def void(authorization_id: UUID) -> Errand:

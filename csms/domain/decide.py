@@ -10,20 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 from csms.base.ids import derived, wire_number
 from csms.domain import payer
-from csms.domain.billing import DISPUTE_PLACE, Concern, settle
+from csms.domain.billing import DISPUTE_PLACE, Concern
+from csms.domain.decisions import (
+    corrected,
+    ended_provisionally,
+    finished,
+    refunded,
+    rest_chosen,
+    reviewed,
+    superseded,
+)
 from csms.domain.events import (
     RECORDED,
     AuthorizationDecided,
+    BillCorrected,
+    BillRefunded,
     ConnectorReported,
     Event,
     Outcome,
-    Reading,
+    ProvisionalFinished,
+    ProvisionallyEnded,
+    RestChosen,
+    ReviewDecided,
     SessionAuthorized,
     SessionEnded,
     SessionMetered,
@@ -33,9 +45,10 @@ from csms.domain.events import (
     TokenPresented,
     Unreadable,
 )
+from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.metering import plausible_time
-from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, metered, opened, started
-from csms.domain.world import Changes, ReadingRow, World
+from csms.domain.session import CLOSED, Session, ended, flagged, located, started
+from csms.domain.world import Changes, World
 
 REDRAW = 48_271
 """Leads from a number that is taken to another, as in the generator of Park and Miller."""
@@ -59,17 +72,10 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
     session = world.sessions.get(key)
     if session is None:
         if event.session_id is None:
-            return _park(changes, event, "MeterValues", "unknown_session")
-        session = _open(world, changes, event, event.ref, event.session_id)
-    _keep(world, changes, session, event.readings)
+            return park(changes, event, "MeterValues", "unknown_session")
+        session = open_session(world, changes, event, event.ref, event.session_id)
+    keep(world, changes, session, event.readings)
     return payer.answer(world, changes, session) if session.state == "invalid" else RECORDED
-
-
-def _keep(world: World, changes: Changes, session: Session, readings: tuple[Reading, ...]) -> None:
-    for reading in readings:
-        changes.readings.append(ReadingRow(session.day, session.id, reading))
-    if session.state not in CLOSED:
-        world.progress[session.id] = metered(world.progress.get(session.id, NOTHING), readings)
 
 
 def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
@@ -81,16 +87,16 @@ def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
         ref = str(wire_number(int(ref) * REDRAW))
         session = world.sessions.get((event.station_id, ref))
     if session is None:
-        session = _open(world, changes, event, ref, event.session_id, event.start_key)
-    _keep(world, changes, session, event.readings)
+        session = open_session(world, changes, event, ref, event.session_id, event.start_key)
+    keep(world, changes, session, event.readings)
     if session.started_at is None:
         at, flag = _time(world, event, None)
         before = session
         session = located(session, world.stations[event.station_id], event.connector)
-        session = _put(world, changes, started(session, at, event.meter_wh, flag, event.offline), before)
+        session = put(world, changes, started(session, at, event.meter_wh, flag, event.offline), before)
     if event.token is not None and session.token_key is None and session.state not in CLOSED:
-        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
-    session = _settle(world, changes, session, event.received_at)
+        session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = settled(world, changes, session, event.received_at)
     return payer.answer(world, changes, session)
 
 
@@ -98,11 +104,11 @@ def _authorized(world: World, changes: Changes, event: SessionAuthorized) -> Out
     """The token of a session that had begun without one."""
     session = world.sessions.get((event.station_id, event.ref))
     if session is None:
-        session = _open(world, changes, event, event.ref, event.session_id)
-    _keep(world, changes, session, event.readings)
+        session = open_session(world, changes, event, event.ref, event.session_id)
+    keep(world, changes, session, event.readings)
     if session.token_key is None and session.state not in CLOSED:
-        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
-    session = _settle(world, changes, session, event.received_at)
+        session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = settled(world, changes, session, event.received_at)
     return payer.answer(world, changes, session)
 
 
@@ -111,21 +117,25 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
     session = world.sessions.get((event.station_id, event.ref))
     if session is None:
         if not event.may_open:
-            return _park(changes, event, "StopTransaction", "unknown_session")
-        session = _open(world, changes, event, event.ref, event.session_id)
-    if session.ended_at is not None:
-        _keep(world, changes, session, event.readings)
-        session = _put(world, changes, _disputed(changes, session, event), session)
+            return park(changes, event, "StopTransaction", "unknown_session")
+        session = open_session(world, changes, event, event.ref, event.session_id)
+    if session.state == "provisional":
+        keep(world, changes, session, event.readings)
+        session = superseded(world, changes, session, event)
         return payer.answer(world, changes, session, may_wait=False)
-    _keep(world, changes, session, event.readings)
+    if session.ended_at is not None:
+        keep(world, changes, session, event.readings)
+        session = put(world, changes, _disputed(changes, session, event), session)
+        return payer.answer(world, changes, session, may_wait=False)
+    keep(world, changes, session, event.readings)
     at, flag = _time(world, event, session.started_at)
     before = session
     if session.connector is None:
         session = located(session, world.stations[event.station_id], event.connector)
-    session = _put(world, changes, ended(session, at, event.meter_wh, event.reason, flag), before)
+    session = put(world, changes, ended(session, at, event.meter_wh, event.reason, flag), before)
     if event.token is not None and session.token_key is None and session.state not in CLOSED and event.may_open:
-        session = _put(world, changes, payer.judge(world, changes, session, event.token, event), session)
-    session = _settle(world, changes, session, event.received_at)
+        session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
+    session = settled(world, changes, session, event.received_at)
     return payer.answer(world, changes, session, may_wait=False)
 
 
@@ -146,25 +156,14 @@ def _disputed(changes: Changes, session: Session, event: SessionEnded) -> Sessio
     return session._replace(flags=flagged(session.flags, "dispute"))
 
 
-def _settle(world: World, changes: Changes, session: Session, received_at: datetime) -> Session:
-    """Closes a session that has its start, its end and its payer."""
-    if session.state != "active" or session.started_at is None or session.ended_at is None:
-        return session
-    closing = settle(session, world.progress_of(session.id), world.priced_of(session), received_at)
-    changes.add(closing)
-    for posting in closing.postings:
-        payer.carry(world, posting)
-    return _put(world, changes, closing.session, session)
-
-
 def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Outcome:
     """A psp's word: every session that waits for it goes on, or not."""
     outcome = payer.decided(world, changes, event)
     answers: dict[str | None, Outcome] = {None: outcome}
     for key in sorted(world.waiting.pop(event.authorization_id, ())):
         before = world.sessions[key]
-        session = _put(world, changes, payer.resolved(world, changes, before, event), before)
-        session = _settle(world, changes, session, event.received_at)
+        session = put(world, changes, payer.resolved(world, changes, before, event), before)
+        session = settled(world, changes, session, event.received_at)
         answers[session.ref] = payer.answer(world, changes, session)
     changes.asks.pop(event.authorization_id, None)
     changes.verdicts.setdefault(event.authorization_id, {}).update(answers)
@@ -203,57 +202,8 @@ def _reported(world: World, changes: Changes, event: ConnectorReported) -> Outco
 
 
 def _unreadable(world: World, changes: Changes, event: Unreadable) -> Outcome:
-    _set_aside(changes, event)
+    set_aside(changes, event)
     return Outcome("invalid", ref=event.answer, reason=event.reason)
-
-
-def _set_aside(changes: Changes, event: Unreadable) -> None:
-    """Keeps a report with its text, and puts its station on people's list: once a day for each kind of report."""
-    changes.parked.append(event)
-    ref = f"{event.station_id}/{event.action}/{event.received_at.date()}"
-    details: dict[str, object] = {"first": str(event.parked_id), "reason": event.reason}
-    listed = Concern(event.parked_id, "report_parked", ref, event.station_id, details, event.received_at)
-    changes.concerns.append(listed)
-
-
-def _park(changes: Changes, event: SessionMetered | SessionEnded, action: str, why: str) -> Outcome:
-    """
-    What belongs to no session is kept with its text and answered (quirks Q-T05, Q-T09).
-
-    Readings of one unknown session are kept once, ends as often as they differ.
-    """
-    distinct = event.raw if isinstance(event, SessionEnded) else ""
-    digest = sha256("|".join((event.station_id, action, event.ref, distinct)).encode()).digest()
-    parked = Unreadable(event.station_id, event.received_at, action, why, event.raw, UUID(bytes=digest[:16]))
-    _set_aside(changes, parked)
-    return Outcome("accepted", ref=event.ref, reason=why)
-
-
-def _open(
-    world: World, changes: Changes, event: Any, ref: str, session_id: UUID, start_key: str | None = None
-) -> Session:
-    """A session that is heard of for the first time."""
-    session = opened(
-        world.stations[event.station_id], session_id, ref, start_key or ref, event.offline, event.received_at
-    )
-    world.sessions[event.station_id, ref] = session
-    world.starts[event.station_id, session.start_key] = ref
-    changes.opened[session.id] = session
-    return session
-
-
-def _put(world: World, changes: Changes, session: Session, before: Session) -> Session:
-    """Records the new image of a session; its version grows by one per batch, whatever the number of reports."""
-    if session is before or session == before:
-        return before
-    if session.id in changes.opened:
-        changes.opened[session.id] = session
-    else:
-        if session.id not in changes.moved:
-            session = session._replace(version=session.version + 1)
-        changes.moved[session.id] = session
-    world.sessions[session.station_id, session.ref] = session
-    return session
 
 
 def _time(
@@ -275,4 +225,10 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     StationBooted: _booted,
     ConnectorReported: _reported,
     Unreadable: _unreadable,
+    ProvisionallyEnded: ended_provisionally,
+    ProvisionalFinished: finished,
+    RestChosen: rest_chosen,
+    ReviewDecided: reviewed,
+    BillCorrected: corrected,
+    BillRefunded: refunded,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 
@@ -195,6 +195,99 @@ class Unreadable:
     """The transaction id it is answered with, where an answer needs one (1.6 StartTransaction)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectorMetered:
+    """Readings of a connector that name no session (quirks Q-M09, Q-M19). Connector 0 is the station's own meter."""
+
+    station_id: str
+    connector: int
+    received_at: datetime
+    readings: tuple[Reading, ...]
+    offline: bool
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingChecked:
+    """A session may be near the end of what is set aside for it: look with everything that is stored."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionallyEnded:
+    """Nothing is heard of a session any more (quirk Q-T13): it ends with its last reading, until its end arrives."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionalFinished:
+    """No end came in time for a provisional session: what it was billed is final."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RestChosen:
+    """A driver's word on what happens to money that is set aside and not spent: `keep` or `refund`."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    rest: Literal["keep", "refund"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecided:
+    """
+    Staff decided on a held bill: `release` bills what the registers say, `correct` bills `energy_wh`, `waive` nothing.
+    """
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    action: Literal["release", "correct", "waive"]
+    energy_wh: int | None
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillCorrected:
+    """Staff take a session's bills back and bill it anew: this energy, these seconds; None keeps what was billed."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    revision: int
+    """The newest bill that staff saw: another one since then refuses the correction."""
+    energy_wh: int | None
+    seconds: int | None
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillRefunded:
+    """Staff give a driver part of a settled bill back: `amount_minor` > 0. A repeat of `refund_id` is the same."""
+
+    station_id: str
+    ref: str
+    received_at: datetime
+    refund_id: UUID
+    amount_minor: int
+    reason: str
+    by: str
+
+
 Event = (
     SessionMetered
     | SessionStarted
@@ -206,10 +299,18 @@ Event = (
     | StationBooted
     | ConnectorReported
     | Unreadable
+    | ConnectorMetered
+    | SpendingChecked
+    | ProvisionallyEnded
+    | ProvisionalFinished
+    | RestChosen
+    | ReviewDecided
+    | BillCorrected
+    | BillRefunded
 )
 
 Status = str
-"""`accepted`, `invalid`, `blocked`, `expired`, `no_credit`, `unknown`, `concurrent`."""
+"""`accepted`, `invalid`, `blocked`, `expired`, `no_credit`, `unknown`, `concurrent`; `refused` to people only."""
 
 
 @dataclass(frozen=True, slots=True)

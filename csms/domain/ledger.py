@@ -14,6 +14,10 @@ from uuid import UUID
 OPERATOR_FEE = "operator:fee"
 VAT_OUTPUT = "vat:output"
 BANK = "bank"
+CHARGEBACK = "chargeback"
+
+Move = tuple[str, str, int]
+"""(debit, credit, minor units): arrows read debit -> credit."""
 
 
 def driver_balance(driver_id: str) -> str:
@@ -36,6 +40,11 @@ def provider_payable(provider_id: str) -> str:
     return f"provider:{provider_id}:payable"
 
 
+def authorization_held(authorization_id: UUID) -> str:
+    """What a psp took before a session exists to hold it. Guarded."""
+    return f"authorization:{authorization_id}:held"
+
+
 def psp_receivable(psp: str) -> str:
     """What a psp has promised and not yet captured."""
     return f"psp:{psp}:receivable"
@@ -44,6 +53,16 @@ def psp_receivable(psp: str) -> str:
 def psp_clearing(psp: str) -> str:
     """What a psp holds for us."""
     return f"psp:{psp}:clearing"
+
+
+def psp_refunds(psp: str) -> str:
+    """What is on its way back through a psp, and not yet confirmed."""
+    return f"psp:{psp}:refunds"
+
+
+def psp_fee(psp: str) -> str:
+    """What a psp keeps for its services."""
+    return f"psp:{psp}:fee"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +87,6 @@ class Posting:
     transfers: tuple[Transfer, ...]
 
 
-def transfers(asset: str, *moves: tuple[str, str, int]) -> tuple[Transfer, ...]:
+def transfers(asset: str, *moves: Move) -> tuple[Transfer, ...]:
     """The moves `(debit, credit, minor)` as transfers; a move of nothing is left out."""
     return tuple(Transfer(debit, credit, asset, minor) for debit, credit, minor in moves if minor)

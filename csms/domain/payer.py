@@ -88,7 +88,7 @@ def _from_balance(
 ) -> Session:
     """Sets part of the balance aside; what began offline is recorded even if there is nothing to hold."""
     assert known.driver_id is not None
-    session = session._replace(means="balance")
+    session = session._replace(means="balance", rest=session.rest or known.rest)
     key = (known.driver_id, terms.currency)
     minor = min(world.balances.get(key, 0), terms.hold_minor)
     if minor <= 0 and not session.offline:
@@ -111,7 +111,7 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
         driver_id = known.driver_id or _driver(
             world, changes, person, str(derived(session.id, DRIVER_PLACE)), event.received_at
         )
-        return accepted(session, driver_id, 0)
+        return accepted(session._replace(policy="charge_after"), driver_id, 0)
     authorization = _ask(world, changes, known, terms, event)
     if authorization.currency != terms.currency:
         return refused(session, "no_tariff", event.received_at)
@@ -177,8 +177,10 @@ def _use(world: World, changes: Changes, session: Session, authorization: Author
     """This session takes the authorization; nobody else can."""
     assert authorization.driver_id is not None
     _change(world, changes, authorization, authorization._replace(state="used", session_id=session.id))
-    held = authorization.amount_minor if authorization.policy == "hold_capture" else 0
-    return accepted(session, authorization.driver_id, held)
+    held = 0 if authorization.policy == "charge_after" else authorization.amount_minor
+    if authorization.policy == "pay_before_refund_rest":
+        changes.postings.append(billing.use(authorization, session.id))
+    return accepted(session._replace(policy=authorization.policy), authorization.driver_id, held)
 
 
 def _change(world: World, changes: Changes, before: Authorization, after: Authorization) -> None:
@@ -215,12 +217,16 @@ def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outc
             person = (before.issuer, before.subject)
             driver_id = before.driver_id or _driver(world, changes, person, event.driver_id, event.received_at)
             after = before._replace(state="authorized", driver_id=driver_id, psp_ref=event.psp_ref)
+            if before.policy == "pay_before_refund_rest":
+                changes.postings.append(billing.paid_before(after, event.received_at))
         case "asking" | "timed_out", "declined":
             after = before._replace(state="declined", reason=event.reason)
         case "asking", "timed_out":
             after = before._replace(state="timed_out", reason=event.reason)
         case "timed_out", "authorized":
             after = before._replace(state="voiding", psp_ref=event.psp_ref)
+            if before.policy == "pay_before_refund_rest":
+                changes.postings.append(billing.paid_before(after, event.received_at))
             changes.errands.append(billing.void(before.id))
         case _:
             pass  # a verdict heard again

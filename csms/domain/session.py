@@ -9,6 +9,7 @@ With all three it is closed; the same facts reported again change nothing.
 | `pending`    | any   | no  | open  | no token yet, or a psp has still to decide             |
 | `active`     | any   | no  | yes   | energy may flow                                        |
 | `incomplete` | any   | yes | open  | ended before its start, its token or a verdict arrived |
+| `provisional`| yes   | ours| yes   | billed by its last reading; its end may still arrive   |
 | `completed`  | yes   | yes | yes   | billed (a bill of nothing, if no energy flowed)        |
 | `review`     | yes   | yes | yes   | its evidence is not plausible: held for people         |
 | `invalid`    | any   | any | no    | its token was refused: recorded, never billed          |
@@ -22,12 +23,15 @@ from datetime import date, datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from csms.domain.authorization import Policy
 from csms.domain.events import Reading
 from csms.domain.settlement import Split
 from csms.domain.tariff_document import Tariff
 
-State = Literal["pending", "active", "incomplete", "completed", "review", "invalid"]
+State = Literal["pending", "active", "incomplete", "provisional", "completed", "review", "invalid"]
 Means = Literal["balance", "psp"]
+Rest = Literal["keep", "refund"]
+SharesBy = Literal["psp", "run"]
 CLOSED: frozenset[State] = frozenset({"completed", "review", "invalid"})
 
 
@@ -53,6 +57,7 @@ class Station:
     terms_version: int
     terms: Terms | None
     powers: Mapping[int, int]
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Priced:
 
     tariff: Tariff
     split: Split
+    shares_by: SharesBy = "psp"
 
 
 class Progress(NamedTuple):
@@ -139,6 +145,10 @@ class Session(NamedTuple):
     flags: tuple[str, ...]
     opened_at: datetime
     closed_at: datetime | None
+    rest: Rest | None
+    time_zone: str | None
+    revision: int
+    policy: Policy | None
 
 
 def opened(
@@ -181,6 +191,10 @@ def opened(
         flags=(),
         opened_at=received_at,
         closed_at=None,
+        rest=None,
+        time_zone=station.time_zone,
+        revision=0,
+        policy=None,
     )
 
 

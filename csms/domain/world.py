@@ -15,9 +15,11 @@ from uuid import UUID
 
 from csms.domain.authorization import Ask, Authorization, Policy
 from csms.domain.billing import Bill, Closing, Concern, Errand
+from csms.domain.corrections import Books, Correction, RefundRow
 from csms.domain.events import ConnectorReported, Outcome, Reading, StationBooted, TokenIssued, Unreadable
 from csms.domain.ledger import Posting
-from csms.domain.session import NOTHING, Priced, Progress, Session, Station
+from csms.domain.session import NOTHING, Priced, Progress, Rest, Session, Station
+from csms.domain.watch import Watch
 
 AUTHORIZATION_S_MAX = 900
 """How long an accepted authorization waits for its start; then it is voided."""
@@ -51,6 +53,13 @@ class Token:
     session_id: UUID | None
     session_open: bool
     expires_at: datetime | None
+    rest: Rest = "keep"
+    owner: bytes = b""
+    """The key of the token that its budgets belong to: its own, or that of the token it stands for."""
+    budgets: tuple[tuple[str, str, int, str], ...] = ()
+    """(period, currency, limit in minor units, time zone) of what this token may spend."""
+    spendings: tuple[tuple[str, str, date, int], ...] = ()
+    """(period, currency, first day of the period, minor units) of what it has spent or set aside."""
 
 
 class ReadingRow(NamedTuple):
@@ -69,6 +78,9 @@ class World:
     `sessions` is keyed (station, ref), `starts` (station, start_key) -> ref, `balances`
     (driver, currency) in minor units, `live` (station, token key) -> authorization, `identities`
     (issuer, subject) -> driver, `waiting` authorization -> (station, ref) of the sessions that wait.
+    `series` has all readings of a session by time, `books` what is written of its money; both are loaded
+    where a rule lacks them (`Changes.lacking`). `debts` is keyed as `balances`. `watches` says when the
+    spending of a running session is to be looked at.
     """
 
     rules: Rules
@@ -83,6 +95,15 @@ class World:
     live: dict[tuple[str, bytes], UUID] = field(default_factory=dict)
     identities: dict[tuple[str, str], str] = field(default_factory=dict)
     waiting: dict[UUID, set[tuple[str, str]]] = field(default_factory=dict)
+    debts: dict[tuple[str, str], int] = field(default_factory=dict)
+    series: dict[UUID, tuple[Reading, ...]] = field(default_factory=dict)
+    books: dict[UUID, Books] = field(default_factory=dict)
+    watches: dict[UUID, Watch] = field(default_factory=dict)
+
+    def at_connector(self, station_id: str, connector: int) -> list[Session]:
+        """The sessions at a connector, newest first; loaded for those of `Wanted.connectors` alone."""
+        found = [s for s in self.sessions.values() if s.station_id == station_id and s.connector == connector]
+        return sorted(found, key=lambda session: session.opened_at, reverse=True)
 
     def progress_of(self, session_id: UUID) -> Progress:
         """What its readings amount to so far."""
@@ -114,6 +135,15 @@ class Changes:
     parked: list[Unreadable] = field(default_factory=list)
     boots: dict[str, StationBooted] = field(default_factory=dict)
     statuses: dict[tuple[str, int], ConnectorReported] = field(default_factory=dict)
+    refunds: list[RefundRow] = field(default_factory=list)
+    resolved: list[tuple[str, str, str, datetime]] = field(default_factory=list)
+    """(kind, ref, resolution, time) of exceptions that are settled."""
+    budgets: list[tuple[bytes, str, str, date, int]] = field(default_factory=list)
+    """(token key, period, currency, first day of the period, minor units more or less)."""
+    lacking: set[tuple[str, str]] = field(default_factory=set)
+    """Sessions (station, ref) whose series and books a rule needs: load them and decide again; not written."""
+    checks: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """Sessions (station, ref) whose spending is to be looked at after the commit; not written."""
     asks: dict[UUID, Ask] = field(default_factory=dict)
     """Questions to be asked after the commit; not written."""
     verdicts: dict[UUID, dict[str | None, Outcome]] = field(default_factory=dict)
@@ -134,6 +164,8 @@ class Changes:
             or self.boots
             or self.statuses
             or self.errands
+            or self.resolved
+            or self.budgets
         )
 
     def is_empty(self) -> bool:
@@ -147,3 +179,11 @@ class Changes:
         self.postings += closing.postings
         self.errands += closing.errands
         self.concerns += closing.exceptions
+
+    def correct(self, correction: Correction, ref: str, at: datetime, resolution: str) -> None:
+        """Everything that a decision of staff writes, but for the session itself; `ref` names its exceptions."""
+        self.bills += correction.bills
+        self.postings += correction.postings
+        self.refunds += correction.refunds
+        self.errands += correction.errands
+        self.resolved += [(kind, ref, resolution, at) for kind in correction.resolved]

@@ -12,14 +12,23 @@ from uuid import UUID
 
 from csms.domain.events import (
     AuthorizationDecided,
+    BillCorrected,
+    BillRefunded,
+    ConnectorMetered,
     Event,
+    ProvisionalFinished,
+    ProvisionallyEnded,
+    RestChosen,
+    ReviewDecided,
     SessionAuthorized,
     SessionEnded,
     SessionMetered,
     SessionStarted,
+    SpendingChecked,
     TokenPresented,
 )
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
+from csms.domain.watch import Watch
 from csms.domain.world import World
 from csms.store.road import PricedKey, Wanted
 
@@ -33,15 +42,17 @@ class Memory:
     def __init__(self) -> None:
         self.sessions: dict[str, dict[str, Session]] = {}
         self.progress: dict[UUID, Progress] = {}
+        self.watches: dict[UUID, Watch] = {}
         self.priced: dict[PricedKey, Priced] = {}
 
-    def recall(self, world: World, events: Iterable[Event]) -> Wanted | None:
+    def recall(self, world: World, events: Iterable[Event], lacking: Wanted | None = None) -> Wanted | None:
         """
         Puts what is remembered into the world and answers what must be loaded; None if nothing must.
 
-        Only active sessions are remembered: they need neither token nor psp any more.
+        Only active sessions are remembered: they need neither token nor psp any more. `lacking` is wanted
+        beside what the events themselves ask for.
         """
-        wanted: Wanted | None = None
+        wanted = lacking
         for event in events:
             if type(event) is SessionMetered or type(event) is SessionEnded:
                 remembered = self.sessions.get(event.station_id)
@@ -49,6 +60,8 @@ class Memory:
                 if session is not None and not _needs_more(session, event):
                     world.sessions[event.station_id, event.ref] = session
                     world.progress[session.id] = self.progress.get(session.id, NOTHING)
+                    if (watch := self.watches.get(session.id)) is not None:
+                        world.watches[session.id] = watch
                     continue
             wanted = wanted or Wanted()
             _want(wanted, event)
@@ -72,10 +85,13 @@ class Memory:
         if len(self.sessions) > STATIONS_MAX:
             self.sessions.clear()
             self.progress.clear()
+            self.watches.clear()
         for (station_id, ref), session in world.sessions.items():
             if session.state == "active" and session.ended_at is None:
                 self.sessions.setdefault(station_id, {})[ref] = session
                 self.progress[session.id] = world.progress.get(session.id, NOTHING)
+                if (watch := world.watches.get(session.id)) is not None:
+                    self.watches[session.id] = watch
             else:
                 self._drop(station_id, ref)
 
@@ -84,6 +100,7 @@ class Memory:
         session = mine.pop(ref, None) if mine is not None else None
         if session is not None:
             self.progress.pop(session.id, None)
+            self.watches.pop(session.id, None)
             if not mine:
                 del self.sessions[station_id]
 
@@ -91,6 +108,7 @@ class Memory:
         """Drops the sessions of one station."""
         for session in self.sessions.pop(station_id, {}).values():
             self.progress.pop(session.id, None)
+            self.watches.pop(session.id, None)
 
 
 def _needs_more(session: Session, event: SessionMetered | SessionEnded) -> bool:
@@ -129,5 +147,21 @@ def _want(wanted: Wanted, event: Event) -> None:
             wanted.token(station_id, event.token)
         case AuthorizationDecided():
             wanted.authorizations.add(event.authorization_id)
+        case ConnectorMetered():
+            wanted.connectors.add((station_id, event.connector))
+            wanted.stations.add(station_id)
+        case RestChosen():
+            wanted.sessions.add((station_id, event.ref))
+        case (
+            SpendingChecked()
+            | ProvisionallyEnded()
+            | ProvisionalFinished()
+            | ReviewDecided()
+            | BillCorrected()
+            | BillRefunded()
+        ):
+            wanted.sessions.add((station_id, event.ref))
+            wanted.stations.add(station_id)
+            wanted.books.add((station_id, event.ref))
         case _:
             pass

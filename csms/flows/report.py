@@ -32,6 +32,7 @@ from csms.domain.events import (
     Outcome,
     SessionAuthorized,
     SessionStarted,
+    SpendingChecked,
     TokenPresented,
     Unreadable,
 )
@@ -196,13 +197,12 @@ class Road:
 
     async def _once(self, events: Sequence[Event]) -> tuple[list[Outcome], Changes]:
         """Load, decide, save, remember."""
-        assert self._conn is not None
-        world = World(self._rules, priced=self._memory.priced)
-        wanted = self._memory.recall(world, events)
-        if wanted is not None:
-            await road.load(self._conn, world, wanted)
-            await self._price(world)
+        world = await self._world(events)
         outcomes, changes = decide(world, events)
+        if changes.lacking:  # seldom: a rule wants to see every reading, or the books of a session
+            world = await self._world(events, _lacking(world, changes))
+            outcomes, changes = decide(world, events)
+            assert not changes.lacking, "what was loaded is not lacking"
         if not changes.is_empty():
             await self._ready_days(changes)
             self._at_point("before_commit")
@@ -210,6 +210,16 @@ class Road:
             self._at_point("after_commit")
         self._memory.remember(world)
         return outcomes, changes
+
+    async def _world(self, events: Sequence[Event], lacking: road.Wanted | None = None) -> World:
+        """All that these reports are decided on, remembered or loaded."""
+        assert self._conn is not None
+        world = World(self._rules, priced=self._memory.priced)
+        wanted = self._memory.recall(world, events, lacking)
+        if wanted is not None:
+            await road.load(self._conn, world, wanted)
+            await self._price(world)
+        return world
 
     async def _price(self, world: World) -> None:
         """Tariffs and splits that this batch may close sessions with: read once per process and version."""
@@ -236,6 +246,8 @@ class Road:
                     _tell(event, answers[waiting.ref], reply)
                 else:  # its session went on by a verdict heard elsewhere, or before: told again, it gets its answer
                     self.submit(event, reply)
+        for (station_id, ref), at in changes.checks.items():
+            self.submit(SpendingChecked(station_id, ref, at), _nobody_waits)
         for ask in changes.asks.values():
             if ask.authorization_id not in self._asking:
                 self._asking.add(ask.authorization_id)
@@ -286,6 +298,17 @@ class Road:
         _call(reply, outcome)
 
 
+def _lacking(world: World, changes: Changes) -> road.Wanted:
+    """What to load beside what the reports ask for: the readings, books and tokens of these sessions."""
+    wanted = road.Wanted(sessions=set(changes.lacking), books=set(changes.lacking))
+    for key in changes.lacking:
+        session = world.sessions[key]
+        wanted.stations.add(session.station_id)
+        if session.token_key is not None:
+            wanted.tokens.add((session.token_key, session.station_id))
+    return wanted
+
+
 def _count(batch: Sequence[Item], changes: Changes, seconds: float) -> None:
     """What a committed batch adds to the metrics."""
     observe.BATCHES.inc()
@@ -316,6 +339,10 @@ def _tell(event: Event, outcome: Outcome, reply: Reply) -> None:
         observe.REFUSALS.labels(outcome.reason).inc()
         log.info("driver refused", station=event.station_id, reason=outcome.reason, status=outcome.status)
     _call(reply, outcome)
+
+
+def _nobody_waits(outcome: Outcome) -> None:
+    """The reply of a report that we sent ourselves."""
 
 
 def _call(reply: Reply, outcome: Outcome) -> None:

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from csms.db import SQL, Connection, Record
 from csms.domain import tariff_document
 from csms.domain.authorization import Authorization
 from csms.domain.billing import Bill, Concern, Errand
+from csms.domain.corrections import Books, Issued, Left
+from csms.domain.events import Reading
 from csms.domain.session import Priced, Progress, Session, Station, Terms
 from csms.domain.settlement import Split
 from csms.domain.tariff import as_json
@@ -20,6 +22,8 @@ from csms.domain.token import key as token_key
 from csms.domain.world import Changes, Token, World
 
 PricedKey = tuple[str, int, str, int]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(slots=True)
@@ -31,6 +35,9 @@ class Wanted:
     starts: set[tuple[str, str]] = field(default_factory=set)
     tokens: set[tuple[bytes, str]] = field(default_factory=set)
     authorizations: set[UUID] = field(default_factory=set)
+    connectors: set[tuple[str, int]] = field(default_factory=set)
+    books: set[tuple[str, str]] = field(default_factory=set)
+    """Sessions (station, ref) of which all readings and all that is written of their money are wanted."""
 
     def token(self, station_id: str, text: str) -> None:
         """A token presented at a station: its row, its driver's balance, its live authorization there."""
@@ -38,7 +45,15 @@ class Wanted:
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
-        return not (self.stations or self.sessions or self.starts or self.tokens or self.authorizations)
+        return not (
+            self.stations
+            or self.sessions
+            or self.starts
+            or self.tokens
+            or self.authorizations
+            or self.connectors
+            or self.books
+        )
 
 
 async def load(conn: Connection, world: World, wanted: Wanted) -> None:
@@ -52,6 +67,7 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
         [station_id for _, station_id in wanted.tokens],
         [key for key, _ in wanted.tokens],
         list(wanted.authorizations),
+        *_columns(wanted.connectors),
     )
     assert row is not None
     for station in row["stations"]:
@@ -65,9 +81,12 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
     for session_id, *registers in row["progress"]:
         world.progress[session_id] = Progress(*registers)
     for fields in row["tokens"]:
-        world.tokens[fields[0]] = Token(*fields)
+        budgets, spendings = (tuple(map(tuple, rows)) for rows in fields[-2:])
+        world.tokens[fields[0]] = Token(*fields[:-2], budgets, spendings)
     for driver_id, asset, balance in row["balances"]:
         world.balances[driver_id, asset] = balance
+    for driver_id, asset, minor in row["debts"]:
+        world.debts[driver_id, asset] = minor
     for fields in row["authorizations"]:
         authorization = Authorization(*fields)
         world.authorizations[authorization.id] = authorization
@@ -75,19 +94,37 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
             world.live[authorization.station_id, authorization.token_key] = authorization.id
     for issuer, subject, driver_id in row["identities"]:
         world.identities[issuer, subject] = driver_id
+    if wanted.books:
+        await _load_books(conn, world, wanted.books)
 
 
-def _columns(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str, str]]) -> None:
+    for row in await SQL.load_books.many(conn, *_columns(wanted)):
+        world.series[row["id"]] = tuple(Reading(*reading) for reading in row["series"])
+        world.books[row["id"]] = Books(
+            tuple(Issued(*bill) for bill in row["issued"]),
+            tuple(Left(*payment) for payment in row["payments"]),
+            row["collection"],
+            row["balance"],
+            row["debt"],
+        )
+        if row["driver_id"] is not None and row["currency"] is not None:
+            world.balances[row["driver_id"], row["currency"]] = row["balance"]
+            world.debts[row["driver_id"], row["currency"]] = row["debt"]
+
+
+def _columns(pairs: Iterable[tuple[A, B]]) -> tuple[list[A], list[B]]:
     pairs = list(pairs)
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _station(row: Record) -> Station:
-    id_, kind, provider_id, site_id, terms_version, tariff_id, tariff_version, currency, hold_minor, powers = row
+    id_, kind, provider_id, site_id, terms_version, *priced, powers, time_zone = row
+    tariff_id, tariff_version, currency, hold_minor = priced
     terms = None
     if tariff_id is not None:
         terms = Terms(tariff_id, tariff_version, currency, hold_minor, terms_version)
-    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers))
+    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone)
 
 
 def _session(row: Record) -> Session:
@@ -104,7 +141,8 @@ async def load_priced(conn: Connection, key: PricedKey) -> Priced:
     assert document is not None
     assert split is not None
     tariff = tariff_document.parse(json.loads(document, parse_float=Decimal))
-    return Priced(tariff, Split(*split))
+    *parts, shares_by = split
+    return Priced(tariff, Split(*parts), shares_by)
 
 
 async def save(conn: Connection, changes: Changes) -> None:
@@ -141,6 +179,9 @@ async def save(conn: Connection, changes: Changes) -> None:
         [(p.parked_id, p.station_id, p.action, p.reason, p.raw, p.answer, p.received_at) for p in changes.parked],
         [(b.station_id, b.vendor, b.model, b.serial, b.firmware, b.received_at) for b in changes.boots.values()],
         [(e.station_id, e.connector, e.status, e.error_code, e.at) for _, e in sorted(changes.statuses.items())],
+        changes.refunds,
+        changes.resolved,
+        changes.budgets,
         postings,
         transfers,
         *readings,
@@ -166,7 +207,7 @@ def _bill_row(b: Bill) -> tuple[object, ...]:
         s.tariff_version, s.terms_version, s.means, s.psp, s.currency, s.started_at, s.ended_at, b.energy_wh,
         b.seconds, b.price.total_minor, b.price.vat_minor, b.not_charged_minor, b.shares.operator_minor,
         b.shares.operator_vat_minor, b.shares.provider_minor, json.dumps([as_json(line) for line in b.price.lines]),
-        s.flags, b.issued_at,
+        s.flags, b.issued_at, b.revision, b.kind, b.corrects, b.reason, b.made_by, None, b.shares_by,
     )  # fmt: skip
 
 

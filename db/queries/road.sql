@@ -1,7 +1,8 @@
 -- name: load_world
 -- All rows a batch of reports is decided on, in one statement; each column is an array of rows, some twice (store/road.py).
 -- $1 stations; $2, $3 stations and refs of sessions; $4, $5 stations and start keys; $6 token keys;
--- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations.
+-- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations; $10, $11 stations and numbers of
+-- connectors whose latest sessions are wanted.
 with wanted_sessions as (
     select s.*
     from unnest($2::text[], $3::text[]) k (station_id, ref)
@@ -21,7 +22,17 @@ with wanted_sessions as (
     select s.*
     from unnest($9::uuid[]) k (id)
     cross join lateral (
-        select * from session s where s.authorization_id = k.id and s.state in ('pending', 'incomplete')) s),
+        select * from session s where s.authorization_id = k.id and s.state in ('pending', 'incomplete')) s
+    union all
+    select s.*
+    from unnest($10::text[], $11::integer[]) k (station_id, connector)
+    cross join lateral (
+        select *
+        from session s
+        where s.station_id = k.station_id
+        and s.connector = k.connector
+        order by s.opened_at desc
+        limit 3) s),
 wanted_tokens as (
     select t.*, coalesce(t.driver_id, i.driver_id) as person_id
     from unnest($6::bytea[]) k (key)
@@ -49,7 +60,8 @@ select
         select row(
             s.id, s.kind, s.provider_id, s.site_id, p.terms_version, t.id, t.version, t.currency, t.hold_minor,
             array(select row(c.number, c.max_power_w) from connector c
-                  where c.station_id = s.id and c.max_power_w is not null))
+                  where c.station_id = s.id and c.max_power_w is not null),
+            (select time_zone from site where site.id = s.site_id))
         from unnest($1::text[] || array(select station_id from wanted_sessions)) k (id)
         cross join lateral (select * from station s where s.id = k.id limit 1) s
         cross join lateral (select * from provider p where p.id = s.provider_id limit 1) p
@@ -62,7 +74,7 @@ select
             s.provider_id, s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key,
             s.token_masked, s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at,
             s.ended_at, s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags,
-            s.opened_at, s.closed_at)
+            s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy)
         from wanted_sessions s
     ) as sessions,
     array(
@@ -79,7 +91,13 @@ select
     array(
         select row(
             t.key, t.status, t.person_id, d.status, t.psp, t.issuer, t.subject, t.station_id, t.single_use,
-            t.session_id, coalesce(u.state in ('pending', 'active', 'incomplete'), false), t.expires_at)
+            t.session_id, coalesce(u.state in ('pending', 'active', 'incomplete'), false), t.expires_at,
+            coalesce(d.rest, 'keep'), coalesce(t.alias_of, t.key),
+            array(select row(b.period, b.currency, b.limit_minor, b.time_zone) from token_budget b
+                  where b.token_key = coalesce(t.alias_of, t.key)),
+            array(select row(u.period, u.currency, u.period_began, u.used_minor) from token_spending u
+                  where u.token_key = coalesce(t.alias_of, t.key)
+                  order by u.period_began desc limit 24))
         from wanted_tokens t
         left join lateral (select state from session s where s.id = t.session_id limit 1) u on true
         left join lateral (select * from driver d where d.id = t.person_id limit 1) d on true
@@ -90,6 +108,11 @@ select
         cross join lateral (
             select * from guarded_account g where g.address = 'driver:' || t.person_id || ':balance') g
     ) as balances,
+    array(
+        select row(t.person_id, d.asset, d.minor)
+        from (select distinct person_id from wanted_tokens where person_id is not null) t
+        cross join lateral (select asset, minor from debts_of(t.person_id)) d
+    ) as debts,
     array(
         select row(
             a.id, a.station_id, a.token_key, a.psp, a.policy, a.issuer, a.subject, a.driver_id, a.amount_minor,
@@ -106,6 +129,35 @@ select
             select * from driver_identity i where i.issuer = w.issuer and i.subject = w.subject limit 1) i
     ) as identities;
 
+-- name: load_books
+-- All readings of the sessions $1 (stations) and $2 (refs), by time, and what is written of their money.
+select s.id, s.driver_id, s.currency,
+    array(
+        select row(r.at, r.digest, r.register_wh, r.power_w)
+        from reading r
+        where r.day = s.day
+        and r.session_id = s.id
+        order by r.at, r.digest) as series,
+    array(
+        select row(
+            b.id, b.revision, b.kind, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
+            b.operator_minor, b.operator_vat_minor, b.provider_minor, b.shares_by)
+        from bill b
+        where b.session_id = s.id
+        order by b.revision) as issued,
+    array(
+        select row(p.id, p.psp, p.amount_minor - p.refunded_minor)
+        from payment p
+        where p.session_id = s.id
+        order by p.at desc, p.id) as payments,
+    (select o.state from outbox o where o.key = 'session/' || s.id || '/collect') as collection,
+    coalesce((select g.balance from guarded_account g
+              where g.address = 'driver:' || s.driver_id || ':balance' and g.asset = s.currency), 0) as balance,
+    coalesce((select minor from debts_of(s.driver_id) d where d.asset = s.currency), 0) as debt
+from unnest($1::text[], $2::text[]) k (station_id, ref)
+cross join lateral (
+    select * from session s where s.station_id = k.station_id and s.ref = k.ref limit 1) s;
+
 -- name: find_tariff
 -- The document of one version of a tariff, as JSON text.
 select document::text
@@ -115,14 +167,15 @@ and version = $2;
 
 -- name: find_split
 -- How one version of a provider's terms divides a fee.
-select operator_bp, operator_fixed_minor, operator_min_minor, operator_max_minor
+select operator_bp, operator_fixed_minor, operator_min_minor, operator_max_minor, shares_by
 from provider_terms
 where provider_id = $1
 and version = $2;
 
 -- name: save_world
 -- Everything a batch changes, in one call; raises CS001 when it was decided on older rows than the stored ones.
-select save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
+select save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+    $24);
 
 -- name: save_readings
 -- A batch of nothing but readings.

@@ -1,0 +1,72 @@
+"""
+Sessions that ended for want of news (quirk Q-T13): billed by their last reading, until the true end arrives.
+
+What is not spent stays set aside, and no psp is told, so a late end is billed as if nothing had been:
+the first bill is taken back to the last unit, and a new one is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from csms.base.ids import derived
+from csms.domain import ledger
+from csms.domain.billing import Bill, Closing, bill_id, errands, rest, settle, unspent_minor
+from csms.domain.corrections import REVERSE_PLACES, Books, credit_of, returned
+from csms.domain.ledger import Posting, transfers
+from csms.domain.session import Priced, Progress, Session
+
+RELEASE_PLACE = 9
+"""The derived id of the posting that lets go of what a provisional session had kept."""
+
+
+def release(session: Session, at: datetime) -> Closing:
+    """No end came in time: the provisional bill stands, the rest goes back, the psp is told."""
+    assert session.state == "provisional"
+    session = session._replace(state="completed")
+    charge_id = bill_id(session.id, session.revision)
+    postings: tuple[Posting, ...] = ()
+    if unspent_minor(session):
+        assert session.currency
+        moves = transfers(session.currency, *rest(session))
+        id_, key = derived(session.id, RELEASE_PLACE), f"session/{session.id}/release"
+        postings = (Posting(id_, key, "release", str(session.id), at, moves),)
+    return Closing(session, None, postings, errands(session, charge_id))
+
+
+def supersede(
+    session: Session, progress: Progress, priced: Priced | None, books: Books, received_at: datetime
+) -> tuple[Bill, Posting | None, Closing]:
+    """
+    The true end of a provisional session: the credit for its first bill, the posting of it, and its closing.
+
+    `session` has the end as the station tells it. The payees return what they got, and the held account
+    what it was given for the fee, so that it stands as before the provisional end.
+    """
+    charge = books.net()
+    credit = credit_of(session, charge, charge, session.revision + 1, received_at, "the end arrived late", "csms")
+    assert session.currency
+    held, fee = ledger.session_held(session.id), charge.total_minor
+    back: list[ledger.Move] = []
+    if session.means == "psp" and session.policy != "pay_before_refund_rest":
+        assert session.psp
+        back = [(held, ledger.psp_receivable(session.psp), fee)]
+    elif session.means == "balance":
+        assert session.driver_id
+        back = [(held, ledger.driver_debt(session.driver_id), max(0, fee - session.hold_minor))]
+    moves = transfers(session.currency, *returned(session, credit), *back)
+    key = f"session/{session.id}/reverse/{credit.revision}"
+    place = REVERSE_PLACES + credit.revision
+    posting = Posting(derived(session.id, place), key, "reverse", str(session.id), received_at, moves)
+    anew = session._replace(
+        state="active",
+        energy_wh=None,
+        fee_minor=None,
+        revision=credit.revision,
+        flags=tuple(flag for flag in session.flags if flag != "provisional"),
+    )
+    closing = settle(anew, progress, priced, received_at)
+    if closing.bill is not None:
+        closing = replace(closing, bill=replace(closing.bill, reason="the end arrived late", made_by="csms"))
+    return credit, posting if moves else None, closing
