@@ -150,7 +150,9 @@ async def migrate(conn: Connection, migrations: Path | None = None) -> list[str]
     try:
         await SQL.create_migration_table.run(conn)
         applied = {row["name"]: row["checksum"] for row in await SQL.applied_migrations.many(conn)}
-        return [path.stem for path in files if await _apply(conn, path, applied)]
+        new = [path.stem for path in files if await _apply(conn, path, applied)]
+        await SQL.notice_cluster.run(conn)
+        return new
     finally:
         if not conn.is_closed():
             await SQL.unlock_migrations.run(conn)
