@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from csms.base.ids import derived, wire_number
-from csms.domain import payer
+from csms.domain import payer, spending
 from csms.domain.billing import DISPUTE_PLACE, Concern
 from csms.domain.decisions import (
     corrected,
@@ -40,6 +40,7 @@ from csms.domain.events import (
     SessionEnded,
     SessionMetered,
     SessionStarted,
+    SpendingChecked,
     StationBooted,
     TokenIssued,
     TokenPresented,
@@ -47,7 +48,8 @@ from csms.domain.events import (
 )
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.metering import plausible_time
-from csms.domain.session import CLOSED, Session, ended, flagged, located, started
+from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, started
+from csms.domain.watch import passed
 from csms.domain.world import Changes, World
 
 REDRAW = 48_271
@@ -74,8 +76,21 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
         if event.session_id is None:
             return park(changes, event, "MeterValues", "unknown_session")
         session = open_session(world, changes, event, event.ref, event.session_id)
+    watched = world.watches.get(session.id)
+    if watched is None and session.hold_minor:
+        watched = spending.begin(world, session)
+    if watched is not None and passed(watched, _register(world, session), event.readings):
+        changes.checks[key] = event.received_at
     keep(world, changes, session, event.readings)
-    return payer.answer(world, changes, session) if session.state == "invalid" else RECORDED
+    if session.state == "invalid":
+        return payer.answer(world, changes, session)
+    return RECORDED if watched is None else watched.outcome
+
+
+def _register(world: World, session: Session) -> int | None:
+    """The highest register before these readings."""
+    highest = world.progress.get(session.id, NOTHING).highest_wh
+    return session.meter_start_wh if highest is None else highest
 
 
 def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
@@ -227,6 +242,7 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     Unreadable: _unreadable,
     ProvisionallyEnded: ended_provisionally,
     ProvisionalFinished: finished,
+    SpendingChecked: spending.checked,
     RestChosen: rest_chosen,
     ReviewDecided: reviewed,
     BillCorrected: corrected,

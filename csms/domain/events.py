@@ -15,6 +15,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from csms.domain.tariff_document import Tariff
+
 
 class Reading(NamedTuple):
     """One measured instant. `digest` (32 bits, signed) tells apart readings of the same millisecond."""
@@ -313,6 +315,14 @@ Status = str
 """`accepted`, `invalid`, `blocked`, `expired`, `no_credit`, `unknown`, `concurrent`; `refused` to people only."""
 
 
+class Limit(NamedTuple):
+    """What a running session may cost, in minor units of `currency`, and the tariff it is priced by."""
+
+    minor: int
+    currency: str
+    tariff: Tariff
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
@@ -320,7 +330,8 @@ class Outcome:
 
     `status` judges the token (`accepted` where no token is judged). `ref` is the session's wire id.
     `fee_minor`, `currency` and `running` tell the cost: final at an end, running before it.
-    `waits_for` names an authorization that a psp has yet to decide: the reply is kept back.
+    `waits_for` names an authorization that a psp has yet to decide: the reply is kept back. `limit` is
+    for stations that keep one themselves.
     """
 
     status: Status
@@ -329,6 +340,7 @@ class Outcome:
     currency: str | None = None
     waits_for: UUID | None = None
     reason: str | None = None
+    limit: Limit | None = None
 
 
 RECORDED = Outcome("accepted")

@@ -13,11 +13,12 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import billing, token
+from csms.domain import billing, budget, token
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
 from csms.domain.ledger import Posting
 from csms.domain.session import Session, Terms, accepted, refused
+from csms.domain.watch import is_limited, limit_for
 from csms.domain.world import Changes, Token, World
 
 DRIVER_PLACE = 20
@@ -28,6 +29,8 @@ STATUS_BY_REASON = {
     "driver_blocked": "blocked",
     "expired": "expired",
     "no_credit": "no_credit",
+    "debt": "no_credit",
+    "budget_spent": "no_credit",
     "token_used": "concurrent",
 }
 """What the station is told; every other reason is `invalid`."""
@@ -54,6 +57,8 @@ def judge(world: World, changes: Changes, session: Session, text: str, event: As
     reason = _objection(known, session.station_id, session.id, event.received_at, session.offline or live is not None)
     if reason is None and (terms is None or session.currency != terms.currency):
         reason = "no_tariff"
+    if reason is None and not session.offline and known is not None and _owes(world, known):
+        reason = "debt"
     if reason is not None:
         return refused(session, reason, event.received_at)
     assert known is not None and terms is not None
@@ -83,6 +88,14 @@ def _objection(
     return None
 
 
+def _owes(world: World, known: Token) -> bool:
+    """Whether its driver owes more than is overlooked, in any currency."""
+    return any(
+        driver_id == known.driver_id and minor > world.rules.debt_minor_max
+        for (driver_id, _), minor in world.debts.items()
+    )
+
+
 def _from_balance(
     world: World, changes: Changes, session: Session, known: Token, terms: Terms, at: datetime
 ) -> Session:
@@ -91,11 +104,15 @@ def _from_balance(
     session = session._replace(means="balance", rest=session.rest or known.rest)
     key = (known.driver_id, terms.currency)
     minor = min(world.balances.get(key, 0), terms.hold_minor)
+    within = budget.room(world, session)
+    if minor > 0 >= within and not session.offline:
+        return refused(session._replace(driver_id=known.driver_id), "budget_spent", at)
+    minor = min(minor, within)
     if minor <= 0 and not session.offline:
         return refused(session._replace(driver_id=known.driver_id), "no_credit", at)
     if minor > 0:
         world.balances[key] -= minor
-        session = session._replace(driver_id=known.driver_id)
+        session = budget.spend(world, changes, session._replace(driver_id=known.driver_id), minor)
         changes.postings.append(billing.hold(session, minor, at))
     return accepted(session, known.driver_id, minor)
 
@@ -226,6 +243,10 @@ def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outc
         case "timed_out", "authorized":
             after = before._replace(state="voiding", psp_ref=event.psp_ref)
             if before.policy == "pay_before_refund_rest":
+                # whoever paid is a driver: their money goes back, or to their balance if it cannot
+                person = (before.issuer, before.subject)
+                driver_id = before.driver_id or _driver(world, changes, person, event.driver_id, event.received_at)
+                after = after._replace(driver_id=driver_id)
                 changes.postings.append(billing.paid_before(after, event.received_at))
             changes.errands.append(billing.void(before.id))
         case _:
@@ -261,6 +282,8 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         reason = "no_tariff"
     if reason is None and known is not None and known.psp is not None and known.psp not in world.rules.policies:
         reason = "psp_unknown"
+    if reason is None and spent_on is None and known is not None and _owes(world, known):
+        reason = "debt"
     if reason is not None:
         return _refusal(reason)
     assert known is not None and terms is not None
@@ -268,6 +291,8 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         return Outcome("accepted")
     if known.psp is None:
         credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
+        if credit and budget.left(known, terms.currency, event.received_at) <= 0:
+            return _refusal("budget_spent")
         return Outcome("accepted") if credit else _refusal("no_credit")
     authorization = _ask(world, changes, known, terms, event)
     return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None)
@@ -282,7 +307,9 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
         authorization = world.authorizations[session.authorization_id]
         changes.asks[authorization.id] = authorization.ask()
         waits_for = authorization.id
-    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for)
+    priced = world.priced_of(session) if is_limited(session) else None
+    limit = limit_for(session, priced.tariff) if priced is not None else None
+    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for, limit=limit)
 
 
 def _refusal(reason: str, ref: str | None = None) -> Outcome:

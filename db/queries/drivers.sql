@@ -92,12 +92,6 @@ full join held using (asset)
 full join owed using (asset)
 order by asset;
 
--- name: post_top_up
--- Moves a payment that arrived at a psp into a driver's balance; answers what post() says.
-select (post(
-    array[row($1, $2, 'top_up', $3, $4)::posting_in],
-    array[row(1, 1, $5, $6, $7, $8)::transfer_in]))[1];
-
 -- name: token_to_start_with
 -- A lasting token by its key, with its driver's status, for a start from afar.
 select t.key, t.status, t.driver_id, t.psp, t.issuer, t.subject, t.station_id, t.expires_at, d.status as driver_status
@@ -107,9 +101,10 @@ where t.key = $1
 and t.type <> 'remote';
 
 -- name: add_remote_token
--- Adds the single-use token of a start from afar; it stands for the driver's own, and only its hash is kept.
+-- Adds the single-use token of a start from afar; it stands for the driver's own (of an alias, for what that stands
+-- for), and only its hash is kept.
 insert into token (key, type, driver_id, psp, issuer, subject, station_id, alias_of, single_use, expires_at, created_at)
-select $1, 'remote', t.driver_id, t.psp, t.issuer, t.subject, $2, t.key, true, $4, $5
+select $1, 'remote', t.driver_id, t.psp, t.issuer, t.subject, $2, coalesce(t.alias_of, t.key), true, $4, $5
 from token t
 where t.key = $3;
 

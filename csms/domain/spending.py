@@ -1,0 +1,214 @@
+"""
+Spending what is set aside: a running session is stopped when it is spent, or more is set aside.
+
+`SpendingChecked` comes when a reading or the time passed a session's watch (`watch.py`), and after a
+top-up. What the session will have cost by its next reading decides: below what is set aside it goes
+on; otherwise more of the balance is set aside, and with no more there it is flagged `spent` and its
+station is told to stop. A driver is never charged above what was set aside, so a late stop costs the
+provider at most one interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from hashlib import sha256
+from math import ceil
+from uuid import UUID
+
+from csms.base.ids import uuid7
+from csms.domain import budget, ledger
+from csms.domain.billing import Errand
+from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
+from csms.domain.folding import lacks, put
+from csms.domain.ledger import Posting, transfers
+from csms.domain.session import Priced, Session, flagged
+from csms.domain.tariff import Usage, price
+from csms.domain.usage import periods
+from csms.domain.watch import (
+    INTERVAL_ASSUMED_S,
+    MARGIN_S,
+    NEVER_AT,
+    Used,
+    Watch,
+    base_of,
+    first,
+    is_limited,
+    keepers,
+    watch,
+)
+from csms.domain.world import Changes, World
+
+SPENT = "spent"
+"""The flag of a session whose station was told to stop because nothing more could be set aside."""
+
+OVER_PERCENT = 2
+"""So much above what is set aside: registers round, and a station's clock is not ours."""
+
+INTERVAL_S_MAX = 1_800
+"""A station that was silent for longer is not taken to be silent for as long again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A running session now, and what it will have used when its next reading could have come and a stop been done."""
+
+    used: Used
+    wh: int
+    until: datetime
+
+
+def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
+    """Judges a running session's spending with all its readings, the balance and the time."""
+    session = world.sessions.get((event.station_id, event.ref))
+    if session is None or not is_limited(session):
+        return RECORDED
+    priced = world.priced_of(session)
+    if priced is None or lacks(world, changes, session):
+        return RECORDED
+    series, before = world.series[session.id], session
+    seen = project(session, series, event.received_at)
+    cost = cost_minor(session, priced, series, seen)
+    session = _set_aside(world, changes, session, cost, event.received_at)
+    if cost >= session.hold_minor:
+        session = session._replace(flags=flagged(session.flags, SPENT))
+        changes.errands.append(_stop(session, priced, event.received_at))
+        if _is_over(session, priced, series, seen, event.received_at):
+            changes.errands.append(_insist(session, priced, event.received_at))
+    world.watches[session.id] = _watch(session, priced, seen)
+    put(world, changes, session, before)
+    return RECORDED
+
+
+def begin(world: World, session: Session) -> Watch | None:
+    """The watch of a session that was not looked at yet, kept from now on; None for one that is not limited."""
+    priced = world.priced_of(session) if is_limited(session) else None
+    watched = first(session, world.progress_of(session.id), priced.tariff) if priced is not None else None
+    if watched is not None:
+        world.watches[session.id] = watched
+    return watched
+
+
+def project(session: Session, series: Sequence[Reading], now: datetime) -> Projection:
+    """
+    The usage at the next reading, `MARGIN_S` later: as much again as between the last two registers.
+
+    Time goes on also where no reading comes; energy does not.
+    """
+    assert session.started_at is not None
+    lowest = min((r.register_wh for r in series if r.register_wh is not None), default=None)
+    base = base_of(session.meter_start_wh, lowest)
+    points = [(session.started_at, base)]
+    for reading in series:
+        if reading.register_wh is not None and reading.register_wh >= points[-1][1] and reading.at > points[-1][0]:
+            points.append((reading.at, reading.register_wh))
+    last_at, last_wh = points[-1]
+    interval, rate = INTERVAL_ASSUMED_S, Fraction(0)
+    if len(points) > 1:
+        apart = last_at - points[-2][0]
+        interval = min(INTERVAL_S_MAX, ceil(apart.total_seconds()))
+        rate = Fraction((last_wh - points[-2][1]) * 1_000_000, max(1, apart // timedelta(microseconds=1)))
+    horizon = interval + MARGIN_S if len(points) > 1 else 0
+    until = max(last_at + timedelta(seconds=horizon), now + timedelta(seconds=MARGIN_S))
+    seconds = max(0, int((max(last_at, now) - session.started_at).total_seconds()))
+    used = Used(base, last_wh - base, seconds, rate, interval)
+    return Projection(used, used.wh + ceil(rate * horizon), until)
+
+
+def cost_minor(session: Session, priced: Priced, series: Sequence[Reading], seen: Projection) -> int:
+    """The fee of that usage, as its bill would say; no energy is no fee."""
+    assert session.started_at is not None
+    if seen.wh <= 0:
+        return 0
+    seconds = max(0, int((seen.until - session.started_at).total_seconds()))
+    base = seen.used.base_wh
+    if not priced.tariff.needs_profile:
+        return price(Usage(seen.wh, seconds), priced.tariff).total_minor
+    profile = periods(series, session.started_at, seen.until, base, base + seen.wh)
+    return price(Usage(seen.wh, seconds, profile), priced.tariff, session.time_zone).total_minor
+
+
+def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: datetime) -> Session:
+    """More of the driver's balance, if the session needs it or began with less than is usual, and there is any."""
+    if session.means != "balance" or session.driver_id is None or session.currency is None:
+        return session
+    terms = world.stations[session.station_id].terms
+    usual = terms.hold_minor if terms is not None and terms.currency == session.currency else session.hold_minor
+    short = max(usual, cost - session.hold_minor + 1) if cost >= session.hold_minor else usual - session.hold_minor
+    key = (session.driver_id, session.currency)
+    there = min(world.balances.get(key, 0), budget.room(world, session))
+    minor = min(short, there)
+    if minor <= 0:
+        return session
+    world.balances[key] -= minor
+    raised = budget.spend(world, changes, session, minor)
+    raised = raised._replace(
+        hold_minor=session.hold_minor + minor,
+        flags=tuple(flag for flag in raised.flags if flag != SPENT),
+    )
+    changes.postings.append(_raise(raised, minor, at))
+    changes.errands.append(_tell(raised, at))
+    return raised
+
+
+def _is_over(
+    session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime
+) -> bool:
+    """Whether what was used already costs clearly more: then a limit that the station keeps itself is not kept."""
+    so_far = Projection(seen.used, seen.used.wh, max(now, series[-1].at if series else now))
+    over = cost_minor(session, priced, series, so_far) - session.hold_minor
+    return over * 100 > session.hold_minor * OVER_PERCENT
+
+
+def _watch(session: Session, priced: Priced, seen: Projection) -> Watch:
+    """Where to look next. A session that took no energy costs nothing, however long it stands."""
+    watched = watch(session, priced.tariff, seen.used)
+    return watched if seen.wh > 0 else watched._replace(wh=seen.used.base_wh + 1, at=NEVER_AT)
+
+
+def _raise(session: Session, minor: int, at: datetime) -> Posting:
+    assert session.currency and session.driver_id
+    moves = transfers(
+        session.currency, (ledger.driver_balance(session.driver_id), ledger.session_held(session.id), minor)
+    )
+    key = f"session/{session.id}/hold/{session.hold_minor}"
+    return Posting(_id(key, at), key, "hold", str(session.id), at, moves)
+
+
+def _stop(session: Session, priced: Priced, at: datetime) -> Errand:
+    """
+    Has the station stop a session whose hold, as it is now, is spent; withdrawn if more is set aside before.
+
+    A station that keeps one of the limits `kept_by` itself needs no telling.
+    """
+    return _errand(session, "station.stop", "stop", at, kept_by=keepers(priced.tariff))
+
+
+def _insist(session: Session, priced: Priced, at: datetime) -> Errand:
+    """Has a station stop that was to keep a limit itself, and does not."""
+    return _errand(session, "station.stop", "stop-over", at, kept_by=keepers(priced.tariff), over=True)
+
+
+def _tell(session: Session, at: datetime) -> Errand:
+    """Has a station that keeps a limit itself hear that it was raised."""
+    return _errand(session, "station.limit", "limit", at)
+
+
+def _errand(session: Session, kind: str, word: str, at: datetime, **more: object) -> Errand:
+    """Once for each amount that is set aside. Its subject is its own: no psp's job waits for a station."""
+    key = f"session/{session.id}/{word}/{session.hold_minor}"
+    payload: dict[str, object] = {
+        "session": str(session.id),
+        "station": session.station_id,
+        "ref": session.ref,
+        "hold_minor": session.hold_minor,
+        **more,
+    }
+    return Errand(_id(key, at), kind, key, key, payload)
+
+
+def _id(key: str, at: datetime) -> UUID:
+    """The id of what is done once under `key`."""
+    return uuid7(int(at.timestamp() * 1000), int.from_bytes(sha256(key.encode()).digest()[:10]))
