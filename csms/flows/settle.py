@@ -4,7 +4,7 @@ After the bill: what a psp's answers come to in our ledger, and what is done nex
 Collect the fee, then send the one settlement message, then it is paid; or release what was not used.
 Arrows read debit -> credit.
 
-collected           psp:X:clearing -> psp:X:receivable
+collected           psp:X:clearing -> psp:X:receivable (what was paid before is at the psp already: nothing moves)
 could not collect   driver:D:debt -> psp:X:receivable
 settled             provider:P:payable -> psp:X:clearing, bank -> psp:X:clearing
 """
@@ -20,39 +20,61 @@ from csms.domain import ledger
 from csms.domain.billing import Concern, Errand
 from csms.domain.ledger import Posting, transfers
 from csms.psp.base import PayeeShare, SettlementMessage
-from csms.store.outbox import Collection, Job, Remittance, Result
+from csms.store.outbox import Collection, Job, Payment, Remittance, Result
 
-COLLECTED_PLACE, DEBT_PLACE, SETTLED_PLACE, SETTLE_ERRAND_PLACE, CONCERN_PLACE = range(40, 45)
-"""Which derived id a session's later postings, errand and exception take (`base.ids.derived`)."""
+COLLECTED_PLACE, DEBT_PLACE, SETTLED_PLACE, SETTLE_ERRAND_PLACE = range(40, 44)
+PAYMENT_PLACE = 45
+"""Which derived id a session's later postings, errand and payment take (`base.ids.derived`)."""
+
+CONCERN_PLACE = 200
+"""The same of a job's exception: a job's id may be derived too, and 128 and more lead to no place of a session's."""
 
 OPERATOR = "operator"
 
 
 def collected(job: Job, of: Collection, payment: str, operator_account: str, at: datetime) -> Result:
-    """The psp took the fee as `payment`: it is ours to clear, and the payees can be paid."""
+    """
+    The psp took the fee as `payment`: it is ours to clear, and can go back.
+
+    The payees are paid now where the psp pays them; else the statement run will.
+    """
+    paid_before = of.policy == "pay_before_refund_rest"
+    taken_minor = of.authorized_minor if paid_before else of.total_minor
+    assert taken_minor is not None
     moves = transfers(of.currency, (ledger.psp_clearing(of.psp), ledger.psp_receivable(of.psp), of.total_minor))
-    subject = f"session/{of.session_id}"
+    by_psp = of.shares_by == "psp"
     return Result(
         job,
         "done",
         facts={"payment": payment},
-        postings=(_posting(of, COLLECTED_PLACE, "collected", moves, at),),
-        errands=(
-            Errand(
-                derived(of.session_id, SETTLE_ERRAND_PLACE),
-                "psp.settle",
-                f"{subject}/remit",
-                subject,
-                {
-                    **job.payload,
-                    "payment": payment,
-                    "provider_account": of.provider_account,
-                    "operator_account": operator_account,
-                },
+        postings=() if paid_before else (_posting(of, COLLECTED_PLACE, "collected", moves, at),),
+        errands=(_settle_errand(job, of, payment, operator_account),) if by_psp else (),
+        submitted=_submitted(of, operator_account, at) if by_psp else (),
+        payments=(
+            Payment(
+                derived(of.session_id, PAYMENT_PLACE),
+                of.psp,
+                payment,
+                of.driver_id,
+                of.session_id,
+                taken_minor,
+                of.currency,
+                at,
             ),
         ),
-        submitted=_submitted(of, operator_account, at),
     )
+
+
+def _settle_errand(job: Job, of: Collection, payment: str, operator_account: str) -> Errand:
+    """The settlement message, with what it is to say whatever changes until then."""
+    subject = f"session/{of.session_id}"
+    payload = {
+        **job.payload,
+        "payment": payment,
+        "provider_account": of.provider_account,
+        "operator_account": operator_account,
+    }
+    return Errand(derived(of.session_id, SETTLE_ERRAND_PLACE), "psp.settle", f"{subject}/remit", subject, payload)
 
 
 def not_collected(job: Job, of: Collection, reason: str, at: datetime) -> Result:

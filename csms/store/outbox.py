@@ -14,6 +14,7 @@ from csms.db import SQL, Connection
 from csms.domain.authorization import Policy
 from csms.domain.billing import Concern, Errand
 from csms.domain.ledger import Posting
+from csms.store.notices import Notice, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Collection:
     issuer: str | None
     subject: str | None
     provider_account: str | None
+    shares_by: str
+    authorized_minor: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,51 @@ class Remittance:
 
 
 @dataclass(frozen=True, slots=True)
+class Payment:
+    """Money that a psp took for a session (a row of `payment`), of which no more than it can go back."""
+
+    id: UUID
+    psp: str
+    psp_ref: str
+    driver_id: str
+    session_id: UUID | None
+    amount_minor: int
+    currency: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRefund:
+    """A part of payment `psp_ref` of `psp` that is to go back: the row `id`, and its own job to tell the psp."""
+
+    id: UUID
+    psp: str
+    psp_ref: str
+    amount_minor: int
+    session_id: UUID | None
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEnd:
+    """
+    How refund `id` ended; nothing of it is written when it does not stand as `was` any more.
+
+    `posting` is what its end moves, `concern` and `news` tell people of it.
+    """
+
+    id: UUID
+    was: Literal["pending", "paid"]
+    state: Literal["paid", "failed"]
+    psp_ref: str | None
+    at: datetime
+    posting: Posting
+    news: Notice
+    concern: Concern | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """
     How one attempt of a job ended, and what follows from it.
@@ -97,6 +145,11 @@ class Result:
     remitted: tuple[tuple[UUID, str, str | None], ...] = ()
     voided: tuple[UUID, ...] = ()
     concerns: tuple[Concern, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    begun: tuple[BegunRefund, ...] = ()
+    ended: tuple[RefundEnd, ...] = ()
+    hurried: tuple[str, ...] = ()
+    """Subjects whose waiting jobs are due now: there is news of them."""
 
 
 class PostingRefused(CsmsError):
@@ -142,9 +195,15 @@ async def save(conn: Connection, results: Sequence[Result]) -> None:
         if voided := sorted(id_ for r in results for id_ in r.voided):
             await SQL.end_voids.run(conn, voided)
         await _save_remittances(conn, results)
+        await _begin_refunds(conn, results)
+        ended = await _end_refunds(conn, [end for r in results for end in r.ended])
         await insert_errands(conn, [errand for r in results for errand in r.errands])
-        await _insert_concerns(conn, [concern for r in results for concern in r.concerns])
-        await _post(conn, [posting for r in results for posting in r.postings])
+        if hurried := sorted({subject for r in results for subject in r.hurried}):
+            await SQL.hurry_jobs.run(conn, hurried)
+        concerns = [concern for r in results for concern in r.concerns] + [e.concern for e in ended if e.concern]
+        await _insert_concerns(conn, concerns)
+        await tell(conn, [end.news for end in ended])
+        await _post(conn, [posting for r in results for posting in r.postings] + [end.posting for end in ended])
 
 
 async def insert_errands(conn: Connection, errands: Sequence[Errand]) -> None:
@@ -161,6 +220,29 @@ async def _save_remittances(conn: Connection, results: Sequence[Result]) -> None
         await SQL.submit_remittances.run(conn, *_columns(submitted))
     if ended := [end for r in results for end in r.remitted]:
         await SQL.end_remittances.run(conn, *_columns(ended))
+
+
+async def _begin_refunds(conn: Connection, results: Sequence[Result]) -> None:
+    """Payments that were taken, and what of them is to go back; both once, whoever says it again."""
+    if payments := [
+        (p.id, p.psp, p.psp_ref, p.driver_id, p.session_id, p.amount_minor, p.currency, p.at)
+        for r in results
+        for p in r.payments
+    ]:
+        await SQL.insert_payments.run(conn, *_columns(payments))
+    if begun := [
+        (b.id, b.psp, b.psp_ref, b.amount_minor, b.session_id, b.reason, b.at) for r in results for b in r.begun
+    ]:
+        await SQL.begin_refunds.run(conn, *_columns(begun))
+
+
+async def _end_refunds(conn: Connection, ends: Sequence[RefundEnd]) -> list[RefundEnd]:
+    """Those of the ends that were news."""
+    if not ends:
+        return []
+    rows = [(end.id, end.was, end.state, end.psp_ref, end.at) for end in ends]
+    news = {row[0] for row in await SQL.end_refunds.many(conn, rows)}
+    return [end for end in ends if end.id in news]
 
 
 async def _insert_concerns(conn: Connection, concerns: Sequence[Concern]) -> None:

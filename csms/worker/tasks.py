@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from csms.base.clock import Clock
-from csms.db import SQL, Pool
+from csms.db import SQL, Pool, Record
 from csms.domain.authorization import Ask
-from csms.flows import settle
-from csms.psp.base import Answer, Charge, Found, Psp, Standing
+from csms.flows import give_back, settle
+from csms.psp.base import Answer, Charge, Found, Psp, Refund, Standing
 from csms.store.outbox import Collection, Job, Result
 
 ATTEMPTS_MAX = 40
@@ -28,8 +28,12 @@ CLAIMS_MAX = 1_000
 FAULT_ATTEMPTS_MAX = 10
 """About ten minutes to put right what is wrong with our side (a secret, an account that is not registered)."""
 
+PENDING_ATTEMPTS_MAX = 400
+"""About two weeks of a refund that the psp has taken and not yet sent; then people ask it."""
+
 BACK_OFF_S = 0.5
 BACK_OFF_S_MAX = 300.0
+PENDING_BACK_OFF_S_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,16 @@ class Outside:
 
 
 async def collect(job: Job, outside: Outside) -> Result:
-    """Take the fee of a bill: capture what is held, or charge the stored means."""
+    """Take the fee of a bill: capture what is held, or charge the stored means. What was paid before is taken."""
     of = job.of
     assert of is not None, "the job names a bill that was stored with it"
     psp = outside.psps.get(of.psp)
     account = outside.operator_accounts.get(of.psp)
     if psp is None or account is None:
         return later(job, outside, Answer("our_fault", reason=f"psp {of.psp} is not set up here"), "collect_failed")
+    if of.policy == "pay_before_refund_rest":
+        assert of.psp_ref is not None, "a used authorization has its psp's name"
+        return settle.collected(job, of, of.psp_ref, account, outside.clock())
     outside.at_point("before_call")
     answer = await _taken(job, of, psp)
     outside.at_point("after_call")
@@ -135,14 +142,18 @@ async def remit(job: Job, outside: Outside) -> Result:
 
 
 async def void(job: Job, outside: Outside) -> Result:
-    """Have the psp release what it holds for an authorization; stored means hold nothing."""
-    authorization_id = UUID(job.payload["authorization"])
-    async with outside.pool.acquire() as conn:
-        row = await SQL.find_authorization.one(conn, authorization_id)
-    assert row is not None, "a job names an authorization that was stored with it"
+    """
+    Have the psp release what it holds for an authorization.
+
+    Stored means hold nothing; what was paid before goes back as a refund, by a job of its own.
+    """
+    row = await _authorization(job, outside)
+    authorization_id = row["id"]
     psp = outside.psps.get(row["psp"])
     if row["policy"] == "charge_after" or row["psp_ref"] is None:
         return settle.released(job, authorization_id)
+    if row["policy"] == "pay_before_refund_rest":
+        return give_back.unused(job, row, outside.clock())
     if psp is None:
         return later(job, outside, Answer("our_fault", reason=f"psp {row['psp']} is not set up here"), "void_failed")
     outside.at_point("before_call")
@@ -157,6 +168,70 @@ async def void(job: Job, outside: Outside) -> Result:
     return later(job, outside, answer, "void_failed")
 
 
+async def refund_rest(job: Job, outside: Outside) -> Result:
+    """Begin to send back what a session left of a payment that was made before it."""
+    row = await _authorization(job, outside)
+    return give_back.rest(job, row, UUID(job.payload["session"]), job.payload["minor"], outside.clock())
+
+
+async def refund(job: Job, outside: Outside) -> Result:
+    """Send money back, and see what becomes of it: paid, or failed for good and then the driver's balance has it."""
+    async with outside.pool.acquire() as conn:
+        row = await SQL.find_refund.one(conn, UUID(job.payload["refund"]))
+    assert row is not None, "a job names a refund that was stored with it"
+    if row["state"] != "pending":
+        return Result(job, "done", facts={"refund": row["state"]})
+    psp = outside.psps.get(row["psp"])
+    if psp is None:
+        answer = Answer("our_fault", reason=f"psp {row['psp']} is not set up here")
+        return later(job, outside, answer, "refund_stuck", row["station_id"])
+    asked = Refund(str(row["id"]), row["payment_ref"], row["amount_minor"], row["currency"], row["reason"])
+    outside.at_point("before_call")
+    answer = await psp.refund(job.key, asked)
+    outside.at_point("after_call")
+    if answer.end in ("done", "declined") and answer.standing is not None:
+        return refund_ended(job, outside, row, Found(answer.standing, answer.psp_ref, reason=answer.reason))
+    found = await psp.get("refund", asked.order)
+    hopeless = answer.end == "declined" or (answer.end == "our_fault" and job.attempts >= FAULT_ATTEMPTS_MAX)
+    if found.standing == "missing" and hopeless:
+        return refund_ended(job, outside, row, Found("failed", reason=answer.reason))
+    if found.standing in ("paid", "pending", "failed"):
+        return refund_ended(job, outside, row, found)
+    if answer.end == "declined":  # and the psp does not tell what became of it
+        answer = replace(answer, end="unknown")
+    return later(job, outside, answer, "refund_stuck", row["station_id"])
+
+
+def refund_ended(job: Job, outside: Outside, row: Record, found: Found) -> Result:
+    """What a refund's standing at the psp comes to; a pending one is looked at again."""
+    now = outside.clock()
+    match found.standing:
+        case "paid":
+            end = give_back.paid(row, found.psp_ref, now)
+        case "failed":
+            end = give_back.failed(row, found.reason or "failed", now)
+        case _:
+            return pending(job, outside, found.psp_ref, "refund_stuck", row["station_id"])
+    return Result(job, "done", facts={"refund": end.state}, ended=(end,))
+
+
+async def _authorization(job: Job, outside: Outside) -> Record:
+    async with outside.pool.acquire() as conn:
+        row = await SQL.find_authorization.one(conn, UUID(job.payload["authorization"]))
+    assert row is not None, "a job names an authorization that was stored with it"
+    return row
+
+
+def pending(job: Job, outside: Outside, psp_ref: str | None, concern: str, station_id: str | None = None) -> Result:
+    """The psp has it and will say later: looked at again after a pause that doubles, for days."""
+    if job.attempts >= PENDING_ATTEMPTS_MAX:
+        reason = f"pending at the psp as {psp_ref}"
+        listed = settle.given_up(job, concern, reason, outside.clock(), station_id)
+        return Result(job, "given_up", error=reason, concerns=(listed,))
+    pause = min(PENDING_BACK_OFF_S_MAX, outside.back_off_s * 2.0 ** min(job.attempts - 1, 30))
+    return Result(job, "waiting", wait_s=pause, facts={"pending": psp_ref})
+
+
 def later(job: Job, outside: Outside, answer: Answer, concern: str, station_id: str | None = None) -> Result:
     """Another attempt after a pause that doubles, with jitter; after the last one it is given up and listed."""
     reason = f"{answer.end}: {answer.reason}"
@@ -168,7 +243,7 @@ def later(job: Job, outside: Outside, answer: Answer, concern: str, station_id: 
             error=reason,
             concerns=(settle.given_up(job, concern, reason, outside.clock(), station_id),),
         )
-    pause = min(BACK_OFF_S_MAX, outside.back_off_s * 2.0 ** (job.attempts - 1))
+    pause = min(BACK_OFF_S_MAX, outside.back_off_s * 2.0 ** min(job.attempts - 1, 30))
     return Result(job, "waiting", wait_s=pause * outside.random.uniform(0.5, 1.5), error=reason)
 
 
@@ -178,5 +253,7 @@ TASKS: Mapping[str, Task] = {
     "psp.collect": collect,
     "psp.settle": remit,
     "psp.void": void,
+    "psp.refund_rest": refund_rest,
+    "psp.refund": refund,
 }
 """Kind of job -> what does it."""

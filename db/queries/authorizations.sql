@@ -1,6 +1,6 @@
 -- name: find_authorization
--- What a psp must be told to release authorization $1.
-select id, psp, policy, psp_ref, state
+-- What a psp must be told to release authorization $1, or to send back what was paid with it.
+select id, psp, policy, psp_ref, state, driver_id, amount_minor, currency
 from psp_authorization
 where id = $1;
 

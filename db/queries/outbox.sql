@@ -73,7 +73,8 @@ and i.state = 'submitted';
 select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.provider_id, b.driver_id, b.psp,
     b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.operator_minor,
     b.provider_minor, a.id as authorization_id, a.policy, a.psp_ref, coalesce(a.issuer, t.issuer) as issuer,
-    coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account
+    coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account, b.shares_by,
+    a.amount_minor as authorized_minor
 from unnest($1::uuid[]) k (id)
 cross join lateral (select * from bill where bill.id = k.id limit 1) b
 cross join lateral (
@@ -81,3 +82,45 @@ cross join lateral (
 cross join lateral (select * from provider where provider.id = b.provider_id limit 1) p
 left join lateral (select * from psp_authorization where psp_authorization.id = s.authorization_id limit 1) a on true
 left join lateral (select * from token where token.key = s.token_key limit 1) t on true;
+
+-- name: insert_payments
+-- Payments that a psp took for sessions; what stands under the psp's name for it is the same payment.
+insert into payment (id, psp, psp_ref, driver_id, kind, session_id, amount_minor, currency, at)
+select p.id, p.psp, p.psp_ref, p.driver_id, 'session', p.session_id, p.amount_minor, p.currency, p.at
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::timestamptz[])
+    p (id, psp, psp_ref, driver_id, session_id, amount_minor, currency, at)
+order by p.psp, p.psp_ref
+on conflict (psp, psp_ref) do nothing;
+
+-- name: begin_refunds
+-- Refunds $1 of the payments that psps $2 call $3, each with its job; one that was begun before is the same.
+select begin_refund(r.id, p.id, r.minor, r.session_id, null, r.reason, null, r.at)
+from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::timestamptz[])
+    r (id, psp, psp_ref, minor, session_id, reason, at)
+left join payment p on p.psp = r.psp and p.psp_ref = r.psp_ref
+order by p.id, r.id;
+
+-- name: end_refunds
+-- How refunds ended; answers those whose end was news.
+select end_refunds($1::refund_end_in[]);
+
+-- name: find_refund
+-- A refund with the psp's name for its payment, and whose session it was for.
+select r.id, r.state, r.psp, r.psp_ref, r.amount_minor, r.currency, r.reason, r.driver_id, r.session_id, r.bill_id,
+    p.psp_ref as payment_ref, s.provider_id, s.station_id
+from refund r
+join payment p on p.id = r.payment_id
+left join lateral (select * from session where session.id = r.session_id limit 1) s on true
+where r.id = $1;
+
+-- name: hurry_jobs
+-- There is news of subjects $1: their waiting jobs are due now.
+update outbox
+set next_at = now()
+where subject = any($1::text[])
+and state = 'waiting'
+and next_at > now();
+
+-- name: tell
+-- Tells the endpoints that want it; answers how many messages that makes.
+select tell($1::notice_in[]);

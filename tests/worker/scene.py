@@ -81,8 +81,9 @@ async def billed(
     policy: Policy | None = "hold_capture",
     subject: str = "driver",
     operator_minor: int = OPERATOR_SHARE,
+    shares_by: str = "psp",
 ) -> Scene:
-    """A session with its bill, its settlement posted and its job. Policy None: it began offline, nobody was asked."""
+    """A session with its bill, its settlement posted and its jobs. Policy None: it began offline, nobody was asked."""
     session_id, bill_id = uuid4(), uuid4()
     subject = f"{subject}-{session_id}"
     authorization_id, psp_ref = None, None
@@ -115,9 +116,9 @@ async def billed(
     await conn.execute(
         """insert into bill (id, session_id, station_id, provider_id, driver_id, tariff_id, tariff_version,
                terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
-               not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at)
+               not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at, shares_by)
            values ($1, $2, 'CP-1', 'P', 'D', 'T', 1, 1, 'psp', 'social', 'KRW', $3, $4, 12345, 3600, $5, 636, 0, $6,
-               64, $7, '[]', '{}', $4)""",
+               64, $7, '[]', '{}', $4, $8)""",
         bill_id,
         session_id,
         START,
@@ -125,9 +126,14 @@ async def billed(
         FEE,
         operator_minor,
         FEE - operator_minor,
+        shares_by,
     )
-    held, moves = f"session:{session_id}:held", []
-    moves.append((1, 1, "psp:social:receivable", held, "KRW", FEE))
+    held = f"session:{session_id}:held"
+    if policy == "pay_before_refund_rest":
+        await post(conn, f"authorization/{authorization_id}/paid", "psp:social:clearing", held, HOLD)
+        moves = [(1, 1, held, "psp:social:refunds", "KRW", HOLD - FEE)]
+    else:
+        moves = [(1, 1, "psp:social:receivable", held, "KRW", FEE)]
     if operator_minor < FEE:
         moves.append((1, 2, held, "provider:P:payable", "KRW", FEE - operator_minor))
     if operator_minor:
@@ -137,7 +143,47 @@ async def billed(
     payload = json.dumps({"bill": str(bill_id), "session": str(session_id), "station": "CP-1"})
     subject_key = f"session/{session_id}"
     await insert_job(conn, "psp.collect", f"{subject_key}/collect", subject_key, payload)
+    if policy == "pay_before_refund_rest":
+        rest = {"session": str(session_id), "authorization": str(authorization_id), "minor": HOLD - FEE}
+        await insert_job(conn, "psp.refund_rest", f"{subject_key}/refund_rest", subject_key, json.dumps(rest))
     return Scene(session_id, bill_id, psp_ref, subject)
+
+
+async def post(conn: Connection, key: str, debit: str, credit: str, minor: int) -> None:
+    """One transfer, as another part of the system makes it."""
+    posting, transfer = (uuid4(), key, "test", key, START), (1, 1, debit, credit, "KRW", minor)
+    assert await conn.fetchval("select post($1::posting_in[], $2::transfer_in[])", [posting], [transfer]) == ["posted"]
+
+
+async def paid_payment(
+    conn: Connection, psp: Social, amount_minor: int = HOLD, currency: str = "KRW"
+) -> tuple[UUID, str]:
+    """A payment of driver D that stands at the psp and here, in the balance: (id, the psp's name)."""
+    id_ = uuid4()
+    ask = Ask(id_, "CP-1", "social", "issuer", f"payer-{id_}", amount_minor, currency, "pay_before_refund_rest")
+    answer = await psp.authorize(ask_key(id_), ask)
+    assert answer.psp_ref is not None
+    await conn.execute(
+        "insert into payment (id, psp, psp_ref, driver_id, kind, amount_minor, currency, at)"
+        " values ($1, 'social', $2, 'D', 'top_up', $3, $4, $5)",
+        id_,
+        answer.psp_ref,
+        amount_minor,
+        currency,
+        START,
+    )
+    await post(conn, f"top-up/{id_}", "psp:social:clearing", "driver:D:balance", amount_minor)
+    return id_, answer.psp_ref
+
+
+async def begun_refund(conn: Connection, payment_id: UUID, minor: int) -> UUID:
+    """A refund out of the driver's balance, on its way."""
+    id_ = uuid4()
+    await conn.execute(
+        "select begin_refund($1, $2, $3, null, null, 'asked for', 'staff', $4)", id_, payment_id, minor, START
+    )
+    await post(conn, f"refund/{id_}/begun", "driver:D:balance", "psp:social:refunds", minor)
+    return id_
 
 
 async def insert_job(conn: Connection, kind: str, key: str, subject: str, payload: str) -> None:
