@@ -135,10 +135,15 @@ class ExactPrice(Answer):
 
 
 class PricePreview(ExactPrice):
-    """What a session would cost, rounded to the currency; the unrounded amounts are under `exact`."""
+    """
+    What a session would cost, rounded to the currency; the unrounded amounts are under `exact`.
+
+    A line of `lines` tells the element of the tariff (from 0) that priced it, and from when until when.
+    """
 
     currency: str
     exact: ExactPrice
+    lines: list[Json]
 
 
 class Driver(Answer):

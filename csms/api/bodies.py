@@ -12,6 +12,7 @@ from csms.flows.drivers import TokenStatus, TokenType
 
 CONNECTORS_MAX = 500
 PERIODS_MAX = 10_000
+QUANTITY_MAX = 10**9
 Password = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Protocol = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
 
@@ -172,14 +173,32 @@ class ChargingPeriod(Body):
     tariff_id: ChosenId | None = None
 
 
+class PricedReservation(Body):
+    """A reservation before a session; one that expired had no session."""
+
+    start_date_time: Moment
+    end_date_time: Moment
+    outcome: Literal["USED", "EXPIRED"] = "USED"
+
+
+class OwnUsage(Body):
+    """What a rental or an exchange used beside charging: the quantities that a tariff's `extra` prices."""
+
+    held_s: Annotated[int, Field(ge=0, le=QUANTITY_MAX)] = 0
+    deliveries: Annotated[int, Field(ge=0, le=QUANTITY_MAX)] = 0
+    battery_wh: Annotated[int, Field(ge=0, le=QUANTITY_MAX)] = 0
+    late_s: Annotated[int, Field(ge=0, le=QUANTITY_MAX)] = 0
+
+
 class PricedSession(Body):
-    """A session to price, as OCPI describes it."""
+    """A session to price, as OCPI describes it; `time_zone` is that of its site."""
 
     time_zone: Annotated[str, StringConstraints(min_length=1, max_length=60)] = "UTC"
     start_date_time: Moment
     end_date_time: Moment
     charging_periods: list[ChargingPeriod] = Field(max_length=PERIODS_MAX)
-    reservation: Json = Field(None, description="not supported yet: refused when it is there")
+    reservation: PricedReservation | None = None
+    extra: OwnUsage | None = None
 
 
 class PriceQuestion(Body):

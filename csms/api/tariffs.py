@@ -14,6 +14,7 @@ from csms.api.paging import after_id, page
 from csms.api.shapes import Page, Paging, Query
 from csms.base.errors import NotFound, Refused
 from csms.db import SQL
+from csms.domain.tariff_own import Used
 from csms.flows import tariffs
 from csms.flows.parties import check_zone
 
@@ -62,8 +63,6 @@ async def price(call: Call) -> answers.PricePreview:
     question: PriceQuestion = call.body
     session = question.session
     check_zone(session.time_zone, "/session/time_zone")
-    if session.reservation is not None:
-        raise Refused("reservations are not supported yet", "/session/reservation")
     periods = [
         tariffs.Period(
             period.start_date_time,
@@ -74,8 +73,16 @@ async def price(call: Call) -> answers.PricePreview:
         )
         for number, period in enumerate(session.charging_periods)
     ]
-    usage = tariffs.used(session.start_date_time, session.end_date_time, periods)
-    return answers.PricePreview.model_validate(tariffs.preview(question.tariff, usage))
+    reserved = session.reservation
+    told = (
+        None
+        if reserved is None
+        else tariffs.Reserved(reserved.start_date_time, reserved.end_date_time, reserved.outcome == "EXPIRED")
+    )
+    usage = tariffs.used(session.start_date_time, session.end_date_time, periods, told)
+    own = None if session.extra is None else Used(**session.extra.model_dump())
+    preview = tariffs.preview(question.tariff, usage, session.time_zone, own)
+    return answers.PricePreview.model_validate(preview)
 
 
 def _volume(dimension: CdrDimension, field: str) -> Fraction:

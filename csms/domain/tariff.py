@@ -2,85 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from csms.base.money import exact_text, from_minor, half_up, to_minor
+from csms.base.money import to_minor
 from csms.base.units import round_up_to_step
-from csms.domain.tariff_document import UNITS, PriceLimit
+from csms.domain.tariff_clock import zone_of
+from csms.domain.tariff_document import UNITS, Element
 from csms.domain.tariff_document import Component as Component
 from csms.domain.tariff_document import Tariff as Tariff
 from csms.domain.tariff_document import parse as parse
+from csms.domain.tariff_limits import Bound as Bound
+from csms.domain.tariff_limits import bound as bound
+from csms.domain.tariff_limits import cap as cap
+from csms.domain.tariff_limits import limited
+from csms.domain.tariff_lines import Exact as Exact
+from csms.domain.tariff_lines import Line as Line
+from csms.domain.tariff_lines import Price as Price
+from csms.domain.tariff_lines import as_json as as_json
+from csms.domain.tariff_lines import sum_excl, sum_incl, vat_inside
+from csms.domain.tariff_periods import Period as Period
+from csms.domain.tariff_periods import portions
 
-Bound = Callable[[Fraction, Fraction], Fraction]
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation that was used or expired: `period` with its time as `charging_s`."""
+
+    period: Period
+    expired: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was consumed: Wh and seconds of charging. Sessions have whole ones; previews may ask for parts."""
+    """
+    What was consumed: Wh and seconds. Sessions have whole ones; previews may ask for parts.
+
+    `periods`, in order, tell when and how; they are needed where the tariff `needs_profile`
+    (`domain/usage.py` makes them of readings). An empty tuple says that nothing was used at all: a
+    reservation that expired.
+    """
 
     energy_wh: int | Fraction
     seconds: int | Fraction
+    periods: tuple[Period, ...] | None = None
+    reservation: Reservation | None = None
 
     def __post_init__(self) -> None:
         assert self.energy_wh >= 0
         assert self.seconds >= 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+def price(usage: Usage, tariff: Tariff, zone: str | None = None) -> Price:
     """
-    One line of a price; amounts are exact units of the currency, None where the tax is unknown.
+    The price of a use under a tariff whose tax is known (`parse` sees to that); `zone` is its site's (null: UTC).
 
-    `dimension` is a tariff dimension, or `MIN_PRICE`, `MAX_PRICE`, `NOT_CHARGED` for what a limit
-    adds or takes away. `quantity` counts `unit` after rounding up to the tariff's step;
-    `unit_price` is per kWh, hour or session.
+    A tariff that has no PARKING_TIME prices all the time of a session as TIME, plugged in without
+    charging too: nobody is told apart by readings whose tariff does not ask for it. With tax inside
+    the prices, VAT is taken out of the rounded total: `round(total * 10 / 110)` at 10 percent. With
+    tax on top, both totals are rounded and VAT is their difference.
     """
-
-    dimension: str
-    quantity: int | Fraction
-    unit: str
-    unit_price: Fraction
-    vat_percent: Fraction | None
-    exact_excl: Fraction | None
-    exact_incl: Fraction | None
+    if usage.periods and tariff.needs_profile and not tariff.prices_parking:
+        plugged = tuple(replace(p, charging_s=p.charging_s + p.parking_s, parking_s=0) for p in usage.periods)
+        usage = replace(usage, periods=plugged)
+    return rounded(calculate(usage, tariff, zone), tariff)
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """An unrounded price: the lines sum to the totals, exactly. A side is None where the tax is unknown."""
-
-    currency: str
-    lines: tuple[Line, ...]
-    exact_excl: Fraction | None
-    exact_incl: Fraction | None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """
-    What a use costs: `total_minor` includes `vat_minor`, both minor units of `currency`.
-
-    The lines sum exactly to `exact_excl` and `exact_incl`; the total is `exact_incl`, rounded half up.
-    """
-
-    total_minor: int
-    vat_minor: int
-    lines: tuple[Line, ...]
-    exact_excl: Fraction
-    exact_incl: Fraction
-    currency: str
-
-
-def price(usage: Usage, tariff: Tariff) -> Price:
-    """
-    The price of a use under a tariff whose tax is known (`parse` sees to that).
-
-    With tax inside the prices, VAT is taken out of the rounded total: `round(total * 10 / 110)` at
-    10 percent. With tax on top, both totals are rounded and VAT is their difference.
-    """
-    exact = calculate(usage, tariff)
+def rounded(exact: Exact, tariff: Tariff) -> Price:
+    """The one rounding, half up, at the total."""
     excl, incl = exact.exact_excl, exact.exact_incl
     assert excl is not None
     assert incl is not None
@@ -88,111 +78,70 @@ def price(usage: Usage, tariff: Tariff) -> Price:
     if tariff.tax_included == "NO":
         vat_minor = min(max(0, total_minor - to_minor(excl, tariff.currency)), total_minor)
     else:
-        vat_minor = _vat_inside(total_minor, excl, incl)
+        vat_minor = vat_inside(total_minor, excl, incl)
     return Price(total_minor, vat_minor, exact.lines, excl, incl, tariff.currency)
 
 
-def calculate(usage: Usage, tariff: Tariff) -> Exact:
-    """The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs, without restrictions."""
-    lines = [_line(component, usage) for component in tariff.components]
-    for name, limit in (("MIN_PRICE", tariff.min_price), ("MAX_PRICE", tariff.max_price)):
-        if limit is not None and (line := _limit_line(name, limit, lines)) is not None:
-            lines.append(line)
-    return Exact(tariff.currency, tuple(lines), _excl(lines), _incl(lines))
+def calculate(usage: Usage, tariff: Tariff, zone: str | None = None) -> Exact:
+    """The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs."""
+    charging = usage.periods != ()
+    lines: list[Line] = []
+    if usage.reservation is not None:
+        lines += _reserved(usage.reservation, tariff, zone)
+    if charging and tariff.needs_profile:
+        assert usage.periods is not None, "this tariff prices a use by its periods"
+        elements = [element for element in tariff.elements if element.reserved is None]
+        lines += _profiled(usage.periods, elements, zone)
+    elif charging:
+        lines += [_whole(component, usage) for component in tariff.components]
+    if tariff.min_price is not None or tariff.max_price is not None:
+        lines += limited(tariff, lines, charging=charging)
+    return Exact(tariff.currency, tuple(lines), sum_excl(lines), sum_incl(lines))
 
 
-def cap(priced: Price, limit_minor: int) -> Price:
-    """
-    The price when only `limit_minor` was held: the fee is never above it.
-
-    What is above becomes a line `NOT_CHARGED` with negative amounts, and the VAT follows the lower total.
-    """
-    assert limit_minor >= 0
-    if priced.total_minor <= limit_minor:
-        return priced
-    incl = from_minor(limit_minor, priced.currency)
-    excl = priced.exact_excl * incl / priced.exact_incl
-    line = _adjustment("NOT_CHARGED", excl - priced.exact_excl, incl - priced.exact_incl)
-    vat_minor = _vat_inside(limit_minor, excl, incl)
-    return Price(limit_minor, vat_minor, (*priced.lines, line), excl, incl, priced.currency)
+def together(left: Exact, right: Exact) -> Exact:
+    """Two parts of one price."""
+    lines = (*left.lines, *right.lines)
+    return Exact(left.currency, lines, sum_excl(lines), sum_incl(lines))
 
 
-def as_json(line: Line) -> dict[str, str | None]:
-    """A line as JSON: numbers as decimal text, at most 18 decimals."""
-    return {
-        "dimension": line.dimension,
-        "quantity": exact_text(line.quantity),
-        "unit": line.unit,
-        "unit_price": exact_text(line.unit_price),
-        "vat_percent": None if line.vat_percent is None else exact_text(line.vat_percent),
-        "excl_vat": None if line.exact_excl is None else exact_text(line.exact_excl),
-        "incl_vat": None if line.exact_incl is None else exact_text(line.exact_incl),
-    }
-
-
-def _line(component: Component, usage: Usage) -> Line:
-    """The line of one component: the quantity in steps, times the price, without and with tax."""
+def _whole(component: Component, usage: Usage) -> Line:
+    """The line of a component that prices the whole use: the quantity in steps, times the price."""
     quantity: int | Fraction
     match component.dimension:
         case "ENERGY":
             quantity = round_up_to_step(usage.energy_wh, component.step_size)
-        case "TIME":
+        case "TIME" | "PARKING_TIME":
             quantity = round_up_to_step(usage.seconds, component.step_size)
         case "FLAT":
             quantity = 1
+    return _line(component, quantity)
+
+
+def _line(component: Component, quantity: int | Fraction) -> Line:
+    """A quantity, times the price, without and with tax."""
     excl = None if component.excl_per_unit is None else component.excl_per_unit * quantity
     incl = None if component.incl_per_unit is None else component.incl_per_unit * quantity
     unit = UNITS[component.dimension][0]
     return Line(component.dimension, quantity, unit, component.price, component.vat_percent, excl, incl)
 
 
-def _limit_line(name: str, limit: PriceLimit, lines: Sequence[Line]) -> Line | None:
-    """What a limit adds or takes away, each side on its own (OCPI PriceLimit: both apply)."""
-    bound: Bound = max if name == "MIN_PRICE" else min
-    excl_change = _change(_excl(lines), limit.before_taxes, bound)
-    incl_change = _change(_incl(lines), limit.after_taxes, bound)
-    if not excl_change and not incl_change:
-        return None
-    return _adjustment(name, excl_change, incl_change)
+def _profiled(periods: Sequence[Period], elements: Sequence[Element], zone: str | None) -> list[Line]:
+    """A line per element and dimension that priced a part of these periods."""
+    return [
+        replace(_line(p.component, p.quantity), element=p.element.number, start=p.start, end=p.end)
+        for p in portions(periods, elements, zone_of(zone))
+    ]
 
 
-def _change(total: Fraction | None, limit: Fraction | None, bound: Bound) -> Fraction | None:
-    """How much `bound` moves a total to its limit; None for an unknown total."""
-    if total is None:
-        return None
-    return Fraction(0) if limit is None else bound(total, limit) - total
+def _reserved(reservation: Reservation, tariff: Tariff, zone: str | None) -> list[Line]:
+    """
+    What a reservation costs, its time rounded up on its own.
 
-
-def _adjustment(name: str, excl: Fraction | None, incl: Fraction | None) -> Line:
-    unit_price = incl if incl is not None else excl
-    assert unit_price is not None
-    return Line(name, 1, "session", unit_price, None, excl, incl)
-
-
-def _excl(lines: Sequence[Line]) -> Fraction | None:
-    """The sum without tax; one unknown line makes it unknown."""
-    total = lines[0].exact_excl
-    for line in lines[1:]:
-        if total is None or line.exact_excl is None:
-            return None
-        total += line.exact_excl
-    return total
-
-
-def _incl(lines: Sequence[Line]) -> Fraction | None:
-    """The sum with tax; one unknown line makes it unknown."""
-    total = lines[0].exact_incl
-    for line in lines[1:]:
-        if total is None or line.exact_incl is None:
-            return None
-        total += line.exact_incl
-    return total
-
-
-def _vat_inside(total_minor: int, excl: Fraction, incl: Fraction) -> int:
-    """The VAT inside a rounded total, by the exact ratio of tax to total; within 0 and the total."""
-    if incl <= 0:
-        return 0
-    with_tax = incl.numerator * excl.denominator
-    tax = with_tax - excl.numerator * incl.denominator
-    return min(max(0, half_up(total_minor * tax, with_tax)), total_minor)
+    What expired is priced by the elements of RESERVATION_EXPIRES, and by those of RESERVATION for
+    a dimension that the former have no price of.
+    """
+    wanted = ("RESERVATION_EXPIRES", "RESERVATION") if reservation.expired else ("RESERVATION",)
+    elements = [element for kind in wanted for element in tariff.elements if element.reserved == kind]
+    lines = _profiled((reservation.period,), elements, zone)
+    return [replace(line, dimension="RESERVATION") for line in lines]

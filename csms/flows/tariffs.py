@@ -13,11 +13,15 @@ from csms.base.money import MINOR_MAX, Money, decimal_text, exact_text, scale, t
 from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH, seconds_between
 from csms.db import SQL, Connection
 from csms.domain import tariff as rules
+from csms.domain import tariff_own
 from csms.flows.parties import check_id
 
 HOLDS: Mapping[str, int] = {"IDR": 500_000_00, "JPY": 5_000, "KRW": 50_000, "TWD": 1_000_00, "VND": 1_000_000}
 HOLD_UNITS = 50
 """What is set aside when a use starts and nothing else is said: `HOLDS` in minor units, else 50 of the currency."""
+
+YEARS = (1971, 2199)
+W_PER_KW = 1_000
 
 Writer = Callable[[Fraction | None], str | None]
 
@@ -94,7 +98,7 @@ async def assign_tariff(conn: Connection, station_id: str, tariff_id: str | None
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One OCPI CdrDimension: `volume` is kWh of ENERGY, hours of TIME."""
+    """One OCPI CdrDimension: `volume` is kWh of ENERGY, hours of times, kW of powers, A of currents."""
 
     type: str
     volume: Fraction
@@ -107,45 +111,122 @@ class Period:
     start: datetime
     dimensions: Sequence[Dimension]
 
+    def told(self, *names: str) -> Fraction | None:
+        """The sum of what is told under the first of these names that is told at all."""
+        for name in names:
+            volumes = [dimension.volume for dimension in self.dimensions if dimension.type == name]
+            if volumes:
+                return sum(volumes, start=Fraction(0))
+        return None
 
-def used(start: datetime, end: datetime, periods: Sequence[Period]) -> rules.Usage:
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A reservation, and whether it expired unused."""
+
+    start: datetime
+    end: datetime
+    expired: bool
+
+
+def used(start: datetime, end: datetime, periods: Sequence[Period], reserved: Reserved | None = None) -> rules.Usage:
     """
     The usage of OCPI charging periods.
 
-    Hours in decimals are not exact: a period whose TIME is its length counts by its instants.
-    PARKING_TIME and RESERVATION_TIME are not priced yet and refused; other dimensions (power,
-    current, state of charge) do not matter to a price.
+    Hours in decimals are not exact: a period whose time is its length counts by its instants.
+    RESERVATION_TIME belongs to the reservation; told without one, it is of one that was used.
+    Where no power is told, it is the mean of the period's energy over its time.
     """
-    if end < start:
-        raise Refused("the end is before the start", "/session/end_date_time")
-    energy_wh, seconds = Fraction(0), Fraction(0)
+    _check_span(start, end)
+    charged: list[rules.Period] = []
+    reserved_at: list[tuple[datetime, datetime]] = []
     edges = [period.start for period in periods] + [end]
     for number, (period, ends) in enumerate(zip(periods, edges[1:], strict=True)):
         at = f"/session/charging_periods/{number}"
         if not start <= period.start <= ends:
             raise Refused("periods start one after the other, within their session", f"{at}/start_date_time")
-        for place, dimension in enumerate(period.dimensions):
-            if dimension.type in ("PARKING_TIME", "RESERVATION_TIME") and dimension.volume:
-                raise Refused(f"{dimension.type} is not supported yet", f"{at}/dimensions/{place}/type")
-            if dimension.type == "ENERGY":
-                energy_wh += dimension.volume * WH_PER_KWH
-            elif dimension.type == "TIME":
-                length_s, told_s = seconds_between(period.start, ends), dimension.volume * SECONDS_PER_HOUR
-                seconds += length_s if abs(told_s - length_s) < 1 else told_s
-    return rules.Usage(energy_wh, seconds)
+        if period.told("RESERVATION_TIME"):
+            reserved_at.append((period.start, ends))
+        if not period.told("RESERVATION_TIME") or period.told("ENERGY", "TIME", "PARKING_TIME"):
+            charged.append(_period(period, ends))
+    if reserved is None and reserved_at:
+        reserved = Reserved(reserved_at[0][0], reserved_at[-1][1], expired=False)
+    reservation = None
+    if reserved is not None:
+        _check_span(reserved.start, reserved.end)
+        seconds = seconds_between(reserved.start, reserved.end)
+        reservation = rules.Reservation(
+            rules.Period(reserved.start, reserved.end, charging_s=seconds), expired=reserved.expired
+        )
+    return rules.Usage(
+        sum((period.energy_wh for period in charged), start=Fraction(0)),
+        sum((period.charging_s for period in charged), start=Fraction(0)),
+        tuple(charged) if charged or reservation is not None else (rules.Period(start, end),),
+        reservation,
+    )
 
 
-def preview(document: Mapping[str, object], usage: rules.Usage) -> dict[str, object]:
+def _check_span(start: datetime, end: datetime) -> None:
+    """A session goes forward, and within the years that calendars of zones are made for."""
+    if end < start:
+        raise Refused("the end is before the start", "/session/end_date_time")
+    if not YEARS[0] <= start.year <= end.year <= YEARS[1]:
+        raise Refused(f"a session is in the years {YEARS[0]} to {YEARS[1]}", "/session/start_date_time")
+
+
+def _period(period: Period, ends: datetime) -> rules.Period:
+    """An OCPI ChargingPeriod in Wh, seconds, W and A."""
+    length_s = seconds_between(period.start, ends)
+
+    def seconds(name: str) -> int | Fraction:
+        told_s = (period.told(name) or Fraction(0)) * SECONDS_PER_HOUR
+        return length_s if abs(told_s - length_s) < 1 else told_s
+
+    def scaled(factor: int, *names: str) -> Fraction | None:
+        told = period.told(*names)
+        return None if told is None else told * factor
+
+    energy_wh = (period.told("ENERGY") or Fraction(0)) * WH_PER_KWH
+    charging_s, parking_s = seconds("TIME"), seconds("PARKING_TIME")
+    mean_w = energy_wh * SECONDS_PER_HOUR / (charging_s or length_s) if charging_s or length_s else None
+    least_w, most_w = (
+        scaled(W_PER_KW, "MIN_POWER", "POWER", "MAX_POWER"),
+        scaled(W_PER_KW, "MAX_POWER", "POWER", "MIN_POWER"),
+    )
+    still = Fraction(0) if parking_s and not charging_s and not energy_wh else None
+    return rules.Period(
+        period.start,
+        ends,
+        energy_wh,
+        charging_s,
+        parking_s,
+        mean_w if least_w is None else least_w,
+        mean_w if most_w is None else most_w,
+        _known(scaled(1, "MIN_CURRENT", "CURRENT", "MAX_CURRENT"), still),
+        _known(scaled(1, "MAX_CURRENT", "CURRENT", "MIN_CURRENT"), still),
+    )
+
+
+def _known(told: Fraction | None, otherwise: Fraction | None) -> Fraction | None:
+    return otherwise if told is None else told
+
+
+def preview(
+    document: Mapping[str, object], usage: rules.Usage, zone: str, own: tariff_own.Used | None = None
+) -> dict[str, object]:
     """
     What `usage` costs under an OCPI tariff, as interface text: decimal strings, null where the tax is unknown.
 
-    Totals and dimensions are rounded to the currency; the unrounded figures are under `exact`.
+    `zone` is the site's; `own` is what was used of the dimensions beside OCPI. Totals and dimensions
+    are rounded to the currency; the unrounded figures are under `exact`, the lines under `lines`.
     """
     try:
         tariff = rules.parse(document, tax_may_be_unknown=True)
     except Refused as refusal:
         raise Refused(refusal.reason, f"/tariff{refusal.field or ''}") from None
-    cost = rules.calculate(usage, tariff)
+    cost = rules.calculate(usage, tariff, zone)
+    if own is not None:
+        cost = rules.together(cost, tariff_own.calculate(own, _own(tariff), tariff.currency))
     sums: dict[str, tuple[Fraction | None, Fraction | None]] = {}
     for line in cost.lines:
         excl, incl = sums.get(line.dimension, (Fraction(0), Fraction(0)))
@@ -164,7 +245,14 @@ def preview(document: Mapping[str, object], usage: rules.Usage) -> dict[str, obj
             "per_dimension": {name: {"excl_vat": write(e), "incl_vat": write(i)} for name, (e, i) in sums.items()},
         }
 
-    return {"currency": cost.currency, **written(rounded), "exact": written(unrounded)}
+    lines = [rules.as_json(line) for line in cost.lines]
+    return {"currency": cost.currency, **written(rounded), "exact": written(unrounded), "lines": lines}
+
+
+def _own(tariff: rules.Tariff) -> tariff_own.Own:
+    if tariff.own is None:
+        raise Refused("the tariff prices nothing beside OCPI: it has no extra", "/session/extra")
+    return tariff.own
 
 
 def _sum(left: Fraction | None, right: Fraction | None) -> Fraction | None:

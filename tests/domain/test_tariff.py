@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -195,16 +196,18 @@ ENERGY = {"type": "ENERGY", "price": 1}
         (document(ENERGY, tax_included="MAYBE"), "/tax_included"),
         (document(ENERGY, tax_included=""), "/tax_included"),
         (document(ENERGY, colour="red"), "/colour"),
-        (document(ENERGY, start_date_time="2026-01-01T00:00:00Z"), "/start_date_time"),
+        (document(ENERGY, start_date_time="yesterday"), "/start_date_time"),
+        (document(ENERGY, start_date_time=2026), "/start_date_time"),
+        (document(ENERGY, end_date_time="0001-01-01T00:00:00+23:59"), "/end_date_time"),
+        (
+            document(ENERGY, start_date_time="2026-01-01T00:00:00Z", end_date_time="2026-01-01T00:00:00"),
+            "/end_date_time",
+        ),
         (document(elements=[]), "/elements"),
         (document(elements=None), "/elements"),
         (document(elements=["x"]), "/elements/0"),
         (document(), "/elements/0/price_components"),
-        (
-            document(elements=[{"price_components": [ENERGY], "restrictions": {"max_power": 16}}]),
-            "/elements/0/restrictions",
-        ),
-        (document(ENERGY, {"type": "PARKING_TIME", "price": 1}), "/elements/0/price_components/1/type"),
+        (document({"type": "SOC", "price": 1}), "/elements/0/price_components/0/type"),
         (document({"type": ["ENERGY"], "price": 1}), "/elements/0/price_components/0/type"),
         (document({"type": "ENERGY"}), "/elements/0/price_components/0/price"),
         (document({"type": "ENERGY", "price": -1}), "/elements/0/price_components/0/price"),
@@ -231,3 +234,50 @@ def test_a_tariff_that_cannot_be_priced_is_refused_with_its_place(refused: dict[
     with pytest.raises(Refused) as refusal:
         parse(refused)
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("restrictions", "field"),
+    [
+        ([], ""),
+        ({"min_soc": 20}, "/min_soc"),
+        ({"start_time": "24:00"}, "/start_time"),
+        ({"start_time": "9:00"}, "/start_time"),
+        ({"end_time": 900}, "/end_time"),
+        ({"start_time": "09:00", "end_time": "09:00"}, "/end_time"),
+        ({"start_date": "2026-02-30"}, "/start_date"),
+        ({"start_date": "2026-02-02", "end_date": "2026-02-02"}, "/end_date"),
+        ({"day_of_week": ["FRIDAY", "FUNDAY"]}, "/day_of_week/1"),
+        ({"day_of_week": "FRIDAY"}, "/day_of_week"),
+        ({"min_kwh": -1}, "/min_kwh"),
+        ({"min_kwh": 20, "max_kwh": 20}, "/max_kwh"),
+        ({"max_power": 0}, "/max_power"),
+        ({"min_duration": 1.5}, "/min_duration"),
+        ({"min_duration": 3600, "max_duration": 1800}, "/max_duration"),
+        ({"reservation": "MAYBE"}, "/reservation"),
+        ({"reservation": ["RESERVATION"]}, "/reservation"),
+    ],
+)
+def test_a_restriction_that_means_nothing_is_refused_with_its_place(restrictions: Any, field: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        parse(document(elements=[{"price_components": [ENERGY], "restrictions": restrictions}]))
+    assert refusal.value.field == f"/elements/0/restrictions{field}"
+
+
+def test_a_reservation_has_no_price_of_energy() -> None:
+    with pytest.raises(Refused) as refusal:
+        parse(document(elements=[{"price_components": [ENERGY], "restrictions": {"reservation": "RESERVATION"}}]))
+    assert refusal.value.field == "/elements/0/price_components/0/type"
+
+
+def test_empty_restrictions_restrict_nothing() -> None:
+    empty = {"start_time": None, "day_of_week": []}
+    tariff = parse(document(elements=[{"price_components": [ENERGY], "restrictions": empty}]))
+    assert not tariff.needs_profile
+    assert tariff.components[0].price == 1
+
+
+def test_a_validity_is_read_in_utc() -> None:
+    tariff = parse(document(ENERGY, start_date_time="2026-01-01T00:00:00", end_date_time="2026-02-01T09:00:00+09:00"))
+    assert tariff.valid_from == datetime(2026, 1, 1, tzinfo=UTC)
+    assert tariff.valid_until == datetime(2026, 2, 1, tzinfo=UTC)
