@@ -10,17 +10,21 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
 
 from csms import observe
-from csms.api import auth, health, openapi
+from csms.api import auth, health, issuers, openapi
 from csms.api.call import Parts, serve
 from csms.api.problems import answer_problems, route_name
 from csms.api.routes import PREFIX, ROUTES
+from csms.api.token_endpoint import TokenEndpoint
+from csms.api.trail import request_id
 from csms.base.clock import Clock
 from csms.db import Pool
+from csms.flows import clients
 from csms.flows.command import Commands
+from csms.flows.through import Submit
 
 BODY_BYTES_MAX = 256 * 1024
 STREAMS_MAX = 4
@@ -45,28 +49,42 @@ class Settings:
     """How long a request waits for a database connection."""
     health_s_max: float = 2.0
     """How long `/healthz` waits for the database."""
+    issuers: tuple[issuers.Issuer, ...] = ()
+    """Others whose access tokens are taken."""
 
 
 async def create_app(
-    pool: Pool, clock: Clock, commands: Commands, ready: health.Ready, settings: Settings | None = None
+    pool: Pool,
+    clock: Clock,
+    commands: Commands,
+    submit: Submit,
+    ready: health.Ready,
+    settings: Settings | None = None,
 ) -> web.Application:
     """
     The application. The schema must be up to date: its signing keys are read, or made, now.
 
-    `ready` answers what `/readyz` tells beside the database: whether stations are listened to, the writer lives.
+    `submit` puts what people decide about sessions on the road. `ready` answers what `/readyz` tells beside
+    the database: whether stations are listened to, the writer lives.
     """
     settings = settings or Settings()
     async with pool.acquire() as conn:
         keys = await auth.load_keys(conn, clock())
-    access = auth.Access(keys, settings.issuer, settings.audience, settings.token_ttl_s)
-    parts = Parts(pool, clock, access, commands, asyncio.Semaphore(STREAMS_MAX), settings.acquire_s_max)
+    others = issuers.open_session() if settings.issuers else None
+    checkers = [] if others is None else [issuers.Checker(issuer, others) for issuer in settings.issuers]
+
+    async def driver_of(issuer: str, subject: str) -> str:
+        async with pool.acquire(timeout=settings.acquire_s_max) as conn:
+            return await clients.driver_of(conn, issuer, subject, clock())
+
+    access = auth.Access(keys, settings.issuer, settings.audience, settings.token_ttl_s, checkers, driver_of)
+    parts = Parts(pool, clock, access, commands, submit, asyncio.Semaphore(STREAMS_MAX), settings.acquire_s_max)
 
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[tell, answer_problems])
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, serve(route, parts))
     document = openapi.document(ROUTES, PREFIX)
-    token = partial(auth.token, pool=pool, access=access, acquire_s_max=settings.acquire_s_max)
-    app.router.add_post("/oauth/token", token)
+    app.router.add_post("/oauth/token", TokenEndpoint(pool, access, settings.acquire_s_max).serve)
     _add(app, "/.well-known/jwks.json", partial(_json, access.jwks))
     _add(app, f"{PREFIX}/openapi.json", partial(_json, document))
     _add(app, "/docs", _docs)
@@ -74,11 +92,19 @@ async def create_app(
     _add(app, "/readyz", partial(health.readyz, pool, settings.health_s_max, ready))
     _add(app, "/metrics", health.metrics)
     app.on_response_prepare.append(_guard)
+    if others is not None:
+        app.on_cleanup.append(partial(_close, others))
     return app
 
 
-async def _guard(_: web.Request, response: web.StreamResponse) -> None:
-    """Nothing here is kept by caches on the way, nor taken for another type than it says."""
+async def _close(others: ClientSession, _: web.Application) -> None:
+    """End the connections to other issuers."""
+    await others.close()
+
+
+async def _guard(request: web.Request, response: web.StreamResponse) -> None:
+    """Nothing here is kept by caches on the way, nor taken for another type than it says; and it tells its name."""
+    response.headers["X-Request-Id"] = request_id(request)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
 
@@ -118,4 +144,7 @@ async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
         observe.REQUESTS.labels(method, route, str(status)).inc()
         observe.REQUEST_SECONDS.labels(route).observe(took_s)
         write = log.info if request.method != "GET" or status >= 400 else log.debug
-        write("request", method=method, route=route, status=status, ms=round(took_s * 1000, 1))
+        write(
+            "request", method=method, route=route, status=status, ms=round(took_s * 1000, 1),
+            request_id=request_id(request),
+        )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csms.api import answers, bodies, drivers, ledger, reports, sessions, stations, tariffs
+from csms.api import answers, audit, bodies, clients, corrections, drivers, ledger, me, reports, sessions, stations, tariffs
 from csms.api.call import Route
 from csms.api.session_answers import Bill, Session
 from csms.api.shapes import Page, Paging
@@ -20,7 +20,7 @@ SEE_USE = ("stations:read", "reports:read")
 REPORT = ("reports:read", "settlement:read")
 ADMIN = ("admin",)
 
-ROUTES: tuple[Route, ...] = (
+_CORE: tuple[Route, ...] = (
     Route(
         "POST", "/providers", stations.add_provider, ADMIN, "Add a provider", answers.Provider,
         bodies.NewProvider, status=201,
@@ -139,3 +139,12 @@ ROUTES: tuple[Route, ...] = (
         "Show a report that could not be understood, with its text", answers.ParkedReport,
     ),
 )  # fmt: skip
+
+ROUTES: tuple[Route, ...] = (
+    *_CORE,
+    *clients.ROUTES,
+    *me.ROUTES,
+    *audit.ROUTES,
+    *corrections.ROUTES,
+)
+"""Everything: the routes of a subject stand beside its handlers."""

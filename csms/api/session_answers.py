@@ -39,12 +39,16 @@ class Session(Answer):
     flags: list[str]
     opened_at: Moment
     closed_at: Moment | None
+    rest: str | None
+    """What happens to money that was set aside and not spent: `keep` or `refund`."""
+    revision: int
+    """How many bills it has, credits included."""
 
 
 _SESSION = (
     *("connector", "ref", "state", "tariff_version", "terms_version", "means", "psp", "offline"),
     *("started_at", "ended_at", "meter_start_wh", "meter_end_wh", "energy_wh", "end_reason", "reason", "flags"),
-    *("opened_at", "closed_at"),
+    *("opened_at", "closed_at", "rest", "revision"),
 )
 
 
@@ -61,11 +65,19 @@ def session(row: Record) -> Session:
 
 
 class Bill(Answer):
-    """The priced, unchangeable record of one session: its lines, its total, and who gets what of it."""
+    """
+    The priced, unchangeable record of one session: its lines, its total, and who gets what of it.
+
+    A `credit` takes back or lessens the charge that `corrects` names; its amounts are negative.
+    """
 
     id: str
     session: str
     revision: int
+    kind: str
+    corrects: str | None
+    reason: str | None
+    made_by: str | None
     station: str
     connector: int | None
     provider: str
@@ -87,12 +99,14 @@ class Bill(Answer):
     operator_share: Money
     operator_vat: Money
     provider_share: Money
+    shares_by: str
     lines: Json
     flags: list[str]
     issued_at: Moment
 
 
 _BILL = (
+    *("kind", "reason", "made_by", "shares_by"),
     *("revision", "connector", "tariff_version", "terms_version", "means", "psp", "started_at", "ended_at"),
     *("energy_wh", "seconds", "flags", "issued_at"),
 )
@@ -107,6 +121,7 @@ def bill(row: Record) -> Bill:
         id=str(row["id"]), session=str(row["session_id"]), station=row["station_id"], provider=row["provider_id"],
         site=row["site_id"], driver=row["driver_id"], token=row["token_masked"], tariff=row["tariff_id"],
         operator_share=money(row["operator_minor"], currency),
+        corrects=None if row["corrects"] is None else str(row["corrects"]),
         provider_share=money(row["provider_minor"], currency), lines=json.loads(row["lines_text"]),
         **{name: row[name] for name in _BILL}, **amounts,
     )  # fmt: skip

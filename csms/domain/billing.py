@@ -16,8 +16,8 @@ from csms.base.ids import derived
 from csms.domain import ledger
 from csms.domain.authorization import Authorization
 from csms.domain.ledger import Move, Posting, transfers
-from csms.domain.metering import Energy, interval
-from csms.domain.session import Priced, Progress, Session, SharesBy, flagged
+from csms.domain.metering import Energy
+from csms.domain.session import Priced, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Price, Usage, cap, price
 
@@ -32,9 +32,6 @@ REVISIONS_MAX = 50
 
 SETTLE_PLACES, BILL_PLACES = 100, 160
 """From the second bill on, its settlement and itself take the place of its number, counted from here."""
-
-TIME_FLAGS = frozenset({"time_missing", "time_too_early", "time_ahead"})
-"""Times that were not the station's own tell nothing of how long energy flowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +123,6 @@ def use(authorization: Authorization, session_id: UUID) -> Posting:
     return Posting(derived(session_id, HOLD_PLACE), f"authorization/{id_}/used", "hold", str(session_id), at, moves)
 
 
-def judged(session: Session, progress: Progress) -> Energy:
-    """The energy between its start and its end, and whether it may be billed."""
-    return interval(
-        session.meter_start_wh,
-        session.meter_end_wh,
-        None if TIME_FLAGS & set(session.flags) else elapsed_s(session),
-        session.max_power_w,
-        progress.highest_wh,
-        progress.lowest_wh,
-        progress.mean_power_w(),
-    )
-
-
 def elapsed_s(session: Session) -> int:
     """Whole seconds from its start to its end, as billed."""
     assert session.started_at and session.ended_at
@@ -146,18 +130,17 @@ def elapsed_s(session: Session) -> int:
 
 
 def settle(
-    session: Session, progress: Progress, priced: Priced | None, received_at: datetime, *, final: bool = True
+    session: Session, energy: Energy, priced: Priced | None, received_at: datetime, *, final: bool = True
 ) -> Closing:
     """
-    Close a session whose start, end and payer are known; not `final` when its end is our guess.
+    Close a session whose start, end and payer are known, and its energy judged; not `final` when its end is our guess.
 
     Evidence that is not plausible holds the bill for review, and the money set aside with it.
     """
     assert session.state == "active"
-    energy = judged(session, progress)
     session = session._replace(flags=flagged(session.flags, *energy.flags), closed_at=received_at)
     if energy.held or priced is None:
-        return _review(session, energy, "no_tariff" if priced is None else "implausible_energy", received_at)
+        return _review(session, energy, "no_tariff" if priced is None else energy.why, received_at)
     return close(session, energy.wh, elapsed_s(session), priced, received_at, final=final)
 
 

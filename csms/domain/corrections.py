@@ -25,14 +25,14 @@ from csms.domain.billing import (
     bill_id,
     charged,
     close,
-    judged,
     paid_out,
     refund_rest,
     settlement,
 )
 from csms.domain.events import BillCorrected, BillRefunded, ReviewDecided
 from csms.domain.ledger import Move, Posting, transfers
-from csms.domain.session import Priced, Progress, Session, SharesBy
+from csms.domain.metering import Energy
+from csms.domain.session import Priced, Session, SharesBy
 from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Line, Price
 
@@ -147,13 +147,12 @@ class _Given:
     to_balance_minor: int = 0
 
 
-def review(session: Session, progress: Progress, priced: Priced | None, event: ReviewDecided) -> Correction:
+def review(session: Session, claimed: Energy, priced: Priced | None, event: ReviewDecided) -> Correction:
     """Bill a session whose evidence was held: as its registers say, as staff say, or with nothing charged."""
     if session.state != "review":
         return Correction(session, refused="it is not held for review")
     if priced is None:
         return Correction(session, refused="its station had no tariff and has none now: give it one, then decide")
-    claimed = judged(session, progress)
     energy_wh = event.energy_wh if event.action == "correct" else claimed.claimed_wh
     if event.action == "waive":
         energy_wh = max(0, claimed.claimed_wh) if event.energy_wh is None else event.energy_wh
@@ -287,9 +286,16 @@ def _refusal(session: Session, books: Books, revision: int) -> str | None:
 
 
 def credit_of(
-    session: Session, charge: Issued, amounts: Issued, revision: int, at: datetime, reason: str, by: str
+    session: Session,
+    charge: Issued,
+    amounts: Issued,
+    revision: int,
+    at: datetime,
+    reason: str,
+    by: str,
+    shares_by: SharesBy = "run",
 ) -> Bill:
-    """The bill that takes `amounts` back."""
+    """The bill that takes `amounts` back; the run nets what payees return, unless no psp has paid them yet."""
     assert session.currency
     exact_incl = -from_minor(amounts.total_minor, session.currency)
     exact_excl = exact_incl + from_minor(amounts.vat_minor, session.currency)
@@ -314,6 +320,7 @@ def credit_of(
         charge.id,
         reason,
         by,
+        shares_by,
     )
 
 

@@ -16,7 +16,9 @@ from csms.domain import budget, payer
 from csms.domain.billing import Bill, Closing, Concern, settle
 from csms.domain.corrections import Books, issued
 from csms.domain.events import Outcome, Reading, SessionEnded, SessionMetered, Unreadable
+from csms.domain.metering import Energy, NeedsSeries, judge
 from csms.domain.session import CLOSED, NOTHING, Session, metered, opened
+from csms.domain.watch import overspent
 from csms.domain.world import Changes, ReadingRow, World
 
 
@@ -45,13 +47,30 @@ def lacks(world: World, changes: Changes, session: Session) -> bool:
     return True
 
 
+def judged(world: World, changes: Changes, session: Session, at: datetime) -> Energy | None:
+    """
+    The energy of a session that has ended, judged at `at` by our clock.
+
+    None where its readings decide and are not loaded: then they are asked for, as by `lacks`.
+    """
+    series = world.series.get(session.id)
+    progress = world.progress_of(session.id) if series is None else metered(NOTHING, series)
+    energy = judge(session, progress, series, at, world.boots.get(session.id, ()))
+    if isinstance(energy, NeedsSeries):
+        return None if lacks(world, changes, session) else judged(world, changes, session, at)
+    return energy
+
+
 def settled(world: World, changes: Changes, session: Session, received_at: datetime, *, final: bool = True) -> Session:
     """Closes a session that has its start, its end and its payer."""
     if session.state != "active" or session.started_at is None or session.ended_at is None:
         return session
     if budget.BUDGET in session.flags and session.token_key not in world.tokens and lacks(world, changes, session):
         return session
-    closing = settle(session, world.progress_of(session.id), world.priced_of(session), received_at, final=final)
+    energy = judged(world, changes, session, received_at)
+    if energy is None:
+        return session
+    closing = settle(session, energy, world.priced_of(session), received_at, final=final)
     return closed(world, changes, session, closing)
 
 
@@ -60,6 +79,8 @@ def closed(world: World, changes: Changes, before: Session, closing: Closing) ->
     changes.add(closing)
     if closing.bill is not None:
         note(world, closing.bill)
+        if (lost := overspent(closing.bill)) is not None:
+            changes.concerns.append(lost)
     for posting in closing.postings:
         payer.carry(world, posting)
     budget.settled(world, changes, closing.session)

@@ -15,7 +15,8 @@ from csms.domain import ledger
 from csms.domain.billing import Bill, Closing, bill_id, errands, rest, settle, unspent_minor
 from csms.domain.corrections import REVERSE_PLACES, Books, credit_of, returned
 from csms.domain.ledger import Posting, transfers
-from csms.domain.session import Priced, Progress, Session
+from csms.domain.metering import Energy
+from csms.domain.session import Priced, Session
 
 RELEASE_PLACE = 9
 """The derived id of the posting that lets go of what a provisional session had kept."""
@@ -36,7 +37,7 @@ def release(session: Session, at: datetime) -> Closing:
 
 
 def supersede(
-    session: Session, progress: Progress, priced: Priced | None, books: Books, received_at: datetime
+    session: Session, energy: Energy, priced: Priced | None, books: Books, received_at: datetime
 ) -> tuple[Bill, Posting | None, Closing]:
     """
     The true end of a provisional session: the credit for its first bill, the posting of it, and its closing.
@@ -45,7 +46,8 @@ def supersede(
     what it was given for the fee, so that it stands as before the provisional end.
     """
     charge = books.net()
-    credit = credit_of(session, charge, charge, session.revision + 1, received_at, "the end arrived late", "csms")
+    number, why = session.revision + 1, "the end arrived late"
+    credit = credit_of(session, charge, charge, number, received_at, why, "csms", charge.shares_by)
     assert session.currency
     held, fee = ledger.session_held(session.id), charge.total_minor
     back: list[ledger.Move] = []
@@ -66,7 +68,7 @@ def supersede(
         revision=credit.revision,
         flags=tuple(flag for flag in session.flags if flag != "provisional"),
     )
-    closing = settle(anew, progress, priced, received_at)
+    closing = settle(anew, energy, priced, received_at)
     if closing.bill is not None:
-        closing = replace(closing, bill=replace(closing.bill, reason="the end arrived late", made_by="csms"))
+        closing = replace(closing, bill=replace(closing.bill, reason=why, made_by="csms"))
     return credit, posting if moves else None, closing

@@ -2,7 +2,7 @@
 select s.authorization_id as "authorization", s.id as session, a.state
 from session s
 left join psp_authorization a on a.id = s.authorization_id
-where s.state = 'completed'
+where s.state in ('completed', 'provisional')
 and s.authorization_id is not null
 and (a.state is null or a.state not in ('used', 'voiding', 'voided'))
 union all

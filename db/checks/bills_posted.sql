@@ -1,17 +1,24 @@
--- What the held account of a session paid to each payee is what its bill says.
+-- What the held account of a session paid to each payee is what its charge says, and a credit brought as much back.
 with paid as (
-    select t.posting_id, t.debit, t.asset, sum(t.amount) filter (where t.credit = 'operator:fee') as operator_minor,
-        sum(t.amount) filter (where t.credit like 'provider:%:payable') as provider_minor,
-        min(t.credit) filter (where t.credit like 'provider:%:payable') as provider
+    select p.key, t.asset, sum(t.amount) filter (where m.payee = 'operator:fee') as operator_minor,
+        sum(t.amount) filter (where m.payee <> 'operator:fee') as provider_minor,
+        min(m.payee) filter (where m.payee <> 'operator:fee') as provider
     from transfer t
-    where t.debit like 'session:%:held'
-    group by t.posting_id, t.debit, t.asset)
+    cross join lateral (values
+        (case when t.debit like 'session:%:held' then t.credit else t.debit end)) m (payee)
+    join posting p on p.id = t.posting_id
+    where (t.debit like 'session:%:held' or t.credit like 'session:%:held')
+    and (m.payee = 'operator:fee' or m.payee like 'provider:%:payable')
+    group by p.key, t.asset)
 select b.id as bill, b.session_id as session, b.currency, b.operator_minor, coalesce(paid.operator_minor, 0) as operator_got,
     b.provider_minor, coalesce(paid.provider_minor, 0) as provider_got
 from bill b
-left join posting p on p.key = 'session/' || b.session_id || '/settle'
-left join paid on paid.posting_id = p.id and paid.debit = 'session:' || b.session_id || ':held' and paid.asset = b.currency
-where b.revision = 1
-and (b.operator_minor <> coalesce(paid.operator_minor, 0)
-    or b.provider_minor <> coalesce(paid.provider_minor, 0)
-    or paid.provider <> 'provider:' || b.provider_id || ':payable')
+left join paid
+    on paid.asset = b.currency
+    and paid.key = 'session/' || b.session_id || case
+        when b.kind = 'credit' then '/reverse/' || b.revision
+        when b.revision = 1 then '/settle'
+        else '/settle/' || b.revision end
+where abs(b.operator_minor) <> coalesce(paid.operator_minor, 0)
+or abs(b.provider_minor) <> coalesce(paid.provider_minor, 0)
+or paid.provider <> 'provider:' || b.provider_id || ':payable'

@@ -1,6 +1,7 @@
 -- A fee that a psp was to collect is posted once collected, and no fee is posted as collected that was not.
+-- What was paid before the use is posted then, and never again.
 with jobs as (
-    select split_part(o.subject, '/', 2) as session, o.state
+    select split_part(o.subject, '/', 2) as session, o.state, (o.payload ->> 'bill')::uuid as bill_id
     from outbox o
     where o.kind = 'psp.collect'),
 posted as (
@@ -14,6 +15,7 @@ posted as (
 select session, j.state as job, p.minor as collected, b.total_minor as billed
 from jobs j
 full join posted p using (session)
-left join bill b on b.session_id::text = session and b.revision = 1
-where (j.state = 'done') is distinct from (p.minor is not null)
+left join bill b on b.id = j.bill_id
+left join session s on s.id = b.session_id
+where ((j.state = 'done' and s.policy is distinct from 'pay_before_refund_rest') is distinct from (p.minor is not null))
 or p.minor <> b.total_minor

@@ -1,4 +1,4 @@
--- What payees got from sessions is the sum of their bills: nobody was paid without one.
+-- What payees got from sessions, less what they returned, is the sum of their bills: nobody was paid without one.
 with billed as (
     select 'provider:' || provider_id || ':payable' as address, currency as asset, sum(provider_minor) as minor
     from bill
@@ -7,11 +7,19 @@ with billed as (
     select 'operator:fee', currency, sum(operator_minor)
     from bill
     group by 2),
-got as (
-    select credit as address, asset, sum(amount) as minor
+moved as (
+    select credit as address, asset, amount
     from transfer
     where debit like 'session:%:held'
-    and credit not like 'driver:%:balance'
+    union all
+    select debit, asset, -amount
+    from transfer
+    where credit like 'session:%:held'),
+got as (
+    select address, asset, sum(amount) as minor
+    from moved
+    where address = 'operator:fee'
+    or address like 'provider:%:payable'
     group by 1, 2)
 select address, asset, coalesce(b.minor, 0) as billed, coalesce(g.minor, 0) as got
 from billed b

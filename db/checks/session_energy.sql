@@ -3,4 +3,5 @@ select station_id, id as session, energy_wh, meter_end_wh - meter_start_wh as me
 from session
 where state = 'completed'
 and flags = '{}'
+and revision = 1
 and energy_wh is distinct from meter_end_wh - meter_start_wh

@@ -15,7 +15,10 @@ select b.id as bill, b.session_id as session, j.session is not null as confirmed
 from bill b
 left join jobs j on j.session = b.session_id::text
 left join paid p on p.bill_id = b.id
-where b.revision = 1
+where b.shares_by = 'psp'
+and b.kind = 'charge'
+and not exists (
+    select from bill credit where credit.corrects = b.id and credit.shares_by = 'psp')
 and (coalesce(p.operator_minor, 0), coalesce(p.provider_minor, 0)) is distinct from
     (case when j.session is null then 0 else b.operator_minor end,
      case when j.session is null then 0 else b.provider_minor end)

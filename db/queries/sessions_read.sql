@@ -21,10 +21,11 @@ order by opened_at desc, id desc
 limit $1;
 
 -- name: show_session_bill
--- The bill of a session that stands: its last revision.
+-- The bill of a session that stands: its newest charge.
 select *, lines::text as lines_text
 from bill
 where session_id = $1
+and kind = 'charge'
 order by revision desc
 limit 1;
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -16,8 +17,10 @@ from csms.api.app import Settings, create_app
 from csms.api.server import listening
 from csms.bus import LocalBus
 from csms.domain.commands import Answer, Command
-from csms.flows import admin
+from csms.domain.world import Rules
+from csms.flows import clients
 from csms.flows.command import Commands
+from csms.flows.report import Road
 from tests.make import NOON, seed
 
 
@@ -46,16 +49,16 @@ class Rest:
     tokens: dict[str, str] = field(default_factory=dict)
     ready: dict[str, bool] = field(default_factory=lambda: {"listening": True, "writer": True})
 
-    async def client(self, *scopes: str) -> tuple[str, str]:
+    async def client(self, *scopes: str, provider: str | None = None) -> tuple[str, str]:
         """A new client's id and secret."""
         async with self.pool.acquire() as conn:
-            return await admin.add_client(conn, scopes, "test", NOON)
+            return await clients.add_client(conn, scopes, "test", NOON, provider)
 
-    async def token(self, *scopes: str) -> str:
-        """An access token with these scopes."""
-        name = " ".join(scopes)
+    async def token(self, *scopes: str, provider: str | None = None) -> str:
+        """An access token with these scopes, of a provider's client where one is named."""
+        name = f"{' '.join(scopes)} of {provider}"
         if name not in self.tokens:
-            client_id, secret = await self.client(*scopes)
+            client_id, secret = await self.client(*scopes, provider=provider)
             form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
             async with self.http.post(f"{self.base}/oauth/token", data=form) as response:
                 self.tokens[name] = (await response.json())["access_token"]
@@ -109,10 +112,13 @@ async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
     bus, ready = LocalBus(), {"listening": True, "writer": True}
     commands = Commands(pool, bus, lambda: NOON)
     settings = Settings(acquire_s_max=0.2, health_s_max=0.2)
-    app = await create_app(pool, lambda: NOON, commands, lambda: ready, settings)
+    road = Road(partial(db.writer, dsn), Rules(policies={}), lambda ask: None, lambda: None)
+    await road.start()
+    app = await create_app(pool, lambda: NOON, commands, road.submit, lambda: ready, settings)
     async with listening(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
         yield Rest(f"http://127.0.0.1:{port}", dsn, pool, bus, http, ready=ready)
     await asyncio.wait_for(commands.stop(), 10)
+    await asyncio.wait_for(road.close(), 10)
 
 
 @pytest.fixture
