@@ -129,7 +129,7 @@ def _line(component: Component, quantity: int | Fraction) -> Line:
 def _profiled(periods: Sequence[Period], elements: Sequence[Element], zone: str | None) -> list[Line]:
     """A line per element and dimension that priced a part of these periods."""
     return [
-        replace(_line(p.component, p.quantity), element=p.element.number, start=p.start, end=p.end)
+        _line(p.component, p.quantity)._replace(element=p.element.number, start=p.start, end=p.end)
         for p in portions(periods, elements, zone_of(zone))
     ]
 
@@ -144,4 +144,4 @@ def _reserved(reservation: Reservation, tariff: Tariff, zone: str | None) -> lis
     wanted = ("RESERVATION_EXPIRES", "RESERVATION") if reservation.expired else ("RESERVATION",)
     elements = [element for kind in wanted for element in tariff.elements if element.reserved == kind]
     lines = _profiled((reservation.period,), elements, zone)
-    return [replace(line, dimension="RESERVATION") for line in lines]
+    return [line._replace(dimension="RESERVATION") for line in lines]

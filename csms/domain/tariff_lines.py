@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import NamedTuple
 
 from csms.base.money import exact_text, half_up
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """
     One line of a price; amounts are exact units of the currency, None where the tax is unknown.
 
@@ -19,7 +19,7 @@ class Line:
     `MIN_PRICE`, `MAX_PRICE`, `NOT_CHARGED` for what a limit adds or takes away. `quantity` counts
     `unit` after rounding up to the tariff's step; `unit_price` is per kWh, hour or session. Where a
     use is priced by its periods, `element` is the place of the tariff's element, from 0, and
-    `start` and `end` tell from when until when it priced.
+    `start` and `end` tell from when until when it priced. A NamedTuple: a few are made at every end.
     """
 
     dimension: str
