@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from csms.base.ids import derived, wire_number
-from csms.domain import payer, spending
+from csms.domain import attribution, payer, spending
 from csms.domain.billing import DISPUTE_PLACE, Concern
 from csms.domain.decisions import (
     corrected,
@@ -29,6 +29,7 @@ from csms.domain.events import (
     AuthorizationDecided,
     BillCorrected,
     BillRefunded,
+    ConnectorMetered,
     ConnectorReported,
     Event,
     Outcome,
@@ -47,8 +48,9 @@ from csms.domain.events import (
     Unreadable,
 )
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
-from csms.domain.metering import plausible_time
+from csms.domain.plausible import plausible_time
 from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, started
+from csms.domain.signatures import standing
 from csms.domain.watch import passed
 from csms.domain.world import Changes, World
 
@@ -74,6 +76,8 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
     session = world.sessions.get(key)
     if session is None:
         if event.session_id is None:
+            if attribution.of_no_session(world, changes, event):
+                return RECORDED
             return park(changes, event, "MeterValues", "unknown_session")
         session = open_session(world, changes, event, event.ref, event.session_id)
     watched = world.watches.get(session.id)
@@ -81,7 +85,12 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
         watched = spending.begin(world, session)
     if watched is not None and passed(watched, _register(world, session), event.readings):
         changes.checks[key] = event.received_at
-    keep(world, changes, session, event.readings)
+    readings = event.readings
+    if session.ended_at is not None:
+        readings = attribution.after_end(world, changes, session, readings, event.received_at)
+    keep(world, changes, session, readings)
+    if event.signed:
+        session = _signed(world, changes, session, event)
     if session.state == "invalid":
         return payer.answer(world, changes, session)
     return RECORDED if watched is None else watched.outcome
@@ -91,6 +100,13 @@ def _register(world: World, session: Session) -> int | None:
     """The highest register before these readings."""
     highest = world.progress.get(session.id, NOTHING).highest_wh
     return session.meter_start_wh if highest is None else highest
+
+
+def _signed(
+    world: World, changes: Changes, session: Session, event: SessionMetered | SessionStarted | SessionEnded
+) -> Session:
+    """What the meter signed is kept, and is evidence."""
+    return put(world, changes, attribution.take_signed(changes, session, event.signed, event.received_at), session)
 
 
 def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
@@ -108,7 +124,10 @@ def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
         at, flag = _time(world, event, None)
         before = session
         session = located(session, world.stations[event.station_id], event.connector)
-        session = put(world, changes, started(session, at, event.meter_wh, flag, event.offline), before)
+        session = standing(started(session, at, event.meter_wh, flag, event.offline), before)
+        session = put(world, changes, session, before)
+    if event.signed:
+        session = _signed(world, changes, session, event)
     if event.token is not None and session.token_key is None and session.state not in CLOSED:
         session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = settled(world, changes, session, event.received_at)
@@ -130,16 +149,22 @@ def _authorized(world: World, changes: Changes, event: SessionAuthorized) -> Out
 def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
     """An end; the first one counts, a later one that says otherwise raises a dispute (quirk Q-T10)."""
     session = world.sessions.get((event.station_id, event.ref))
+    if session is None and event.ref in attribution.NO_REF:
+        session = attribution.ended_session(world, event)
     if session is None:
         if not event.may_open:
             return park(changes, event, "StopTransaction", "unknown_session")
         session = open_session(world, changes, event, event.ref, event.session_id)
     if session.state == "provisional":
         keep(world, changes, session, event.readings)
+        if event.signed:
+            session = _signed(world, changes, session, event)
         session = superseded(world, changes, session, event)
         return payer.answer(world, changes, session, may_wait=False)
     if session.ended_at is not None:
         keep(world, changes, session, event.readings)
+        if event.signed:
+            session = _signed(world, changes, session, event)
         session = put(world, changes, _disputed(changes, session, event), session)
         return payer.answer(world, changes, session, may_wait=False)
     keep(world, changes, session, event.readings)
@@ -147,7 +172,10 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
     before = session
     if session.connector is None:
         session = located(session, world.stations[event.station_id], event.connector)
-    session = put(world, changes, ended(session, at, event.meter_wh, event.reason, flag), before)
+    session = standing(ended(session, at, event.meter_wh, event.reason, flag), before)
+    session = put(world, changes, session, before)
+    if event.signed:
+        session = _signed(world, changes, session, event)
     if event.token is not None and session.token_key is None and session.state not in CLOSED and event.may_open:
         session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = settled(world, changes, session, event.received_at)
@@ -247,4 +275,5 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     ReviewDecided: reviewed,
     BillCorrected: corrected,
     BillRefunded: refunded,
+    ConnectorMetered: attribution.connector_metered,
 }

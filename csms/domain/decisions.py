@@ -22,7 +22,7 @@ from csms.domain.events import (
     ReviewDecided,
     SessionEnded,
 )
-from csms.domain.folding import closed, lacks, note, put, settled
+from csms.domain.folding import closed, judged, lacks, note, put, settled
 from csms.domain.metering import plausible_time
 from csms.domain.session import CLOSED, Session, ended, flagged
 from csms.domain.world import Changes, World
@@ -76,8 +76,10 @@ def superseded(world: World, changes: Changes, session: Session, event: SessionE
         end_reason=event.reason[:40],
         flags=flagged(session.flags, flag, "late_end"),
     )
+    energy = judged(world, changes, over, event.received_at)
+    assert energy is not None
     credit, posting, closing = provisional.supersede(
-        over, world.progress_of(session.id), world.priced_of(session), world.books[session.id], event.received_at
+        over, energy, world.priced_of(session), world.books[session.id], event.received_at
     )
     changes.bills.append(credit)
     note(world, credit)
@@ -115,7 +117,9 @@ def reviewed(world: World, changes: Changes, event: ReviewDecided) -> Outcome:
             currency=session.currency or terms.currency,
             terms_version=terms.terms_version,
         )
-    correction = corrections.review(session, world.progress_of(session.id), world.priced_of(session), event)
+    claimed = judged(world, changes, session, session.closed_at or event.received_at)
+    assert claimed is not None
+    correction = corrections.review(session, claimed, world.priced_of(session), event)
     return _written(world, changes, session, correction, event, event.action)
 
 

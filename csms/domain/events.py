@@ -27,6 +27,23 @@ class Reading(NamedTuple):
     power_w: int | None = None
 
 
+class Signed(NamedTuple):
+    """
+    A register that a meter signed, and what its signature is worth: judged by the edge, which knows the meter's keys.
+
+    `raw` is the signed text as it came, `encoding` what it claims to be. `register_wh` is None where the
+    text has no such register, or the meter itself doubts it.
+    """
+
+    context: Literal["begin", "end", "other"]
+    at: datetime
+    encoding: str
+    raw: str
+    verdict: Literal["valid", "invalid", "no_key", "unreadable"]
+    reason: str | None
+    register_wh: int | None
+
+
 class SessionMetered(NamedTuple):
     """Readings of a running session. A NamedTuple, not a dataclass: this is the one hot event."""
 
@@ -39,6 +56,7 @@ class SessionMetered(NamedTuple):
     session_id: UUID | None
     """Drawn when this event may be the first that is heard of its session (2.x); None on 1.6."""
     raw: str
+    signed: tuple[Signed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,7 @@ class SessionStarted:
     readings: tuple[Reading, ...] = ()
     command_ref: str | None = None
     """2.x `remoteStartId`, when one was given."""
+    signed: tuple[Signed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,7 @@ class SessionEnded:
     fee_text: str | None = None
     may_open: bool = False
     """2.x: an end may arrive before its start and opens the row. 1.6: an unknown id is parked."""
+    signed: tuple[Signed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +227,7 @@ class ConnectorMetered:
     readings: tuple[Reading, ...]
     offline: bool
     raw: str
+    signed: tuple[Signed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from csms.domain.corrections import Books, Correction, RefundRow
 from csms.domain.events import ConnectorReported, Outcome, Reading, StationBooted, TokenIssued, Unreadable
 from csms.domain.ledger import Posting
 from csms.domain.session import NOTHING, Priced, Progress, Rest, Session, Station
+from csms.domain.signatures import SignedRow
 from csms.domain.watch import Watch
 
 AUTHORIZATION_S_MAX = 900
@@ -30,11 +31,16 @@ LATE_S_MAX = 45 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings that rules depend on: the policy of every psp, and two limits in seconds."""
+    """
+    Settings that rules depend on: the policy of every psp, and two limits in seconds.
+
+    `debt_minor_max`: a driver who owes more, in minor units of any currency, starts nothing.
+    """
 
     policies: Mapping[str, Policy]
     authorization_s_max: int = AUTHORIZATION_S_MAX
     late_s_max: int = LATE_S_MAX
+    debt_minor_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,18 @@ class ReadingRow(NamedTuple):
     reading: Reading
 
 
+class Gap(NamedTuple):
+    """Energy that no session paid for: a row of `unattributed_energy`, column by column. Wh, UTC."""
+
+    station_id: str
+    connector: int
+    from_wh: int
+    to_wh: int
+    after_session: UUID | None
+    before_session: UUID | None
+    at: datetime
+
+
 @dataclass(slots=True)
 class World:
     """
@@ -78,9 +96,9 @@ class World:
     `sessions` is keyed (station, ref), `starts` (station, start_key) -> ref, `balances`
     (driver, currency) in minor units, `live` (station, token key) -> authorization, `identities`
     (issuer, subject) -> driver, `waiting` authorization -> (station, ref) of the sessions that wait.
-    `series` has all readings of a session by time, `books` what is written of its money; both are loaded
-    where a rule lacks them (`Changes.lacking`). `debts` is keyed as `balances`. `watches` says when the
-    spending of a running session is to be looked at.
+    `series` has all readings of a session by time, `boots` those of its station meanwhile, `books` what is
+    written of its money; they are loaded where a rule lacks them (`Changes.lacking`). `debts` is keyed as
+    `balances`. `watches` says when the spending of a running session is to be looked at.
     """
 
     rules: Rules
@@ -98,11 +116,17 @@ class World:
     debts: dict[tuple[str, str], int] = field(default_factory=dict)
     series: dict[UUID, tuple[Reading, ...]] = field(default_factory=dict)
     books: dict[UUID, Books] = field(default_factory=dict)
+    boots: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
     watches: dict[UUID, Watch] = field(default_factory=dict)
 
     def at_connector(self, station_id: str, connector: int) -> list[Session]:
         """The sessions at a connector, newest first; loaded for those of `Wanted.connectors` alone."""
         found = [s for s in self.sessions.values() if s.station_id == station_id and s.connector == connector]
+        return sorted(found, key=lambda session: session.opened_at, reverse=True)
+
+    def at_station(self, station_id: str) -> list[Session]:
+        """The sessions of a station, newest first; loaded where `Wanted.connectors` names its connector -1."""
+        found = [s for s in self.sessions.values() if s.station_id == station_id]
         return sorted(found, key=lambda session: session.opened_at, reverse=True)
 
     def progress_of(self, session_id: UUID) -> Progress:
@@ -135,6 +159,8 @@ class Changes:
     parked: list[Unreadable] = field(default_factory=list)
     boots: dict[str, StationBooted] = field(default_factory=dict)
     statuses: dict[tuple[str, int], ConnectorReported] = field(default_factory=dict)
+    signed: list[SignedRow] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
     refunds: list[RefundRow] = field(default_factory=list)
     resolved: list[tuple[str, str, str, datetime]] = field(default_factory=list)
     """(kind, ref, resolution, time) of exceptions that are settled."""
@@ -163,6 +189,8 @@ class Changes:
             or self.parked
             or self.boots
             or self.statuses
+            or self.signed
+            or self.gaps
             or self.errands
             or self.resolved
             or self.budgets

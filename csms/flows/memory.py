@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from csms.domain.attribution import NO_REF
 from csms.domain.events import (
     AuthorizationDecided,
     BillCorrected,
@@ -129,6 +130,11 @@ def _want(wanted: Wanted, event: Event) -> None:
         case SessionMetered() | SessionEnded():
             wanted.sessions.add((station_id, event.ref))
             wanted.stations.add(station_id)
+            if isinstance(event, SessionMetered):
+                if event.connector:  # of which it may be, should its session be unknown or over
+                    wanted.connectors.add((station_id, event.connector))
+            elif event.ref in NO_REF:
+                wanted.connectors.add((station_id, -1))
             if isinstance(event, SessionEnded) and event.token is not None and event.may_open:
                 wanted.token(station_id, event.token)
         case SessionStarted():

@@ -20,6 +20,7 @@ from csms.domain.settlement import Split
 from csms.domain.tariff import as_json
 from csms.domain.token import key as token_key
 from csms.domain.world import Changes, Token, World
+from csms.store import evidence
 
 PricedKey = tuple[str, int, str, int]
 A = TypeVar("A")
@@ -82,7 +83,7 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
         world.progress[session_id] = Progress(*registers)
     for fields in row["tokens"]:
         budgets, spendings = (tuple(map(tuple, rows)) for rows in fields[-2:])
-        world.tokens[fields[0]] = Token(*fields[:-2], budgets, spendings)
+        world.tokens[fields[0]] = Token(*(*fields[:-2], budgets, spendings))
     for driver_id, asset, balance in row["balances"]:
         world.balances[driver_id, asset] = balance
     for driver_id, asset, minor in row["debts"]:
@@ -101,6 +102,7 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
 async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str, str]]) -> None:
     for row in await SQL.load_books.many(conn, *_columns(wanted)):
         world.series[row["id"]] = tuple(Reading(*reading) for reading in row["series"])
+        world.boots[row["id"]] = tuple(row["boots"])
         world.books[row["id"]] = Books(
             tuple(Issued(*bill) for bill in row["issued"]),
             tuple(Left(*payment) for payment in row["payments"]),
@@ -151,6 +153,15 @@ async def save(conn: Connection, changes: Changes) -> None:
 
     A lost race surfaces as the PostgreSQL error CS001; then nothing is written.
     """
+    if changes.signed or changes.gaps:
+        async with conn.transaction():
+            await evidence.save(conn, changes.signed, changes.gaps)
+            await _save(conn, changes)
+    else:
+        await _save(conn, changes)
+
+
+async def _save(conn: Connection, changes: Changes) -> None:
     readings = _reading_columns(changes)
     if len(changes.readings) and changes.is_only_readings():
         await SQL.save_readings.value(conn, *readings)

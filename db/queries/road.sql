@@ -2,7 +2,7 @@
 -- All rows a batch of reports is decided on, in one statement; each column is an array of rows, some twice (store/road.py).
 -- $1 stations; $2, $3 stations and refs of sessions; $4, $5 stations and start keys; $6 token keys;
 -- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations; $10, $11 stations and numbers of
--- connectors whose latest sessions are wanted.
+-- connectors whose latest sessions are wanted (-1: all of them).
 with wanted_sessions as (
     select s.*
     from unnest($2::text[], $3::text[]) k (station_id, ref)
@@ -30,9 +30,9 @@ with wanted_sessions as (
         select *
         from session s
         where s.station_id = k.station_id
-        and s.connector = k.connector
+        and (s.connector = k.connector or k.connector < 0)
         order by s.opened_at desc
-        limit 3) s),
+        limit case when k.connector < 0 then 16 else 3 end) s),
 wanted_tokens as (
     select t.*, coalesce(t.driver_id, i.driver_id) as person_id
     from unnest($6::bytea[]) k (key)
@@ -130,7 +130,8 @@ select
     ) as identities;
 
 -- name: load_books
--- All readings of the sessions $1 (stations) and $2 (refs), by time, and what is written of their money.
+-- All readings of the sessions $1 (stations) and $2 (refs), by time, the boots of their stations meanwhile, and what
+-- is written of their money.
 select s.id, s.driver_id, s.currency,
     array(
         select row(r.at, r.digest, r.register_wh, r.power_w)
@@ -138,6 +139,11 @@ select s.id, s.driver_id, s.currency,
         where r.day = s.day
         and r.session_id = s.id
         order by r.at, r.digest) as series,
+    array(
+        select b.at
+        from station_boot b
+        where b.station_id = s.station_id
+        and b.at >= least(s.started_at, s.opened_at)) as boots,
     array(
         select row(
             b.id, b.revision, b.kind, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,

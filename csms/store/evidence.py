@@ -1,0 +1,16 @@
+"""Evidence beside the readings, as rows: what meters signed, and energy that belongs to no session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from csms.db import SQL, Connection
+from csms.domain.signatures import SignedRow
+from csms.domain.world import Gap
+
+
+async def save(conn: Connection, signed: Sequence[SignedRow], gaps: Sequence[Gap]) -> None:
+    """Adds to the evidence, in the order of its keys, so that two writers never wait for each other in a circle."""
+    await SQL.save_evidence.value(
+        conn, sorted(signed, key=lambda value: (value.session_id, value.context, value.digest)), sorted(gaps)
+    )
