@@ -120,6 +120,9 @@ def parser() -> argparse.ArgumentParser:
     staff = commands.add_parser("staff", help="staff and machines").add_subparsers(required=True, metavar="COMMAND")
     client = _command(staff, "add-client", parties.add_client, "let a program use REST; prints id and secret once")
     client.add_argument("--scope", action="append", required=True, help="what it may do; may be repeated")
+    client.add_argument(
+        "--provider", help="whose staff it is, which sees no other provider's; the operator's if not said"
+    )
     client.add_argument("--name", help="whose it is, for people to read")
     return top
 

@@ -27,6 +27,9 @@ STATEMENTS_KEPT = 1_000
 
 POOL_SIZE_MAX = 10
 
+WRITER, STAFF, PROVIDER, DRIVER = "csms_writer", "csms_staff", "csms_provider", "csms_driver"
+"""What a connection may do: the road and the worker, the operator's staff, a provider's staff, a driver."""
+
 WRITE_S_MAX = 60
 """A batch that takes longer is on a connection whose other end is gone: connect again and tell it again."""
 
@@ -190,7 +193,7 @@ async def writer(dsn: str) -> Connection:
     Its few statements look rows up by key, so one plan fits every batch: planning a batch's load
     anew took five times as long as running it. What a plan must never do, scan, it is told not to.
     """
-    options = _options("csms road") | {"command_timeout": WRITE_S_MAX}
+    options = _options("csms road", WRITER) | {"command_timeout": WRITE_S_MAX}
     options["server_settings"] |= {
         "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
@@ -200,21 +203,22 @@ async def writer(dsn: str) -> Connection:
     return await asyncpg.connect(dsn, **options)
 
 
-async def pool(dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "csms") -> Pool:
+async def pool(dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "csms", role: str | None = None) -> Pool:
     """
-    Connections to `dsn`, at most `size`, opened as they are needed and kept.
+    Connections to `dsn`, at most `size`, opened as they are needed and kept; each works as `role`.
 
     Prepared statements are kept per connection: without that every call is planned again, at
     seven times the cost. `name` is what a DBA sees in `pg_stat_activity`.
     """
     return await asyncpg.create_pool(
-        dsn, min_size=1, max_size=size, max_inactive_connection_lifetime=0, **_options(name)
+        dsn, min_size=1, max_size=size, max_inactive_connection_lifetime=0, **_options(name, role)
     )
 
 
-def _options(name: str) -> dict[str, Any]:
+def _options(name: str, role: str | None = None) -> dict[str, Any]:
+    settings = {"application_name": name, "timezone": "UTC", "jit": "off"}
     return {
         "statement_cache_size": STATEMENTS_KEPT,
         "max_cached_statement_lifetime": 0,
-        "server_settings": {"application_name": name, "timezone": "UTC", "jit": "off"},
+        "server_settings": settings if role is None else {**settings, "role": role},
     }

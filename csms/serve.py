@@ -99,9 +99,9 @@ async def running(
         psps = _psps(settings)
         for psp in psps.values():
             stack.push_async_callback(psp.close)
-        edge_pool = await _pool(stack, dsn, EDGE_CONNECTIONS_MAX, "csms edge")
-        worker_pool = await _pool(stack, dsn, WORKER_CONNECTIONS_MAX, "csms worker")
-        api_pool = await _pool(stack, dsn, settings.pool_size, "csms api")
+        edge_pool = await _pool(stack, dsn, EDGE_CONNECTIONS_MAX, "csms edge", db.WRITER)
+        worker_pool = await _pool(stack, dsn, WORKER_CONNECTIONS_MAX, "csms worker", db.WRITER)
+        api_pool = await _pool(stack, dsn, settings.pool_size, "csms api", db.STAFF)
 
         draw = Draw()
         operator_accounts = dict.fromkeys(psps, settings.social_operator_account)
@@ -140,7 +140,7 @@ async def running(
             return {"listening": listens, "writer": road.is_ready()}
 
         listens = False
-        app = await create_app(api_pool, clock, commands, ready, ApiSettings(token_ttl_s=settings.token_ttl_s))
+        app = await create_app(api_pool, clock, commands, road.submit, ready, ApiSettings(token_ttl_s=settings.token_ttl_s))
         with _said(settings.host, settings.http_port, "--http-port"):
             http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
         with _said(settings.host, settings.ocpp_port, "--ocpp-port"):
@@ -235,8 +235,8 @@ async def _keep_running(server: Embedded) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-async def _pool(stack: AsyncExitStack, dsn: str, size: int, name: str) -> db.Pool:
-    pool = await db.pool(dsn, size=size, name=name)
+async def _pool(stack: AsyncExitStack, dsn: str, size: int, name: str, role: str) -> db.Pool:
+    pool = await db.pool(dsn, size=size, name=name, role=role)
     stack.callback(pool.terminate)
     return pool
 

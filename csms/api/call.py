@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from csms.api import jsontext
+from csms.api import jsontext, trail
 from csms.api.auth import Access, Client
 from csms.api.problems import Problem, of_validation
 from csms.api.shapes import Body, Query
 from csms.base.clock import Clock
-from csms.base.errors import NotFound
+from csms.base.errors import Conflict, NotFound
 from csms.base.ids import CHOSEN_ID, STATION_ID
-from csms.db import Connection, Pool
+from csms.db import SQL, STAFF, WRITER, Connection, Pool
 from csms.flows.command import Commands
+from csms.flows.erase import ME
 from csms.flows.idempotency import KEY_LENGTH_MAX, once
+from csms.flows.through import Submit
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(r"[a-z][A-Za-z0-9._:@|+=*-]{1,119}")
@@ -38,9 +40,11 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "session": _UUID,
     "bill": _UUID,
     "command": _UUID,
+    "refund": _UUID,
     "parked_report": _UUID,
     "address": _ADDRESS,
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
+    "client": CHOSEN_ID,
 }
 """What each `{name}` in a path can be; anything else is not found."""
 
@@ -53,10 +57,16 @@ class Parts:
     clock: Clock
     access: Access
     commands: Commands
+    submit: Submit
+    """Puts what people decide about sessions on the road."""
     streams: asyncio.Semaphore
     """Bounds the reports that are being streamed, each of which keeps a database connection."""
     acquire_s_max: float
     """A request that gets no database connection in this time is answered 503."""
+    client: Client | None = None
+    """Who asks: of one request. `connection` lets it see no more than is its own."""
+    reads: bool = False
+    """This request changes nothing, so it sees one instant of the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,68 +103,165 @@ class Route:
     """Another status of success: what was asked for was there already, or came while the client waited."""
     moves_money: bool = False
     connects: bool = True
+    """Gets a connection whose transaction is the whole request; otherwise the handler takes one when it needs one."""
+    changes: bool = True
+    """A POST, PUT, PATCH or DELETE that changes something leaves an event in the trail."""
+
+    @property
+    def leaves_a_trail(self) -> bool:
+        """Whether what is asked here is told in the trail."""
+        return self.changes and self.method != "GET"
 
 
 def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        client = parts.access.require(request.headers.get("Authorization"), route.scopes)
-        path = read_path(request.match_info)
+        client = await parts.access.require(request.headers.get("Authorization"), route.scopes)
+        path = read_path(request.match_info, client)
         query = read_query(request, route.query)
         raw = await read_body(request) if route.body is not None else None
         body = None if raw is None or route.body is None else check_body(raw, route.body)
-        call = Call(parts, client, path, query, body, request)
-        if route.moves_money:
-            return await serve_once(route, call, jsontext.write(raw))
-        if not route.connects:
-            return respond(route, await route.handler(call))
-        async with connection(parts) as conn:
-            return respond(route, await route.handler(replace(call, conn=conn)))
+        own = replace(parts, client=client, reads=route.method == "GET")
+        call = Call(own, client, path, query, body, request)
+        try:
+            return await answer(route, call, jsontext.write(raw))
+        except Exception as error:
+            raise told(error, route, client) from error
 
     return handle
 
 
-async def serve_once(route: Route, call: Call, body: str) -> web.Response:
+async def answer(route: Route, call: Call, body: str) -> web.StreamResponse:
+    """Serve a checked request; what it changes is told in the trail, by the same transaction where there is one."""
+    if not route.leaves_a_trail:
+        return await answer_once(route, call, body, None)
+    event = trail.of(call.client, call.request, route.path, call.path, body, call.parts.clock())
+    if not route.connects:
+        async with connection(call.parts) as conn:
+            await trail.note(conn, event, None)  # it may be done before its transaction of the trail ends
+    try:
+        response = await answer_once(route, call, body, event)
+    except Exception as error:
+        await trail.note_refusal(lambda: connection(call.parts), event, error)
+        raise
+    if not route.connects:
+        async with connection(call.parts) as conn:
+            await trail.note(conn, event, response.status)
+    return response
+
+
+async def answer_once(route: Route, call: Call, body: str, event: trail.Event | None) -> web.StreamResponse:
+    """Serve a request in one transaction where the route connects, once per Idempotency-Key where it moves money."""
+    if not route.connects:
+        return respond(route, await route.handler(call), call.client)
+    key = idempotency_key(call.request) if route.moves_money else None
+    async with connection(call.parts) as conn:
+        connected = replace(call, conn=conn)
+        if key is None:
+            response = respond(route, await route.handler(connected), call.client)
+        else:
+            response = await serve_once(route, connected, key, body)
+        if event is not None:
+            await trail.note(conn, event, response.status)
+        return response
+
+
+async def serve_once(route: Route, call: Call, key: str, body: str) -> web.Response:
     """Serve a request that moves money, once per Idempotency-Key of the client."""
-    key = call.request.headers.get("Idempotency-Key", "")
+
+    async def work() -> tuple[int, object]:
+        reply = await route.handler(call)
+        status, model = reply if isinstance(reply, tuple) else (route.status, reply)
+        assert isinstance(model, BaseModel)
+        return status, model.model_dump(mode="json", exclude=hidden(call.client))
+
+    asked = f"{route.method} {call.request.path}\n{body}"
+    status, found = await once(call.conn, call.client.id, key, asked, work)
+    return web.json_response(text=json.dumps(found, sort_keys=True), status=status)
+
+
+def idempotency_key(request: web.Request) -> str:
+    """The request's Idempotency-Key; Problem 400 when it has none."""
+    key = request.headers.get("Idempotency-Key", "")
     if not KEY.fullmatch(key):
         detail = f"a request that moves money needs an Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable characters"
         raise Problem(400, detail)
-    asked = f"{route.method} {call.request.path}\n{body}"
-    async with connection(call.parts) as conn:
-
-        async def work() -> tuple[int, object]:
-            reply = await route.handler(replace(call, conn=conn))
-            status, model = reply if isinstance(reply, tuple) else (route.status, reply)
-            assert isinstance(model, BaseModel)
-            return status, model.model_dump(mode="json")
-
-        status, answer = await once(conn, call.client.id, key, asked, work)
-    return web.json_response(text=json.dumps(answer, sort_keys=True), status=status)
+    return key
 
 
-def connection(parts: Parts) -> AbstractAsyncContextManager[Connection]:
-    """A database connection, waited for at most `acquire_s_max` seconds."""
-    acquired: AbstractAsyncContextManager[Connection] = parts.pool.acquire(timeout=parts.acquire_s_max)
-    return acquired
+@asynccontextmanager
+async def connection(parts: Parts) -> AsyncIterator[Connection]:
+    """
+    A transaction in which no more can be seen and written than is the client's own.
+
+    Its connection is waited for at most `acquire_s_max` seconds.
+    """
+    client = parts.client
+    assert client is not None, "only a request has a connection"
+    isolation = "repeatable_read" if parts.reads else None
+    async with parts.pool.acquire(timeout=parts.acquire_s_max) as conn, conn.transaction(isolation=isolation):
+        await SQL.act_as.run(conn, client.role, client.provider or "", client.driver or "", client.id)
+        yield conn
 
 
-def respond(route: Route, reply: Reply) -> web.StreamResponse:
+@asynccontextmanager
+async def system(parts: Parts) -> AsyncIterator[Connection]:
+    """
+    A transaction of the system's own, for what it does after a request was found to be allowed.
+
+    It sees everything: look first, through `connection`, whether the client may know of the object at all.
+    """
+    async with parts.pool.acquire(timeout=parts.acquire_s_max) as conn, conn.transaction():
+        await SQL.act_as.run(conn, WRITER, "", "", "")
+        yield conn
+
+
+def told(error: Exception, route: Route, client: Client) -> Exception:
+    """The error as this client may know it: what the database keeps from others is not there for them."""
+    state = getattr(error, "sqlstate", None)
+    if client.role == STAFF or state not in (FORBIDDEN, TAKEN):
+        return error
+    if state == TAKEN:
+        return Conflict("this id is taken")
+    if "{" in route.path:
+        return NotFound("there is nothing here for this client")
+    return Problem(403, "this is for the operator's staff")
+
+
+FORBIDDEN, TAKEN = "42501", "23505"
+"""What PostgreSQL says where a role may not do something, and where a key is there already (SQLSTATE)."""
+
+HIDDEN_FROM_DRIVERS = ("operator_share", "operator_vat", "provider_share", "terms_version")
+"""How a fee is divided is between the operator and the provider."""
+
+
+def hidden(client: Client) -> Any:
+    """What of an answer this client does not get, in pydantic's words."""
+    if client.driver is None:
+        return None
+    names: dict[str, Any] = dict.fromkeys(HIDDEN_FROM_DRIVERS, True)
+    return {**names, "items": {"__all__": names}}
+
+
+def respond(route: Route, reply: Reply, client: Client) -> web.StreamResponse:
     """What a handler answers, as a response."""
     if isinstance(reply, web.StreamResponse):
         return reply
     if reply is None:
         return web.Response(status=204)
     status, model = reply if isinstance(reply, tuple) else (route.status, reply)
-    return web.Response(body=model.model_dump_json().encode(), status=status, content_type="application/json")
+    text = model.model_dump_json(exclude=hidden(client))
+    return web.Response(body=text.encode(), status=status, content_type="application/json")
 
 
-def read_path(found: Mapping[str, str]) -> dict[str, str]:
-    """The ids in the address; NotFound when one cannot be an id."""
+def read_path(found: Mapping[str, str], client: Client) -> dict[str, str]:
+    """The ids in the address; NotFound when one cannot be an id. A driver is `me` to itself."""
     for name, value in found.items():
         if not PATHS[name].fullmatch(value):
             raise NotFound(f"there is no such {name.replace('_', ' ')}")
+    if client.driver is not None and found.get("driver") == ME:
+        return {**found, "driver": client.driver}
     return dict(found)
 
 

@@ -17,6 +17,8 @@ from csms.store.reach import is_unavailable
 PROBLEM_JSON = "application/problem+json"
 DETAILS_MAX = 20
 RETRY_AFTER_S = 2
+CONFLICT = "CS409"
+"""The SQLSTATE of functions of ours that refuse, for a reason that is for people to read."""
 
 log = structlog.get_logger("csms.api")
 
@@ -85,6 +87,8 @@ def of_error(error: Exception) -> Problem | None:
             return Problem(error.status, _DETAILS.get(error.status, ""), headers=allow)
         case web.RequestPayloadError():
             return Problem(400, "the body is not encoded as its headers say")
+        case _ if getattr(error, "sqlstate", None) == CONFLICT:
+            return Problem(409, str(error))
         case _ if is_unavailable(error):
             return Problem(
                 503, "the database cannot be reached now; try again", headers={"Retry-After": str(RETRY_AFTER_S)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 from datetime import UTC, datetime
 from typing import cast
@@ -10,7 +11,9 @@ from typing import cast
 from csms.base.errors import Refused
 from csms.commands.database import connected
 from csms.config import Settings
-from csms.flows import admin
+from csms.db import Connection
+from csms.flows import admin, clients
+from csms.flows.audit import Event, append
 
 
 def connector(text: str) -> admin.ConnectorSpec:
@@ -40,7 +43,10 @@ async def add_station(settings: Settings, arguments: argparse.Namespace) -> int:
         connectors=[connector(text) for text in arguments.connector or ["1"]],
     )
     async with connected(settings) as conn:
-        password = await admin.add_station(conn, spec, datetime.now(UTC))
+        now = datetime.now(UTC)
+        async with conn.transaction():
+            password = await admin.add_station(conn, spec, now)
+            await _told(conn, "station add", {"station": spec.id}, now)
     if arguments.json:
         print(json.dumps({"station": spec.id, "password": password}))
     else:
@@ -56,9 +62,27 @@ async def add_client(settings: Settings, arguments: argparse.Namespace) -> int:
     """Add a client of the REST interface; prints its id and its secret, this once."""
     scopes = [scope for text in arguments.scope for scope in text.replace(",", " ").split()]
     async with connected(settings) as conn:
-        client, secret = await admin.add_client(conn, scopes, arguments.name, datetime.now(UTC))
+        now = datetime.now(UTC)
+        async with conn.transaction():
+            client, secret = await clients.add_client(conn, scopes, arguments.name, now, arguments.provider)
+            await _told(conn, "staff add-client", {"client": client}, now)
     if arguments.json:
-        print(json.dumps({"client_id": client, "client_secret": secret, "scopes": sorted(set(scopes))}))
+        print(
+            json.dumps(
+                {
+                    "client_id": client,
+                    "client_secret": secret,
+                    "scopes": sorted(set(scopes)),
+                    "provider": arguments.provider,
+                }
+            )
+        )
     else:
         print(f"client_id      {client}\nclient_secret  {secret}\nThe secret is shown this once.")
     return 0
+
+
+async def _told(conn: Connection, command: str, object_: dict[str, str], now: datetime) -> None:
+    """Tell in the trail what the person at this machine's keyboard changed."""
+    event = Event(now, f"command line of {getpass.getuser()}", None, None, "RUN", command, object_, None, "-")
+    await append(conn, event, 201)

@@ -1,8 +1,7 @@
-"""What staff set up: stations and their keys, and clients of the REST interface."""
+"""What staff set up: stations and their keys; and what a client of the REST interface may be allowed to do."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +42,8 @@ SCOPES: dict[str, str] = {
     "driver:self": "a driver's own objects",
     "admin": "everything above except driver:self, and providers with their terms and accounts",
 }
+ADMIN_SCOPE = "admin"
+DRIVER_SCOPE = "driver:self"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +200,3 @@ async def seal_password(conn: Connection, password: str) -> bytes:
             f"a password has {PASSWORD_BYTES_MIN} to {KEY_BYTES_MAX} bytes; 16 to 40 fit all stations", "/password"
         )
     return seal(await SQL.read_credential_pepper.value(conn), canonical_key(key))
-
-
-async def add_client(conn: Connection, scopes: Sequence[str], name: str | None, now: datetime) -> tuple[str, str]:
-    """Add a client of the REST interface; answers its id and its secret, which is shown this once."""
-    unknown = sorted(set(scopes) - SCOPES.keys())
-    if unknown or not scopes:
-        what = f"{unknown[0]!r} is not a scope" if unknown else "name at least one scope"
-        raise Refused(f"{what}; scopes are {', '.join(SCOPES)}", "/scopes")
-    client_id, secret = f"client-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
-    await SQL.add_client.run(conn, client_id, hash_secret(secret), sorted(set(scopes)), name, now)
-    return client_id, secret
-
-
-def hash_secret(secret: str) -> bytes:
-    """What is kept of a client's secret. It has 256 random bits, so a plain hash cannot be searched."""
-    return hashlib.sha256(secret.encode()).digest()

@@ -12,6 +12,7 @@ from csms.base.errors import Conflict, NotFound, Refused
 from csms.base.ids import short_hex, uuid7
 from csms.db import SQL, Connection
 from csms.domain import token as tokens
+from csms.flows.erase import check_pseudonym
 from csms.flows.parties import check_id
 
 TokenType = Literal["rfid", "app", "key_code", "battery"]
@@ -36,6 +37,8 @@ async def add_driver(conn: Connection, driver_id: str | None, name: str | None, 
     """Add a driver and answer the id, a new one when none was chosen; Conflict when it is taken."""
     if driver_id is None:
         driver_id = str(uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)))
+    else:
+        check_pseudonym(driver_id)
     check_id(driver_id)
     if await SQL.add_driver.value(conn, driver_id, name, now) is None:
         raise Conflict(f"there is a driver {driver_id} already")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from csms.base.errors import Refused
 from csms.db import SQL, Connection
 
 KEY_LENGTH_MAX = 255
+KEPT = timedelta(days=30)
+"""How long a first answer is kept for who asks again."""
 
 Answered = tuple[int, object]
 """An HTTP status and a JSON value."""
@@ -31,6 +34,11 @@ async def once(
         status, answer = await work()
         await SQL.keep_answer.run(conn, client_id, key, status, json.dumps(answer))
     return status, answer
+
+
+async def sweep(conn: Connection) -> None:
+    """Forget first answers that are older than `KEPT`."""
+    await SQL.sweep_idempotency_keys.run(conn, KEPT)
 
 
 async def _first_answer(conn: Connection, client_id: str, key: str, digest: bytes) -> Answered:

@@ -236,7 +236,9 @@ begin
             -- the first answers to a client's repeated requests
             ('idempotency_key', 'client_id = own_client()', 'client_id = own_client()', 'client_id = own_client()'),
             ('oauth_client', 'nobody', 'nobody', null),
-            ('outbox', 'nobody', 'nobody', null)
+            ('outbox', 'nobody', 'nobody', null),
+            -- with the secrets that sign
+            ('webhook_endpoint', 'nobody', 'nobody', null)
         ) s (name, provider, driver, writes) on c.relname = s.name
         where c.relnamespace = current_schema()::regnamespace
         and c.relkind in ('r', 'p')
@@ -338,12 +340,27 @@ create function unfinished(of_driver text) returns text stable language sql as $
     limit 1
 $$;
 
--- Removes what tells who a driver is, once; bills and the ledger keep the id. The caller has looked at unfinished().
-create function erase_driver(of_driver text, now_at timestamptz) returns void language plpgsql as $$
+-- Removes what tells who a driver is, once; bills and the ledger keep the id. Answers when that was, null when there is
+-- no such driver; raises CS409 while something is unfinished. A driver's own transaction erases that driver only.
+create function erase_driver(of_driver text, now_at timestamptz) returns timestamptz language plpgsql as $$
 declare
+    known driver;
+    reason text;
     keys bytea[];
     texts text[];
 begin
+    if current_setting('role') = 'csms_driver' and own_driver() is distinct from of_driver then
+        return null;
+    end if;
+    select * into known from driver where id = of_driver for update;
+    if not found or known.erased_at is not null then
+        return known.erased_at;
+    end if;
+    reason := unfinished(of_driver);
+    if reason is not null then
+        raise exception 'this driver cannot be erased yet: %', reason using errcode = 'CS409';
+    end if;
+
     select array_agg(t.key), array_agg(t.value) filter (where t.value is not null)
     into keys, texts
     from token t
@@ -370,6 +387,7 @@ begin
     where driver_id = of_driver;
     update bill set token_masked = null where driver_id = of_driver and token_masked is not null;
     update driver set name = null, status = 'blocked', erased_at = now_at where id = of_driver;
+    return now_at;
 end $$;
 
 -- Functions ------------------------------------------------------------------------------------------------------------
@@ -383,7 +401,7 @@ begin
         select p.oid::regprocedure as named
         from pg_proc p
         where p.pronamespace = current_schema()::regnamespace
-        and (p.proname in ('post', 'begin_refund', 'append_audit', 'unfinished', 'erase_driver', 'installation_key')
+        and (p.proname in ('post', 'begin_refund', 'append_audit', 'erase_driver', 'installation_key')
             or p.proname like 'ensure\_%')
     loop
         execute format('alter function %s security definer set search_path = %I, pg_temp', f.named, current_schema());
@@ -415,6 +433,7 @@ begin
     execute format('grant execute on all functions in schema %I to csms_writer, csms_staff', current_schema());
 end $$;
 alter default privileges revoke execute on functions from public;
-revoke execute on function save, claim_jobs, erase_driver from csms_staff;
-grant execute on function own_provider, own_driver, own_client, append_audit, unfinished to csms_provider, csms_driver;
+revoke execute on function save, claim_jobs from csms_staff;
+grant execute on function own_provider, own_driver, own_client, append_audit to csms_provider, csms_driver;
+grant execute on function erase_driver to csms_driver;
 grant execute on function installation_key to csms_provider;

@@ -2,7 +2,7 @@
 
 -- name: read_credential_pepper
 -- The key of this installation's credential seals.
-select pepper from installation;
+select installation_key();
 
 -- name: add_provider
 -- Adds a provider with the first version of its terms; no row comes back when the id is taken.
