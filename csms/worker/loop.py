@@ -18,6 +18,7 @@ from csms import observe
 from csms.flows import settle
 from csms.store import outbox
 from csms.store.outbox import Job, Result
+from csms.worker.settling import SETTLING
 from csms.worker.tasks import CLAIMS_MAX, TASKS, Outside, Task
 
 CALLS_MAX = 32
@@ -35,6 +36,8 @@ TROUBLE_S = 1.0
 DRAIN_S_MAX = 10.0
 """How long jobs in hand may take to finish when the worker is closed; their leases lapse otherwise."""
 
+ALL_TASKS: Mapping[str, Task] = {**TASKS, **SETTLING}
+
 log = structlog.get_logger("worker")
 
 
@@ -45,7 +48,7 @@ class Worker:
         self,
         outside: Outside,
         *,
-        tasks: Mapping[str, Task] = TASKS,
+        tasks: Mapping[str, Task] = ALL_TASKS,
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
     ) -> None:
