@@ -36,8 +36,10 @@ from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
 from csms.ocpp.handshake import PREFERRED
 from csms.psp.base import Denied, Psp, VerifiedToken
 from csms.psp.social import Social, SocialSettings
+from csms.worker import balance, stations
 from csms.worker.loop import Worker
-from csms.worker.tasks import Outside
+from csms.worker.spending import SpendingTimer
+from csms.worker.tasks import TASKS, Outside
 from csms.worker.timers import Timers
 
 EDGE_CONNECTIONS_MAX = 3
@@ -105,7 +107,11 @@ async def running(
 
         draw = Draw()
         operator_accounts = dict.fromkeys(psps, settings.social_operator_account)
-        worker = Worker(Outside(worker_pool, psps, operator_accounts, clock, random.Random(), at_point))
+        outside = Outside(worker_pool, psps, operator_accounts, clock, random.Random(), at_point)
+        bus = LocalBus()
+        commands = Commands(edge_pool, bus, clock)
+        of_balance = balance.tasks(lambda event: road.check(event))
+        worker = Worker(outside, tasks={**TASKS, **stations.tasks(commands), **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
             road.submit(verdict, _nobody_waits)
@@ -119,11 +125,10 @@ async def running(
         await road.start()
         stack.push_async_callback(_drained, road)
         stack.push_async_callback(asker.close)
-        timers.start()
-        stack.push_async_callback(timers.close)
-
-        bus = LocalBus()
-        commands = Commands(edge_pool, bus, clock)
+        spending = SpendingTimer(worker_pool, road.spending_due, road.check, worker.wake, clock)
+        for timer in (timers, spending):
+            timer.start()
+            stack.push_async_callback(timer.close)
         stack.push_async_callback(commands.stop)
         for chore in (_end_forgotten(edge_pool, clock), _watch_books(api_pool)):
             stack.callback(asyncio.create_task(chore).cancel)

@@ -131,6 +131,7 @@ def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:
     if event.token is not None and session.token_key is None and session.state not in CLOSED:
         session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = settled(world, changes, session, event.received_at)
+    spending.begin(world, session)
     return payer.answer(world, changes, session)
 
 
@@ -143,6 +144,7 @@ def _authorized(world: World, changes: Changes, event: SessionAuthorized) -> Out
     if session.token_key is None and session.state not in CLOSED:
         session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = settled(world, changes, session, event.received_at)
+    spending.begin(world, session)
     return payer.answer(world, changes, session)
 
 
@@ -207,6 +209,7 @@ def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Out
         before = world.sessions[key]
         session = put(world, changes, payer.resolved(world, changes, before, event), before)
         session = settled(world, changes, session, event.received_at)
+        spending.begin(world, session)
         answers[session.ref] = payer.answer(world, changes, session)
     changes.asks.pop(event.authorization_id, None)
     changes.verdicts.setdefault(event.authorization_id, {}).update(answers)

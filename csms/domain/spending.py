@@ -47,6 +47,9 @@ SPENT = "spent"
 OVER_PERCENT = 2
 """So much above what is set aside: registers round, and a station's clock is not ours."""
 
+RECHECK_S = 10
+"""Where the bound of a price is above the price itself, time passes a watch again and again: not sooner than this."""
+
 INTERVAL_S_MAX = 1_800
 """A station that was silent for longer is not taken to be silent for as long again."""
 
@@ -77,7 +80,7 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
         changes.errands.append(_stop(session, priced, event.received_at))
         if _is_over(session, priced, series, seen, event.received_at):
             changes.errands.append(_insist(session, priced, event.received_at))
-    world.watches[session.id] = _watch(session, priced, seen)
+    world.watches[session.id] = _watch(session, priced, seen, event.received_at)
     put(world, changes, session, before)
     return RECORDED
 
@@ -153,19 +156,25 @@ def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: 
     return raised
 
 
-def _is_over(
-    session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime
-) -> bool:
+def _is_over(session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime) -> bool:
     """Whether what was used already costs clearly more: then a limit that the station keeps itself is not kept."""
     so_far = Projection(seen.used, seen.used.wh, max(now, series[-1].at if series else now))
     over = cost_minor(session, priced, series, so_far) - session.hold_minor
     return over * 100 > session.hold_minor * OVER_PERCENT
 
 
-def _watch(session: Session, priced: Priced, seen: Projection) -> Watch:
-    """Where to look next. A session that took no energy costs nothing, however long it stands."""
+def _watch(session: Session, priced: Priced, seen: Projection, now: datetime) -> Watch:
+    """
+    Where to look next. A session that took no energy costs nothing, however long it stands.
+
+    One that is spent is looked at with its next reading, and after a top-up; others not at every moment.
+    """
     watched = watch(session, priced.tariff, seen.used)
-    return watched if seen.wh > 0 else watched._replace(wh=seen.used.base_wh + 1, at=NEVER_AT)
+    if seen.wh <= 0:
+        return watched._replace(wh=seen.used.base_wh + 1, at=NEVER_AT)
+    if SPENT in session.flags:
+        return watched._replace(at=NEVER_AT)
+    return watched._replace(at=max(watched.at, now + timedelta(seconds=RECHECK_S)))
 
 
 def _raise(session: Session, minor: int, at: datetime) -> Posting:

@@ -16,7 +16,7 @@ from uuid import UUID
 from csms.base.errors import Refused
 from csms.base.ids import uuid7
 from csms.base.money import Money, decimal_text
-from csms.db import SQL, Connection
+from csms.db import SQL, Connection, Record
 from csms.domain import ledger
 
 PARTS_MAX = 100
@@ -82,16 +82,15 @@ async def send_back(conn: Connection, wish: Wish, now: datetime) -> list[Part]:
     return parts
 
 
-def _parts(wish: Wish, rows: Sequence[object], minor: int, now: datetime) -> list[Part]:
+def _parts(wish: Wish, rows: Sequence[Record], minor: int, now: datetime) -> list[Part]:
     """`minor` over the payments, newest first."""
     parts: list[Part] = []
     for row in rows[:PARTS_MAX]:
-        payment_id, psp, _, left = row  # type: ignore[misc]
-        part = min(left, minor)
+        part = min(row["left_minor"], minor)
         if part > 0:
-            digest = sha256(f"{wish.key}|{payment_id}".encode()).digest()
+            digest = sha256(f"{wish.key}|{row['id']}".encode()).digest()
             id_ = uuid7(int(now.timestamp() * 1000), int.from_bytes(digest[:10]))
-            parts.append(Part(id_, payment_id, psp, part))
+            parts.append(Part(id_, row["id"], row["psp"], part))
             minor -= part
     return parts
 

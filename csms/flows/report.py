@@ -15,7 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
@@ -116,6 +116,14 @@ class Road:
         self._inbox.append((event, reply))
         if len(self._inbox) == 1:
             self._arrived.set()
+
+    def check(self, event: SpendingChecked) -> None:
+        """Has a session's spending looked at; nobody waits for the outcome."""
+        self.submit(event, _nobody_waits)
+
+    def spending_due(self, now: datetime) -> list[tuple[str, str]]:
+        """Sessions (station, ref) that run here and whose spending is to be looked at because of the time."""
+        return self._memory.due(now)
 
     def is_ready(self) -> bool:
         """Whether reports are being written."""

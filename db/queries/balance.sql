@@ -20,14 +20,17 @@ and s.ended_at is null
 order by s.opened_at, s.id;
 
 -- name: running_limited
--- Running sessions that may cost no more than what is set aside; found by reading all: asked once by each process.
-select station_id, ref
-from session
-where state = 'active'
-and hold_minor > 0
-and ended_at is null
-and opened_at > $1
-order by opened_at
+-- Running sessions that cost more while time passes, and no more than what is set aside; found by reading all sessions:
+-- asked once by each process.
+select s.station_id, s.ref
+from session s
+join tariff t on t.id = s.tariff_id and t.version = s.tariff_version
+where s.state = 'active'
+and s.hold_minor > 0
+and s.ended_at is null
+and s.opened_at > $1
+and t.document::text like '%TIME"%'
+order by s.opened_at
 limit $2;
 
 -- name: session_to_stop
@@ -189,6 +192,10 @@ left join dunning d on d.driver_id = o.driver_id and d.currency = o.currency and
 where owed(o.driver_id, o.currency) <> 0
 or d.state is not null
 order by o.driver_id, o.currency;
+
+-- name: owed
+-- What a driver owes in one currency, in minor units.
+select owed($1, $2);
 
 -- name: settle_debt
 -- Takes what a driver owes from the balance, as far as it reaches; answers the minor units that moved.
