@@ -8,6 +8,7 @@ is decided from it is verified by the save (row versions, unique keys, guarded b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.domain.attribution import NO_REF
@@ -30,7 +31,7 @@ from csms.domain.events import (
 )
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
 from csms.domain.watch import Watch
-from csms.domain.world import World
+from csms.domain.world import LATE_S_MAX, World
 from csms.store.road import PricedKey, Wanted
 
 STATIONS_MAX = 50_000
@@ -66,6 +67,7 @@ class Memory:
                     continue
             wanted = wanted or Wanted()
             _want(wanted, event)
+            wanted.starts_at[event.station_id] = _starts_at(event)
         return wanted if wanted is not None and not wanted.is_empty() else None
 
     def unpriced(self, world: World) -> set[PricedKey]:
@@ -122,6 +124,18 @@ def _needs_more(session: Session, event: SessionMetered | SessionEnded) -> bool:
     return type(event) is SessionEnded and (
         event.meter_wh is None or session.meter_start_wh is None or session.connector is None
     )
+
+
+def _starts_at(event: Event) -> datetime:
+    """
+    When a use that this event may begin starts: the tariff of that time prices it (quirk Q-T11).
+
+    What began while its station was offline, at a time that can be believed, began then.
+    """
+    if isinstance(event, SessionStarted) and event.offline:
+        latest, earliest = event.received_at, event.received_at - timedelta(seconds=LATE_S_MAX)
+        return event.at if earliest <= event.at <= latest else latest
+    return event.received_at
 
 
 def _want(wanted: Wanted, event: Event) -> None:

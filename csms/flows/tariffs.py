@@ -40,13 +40,15 @@ async def add_tariff(conn: Connection, spec: TariffSpec, now: datetime) -> tuple
     """
     Add a version of a tariff; answers its id, the version that stands, and whether it is new.
 
-    The same document again is no new version. Refused, with the place, when the document breaks a rule.
+    The same document again is no new version. Refused, with the place, when the document breaks a
+    rule, or when its validity and another version's overlap.
     """
     tariff_id = spec.document.get("id")
     if not isinstance(tariff_id, str):
         raise Refused("an id is missing", "/id")
     check_id(tariff_id)
-    currency = rules.parse(spec.document).currency
+    tariff = rules.parse(spec.document)
+    currency = tariff.currency
     hold_minor = hold_for(spec, currency)
     async with conn.transaction():
         if spec.provider is not None and await SQL.show_provider.one(conn, spec.provider) is None:
@@ -55,9 +57,31 @@ async def add_tariff(conn: Connection, spec: TariffSpec, now: datetime) -> tuple
         newest = await SQL.show_newest_tariff.one(conn, tariff_id)
         if newest is not None and newest["provider_id"] != spec.provider:
             raise Refused(f"tariff {tariff_id} belongs to {newest['provider_id'] or 'no provider'}", "/provider")
-        row = await SQL.add_tariff.one(conn, tariff_id, spec.provider, currency, spec.document_json, hold_minor, now)
+        await _check_validity(conn, tariff_id, tariff, spec.document_json)
+        row = await SQL.add_tariff.one(
+            conn, tariff_id, spec.provider, currency, spec.document_json, hold_minor, now,
+            tariff.valid_from, tariff.valid_until,
+        )  # fmt: skip
         assert row is not None
     return tariff_id, row["version"], row["is_new"]
+
+
+async def _check_validity(conn: Connection, tariff_id: str, tariff: rules.Tariff, document_json: str) -> None:
+    """
+    Refuse a validity that has an instant in common with another version's: which of them counts?
+
+    A version without dates is in force whenever no newer one is valid, and overlaps with none.
+    """
+    if tariff.valid_from is None and tariff.valid_until is None:
+        return
+    other = await SQL.show_overlapping_tariff.one(conn, tariff_id, tariff.valid_from, tariff.valid_until, document_json)
+    if other is not None:
+        since, until = (other[name] and other[name].isoformat() for name in ("valid_from", "valid_until"))
+        raise Refused(
+            f"overlapping validity: version {other['version']} of {tariff_id} is valid"
+            f"{f' from {since}' if since else ''}{f' until {until}' if until else ''}",
+            "/start_date_time" if tariff.valid_from is not None else "/end_date_time",
+        )
 
 
 def hold_for(spec: TariffSpec, currency: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,6 +33,8 @@ class Wanted:
     """The keys of the rows that a batch is decided on."""
 
     stations: set[str] = field(default_factory=set)
+    starts_at: dict[str, datetime] = field(default_factory=dict)
+    """When a use at a station may start, by which its tariff is chosen; none for one that is past starting."""
     sessions: set[tuple[str, str]] = field(default_factory=set)
     starts: set[tuple[str, str]] = field(default_factory=set)
     tokens: set[tuple[bytes, str]] = field(default_factory=set)
@@ -59,9 +62,10 @@ class Wanted:
 
 async def load(conn: Connection, world: World, wanted: Wanted) -> None:
     """Adds the wanted rows to the world; a key without a row stays absent."""
+    stations = list(wanted.stations)
     row = await SQL.load_world.one(
         conn,
-        list(wanted.stations),
+        stations,
         *_columns(wanted.sessions),
         *_columns(wanted.starts),
         list({key for key, _ in wanted.tokens}),
@@ -69,10 +73,11 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
         [key for key, _ in wanted.tokens],
         list(wanted.authorizations),
         *_columns(wanted.connectors),
+        [wanted.starts_at.get(station_id) for station_id in stations],
     )
     assert row is not None
     for station in row["stations"]:
-        world.stations[station[0]] = _station(station)
+        world.stations.setdefault(station[0], _station(station))
     for fields in row["sessions"]:
         session = _session(fields)
         world.sessions[session.station_id, session.ref] = session

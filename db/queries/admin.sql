@@ -185,23 +185,3 @@ from tariff
 where id > $1
 order by id, version desc
 limit $2;
-
--- name: add_tariff
--- Adds a version of a tariff, unless the newest is the same already; answers the version that stands.
-with newest as (
-    select version, document, hold_minor, provider_id
-    from tariff
-    where id = $1
-    order by version desc
-    limit 1),
-added as (
-    insert into tariff (id, version, provider_id, currency, document, hold_minor, created_at)
-    select $1, coalesce((select version from newest), 0) + 1, $2::text, $3::text, $4::text::jsonb, $5::bigint, $6
-    where not exists (
-        select from newest
-        where document = $4::text::jsonb
-        and hold_minor = $5::bigint
-        and provider_id is not distinct from $2::text)
-    returning version)
-select coalesce((select version from added), (select version from newest)) as version,
-    exists (select from added) as is_new;

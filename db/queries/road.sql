@@ -2,7 +2,7 @@
 -- All rows a batch of reports is decided on, in one statement; each column is an array of rows, some twice (store/road.py).
 -- $1 stations; $2, $3 stations and refs of sessions; $4, $5 stations and start keys; $6 token keys;
 -- $7, $8 stations and token keys of live authorizations; $9 ids of authorizations; $10, $11 stations and numbers of
--- connectors whose latest sessions are wanted (-1: all of them).
+-- connectors whose latest sessions are wanted (-1: all of them); $12 for each of $1, when a use of it may start now.
 with wanted_sessions as (
     select s.*
     from unnest($2::text[], $3::text[]) k (station_id, ref)
@@ -62,11 +62,18 @@ select
             array(select row(c.number, c.max_power_w) from connector c
                   where c.station_id = s.id and c.max_power_w is not null),
             (select time_zone from site where site.id = s.site_id))
-        from unnest($1::text[] || array(select station_id from wanted_sessions)) k (id)
+        from unnest(
+            $1::text[] || array(select station_id from wanted_sessions), $12::timestamptz[]) k (id, at)
         cross join lateral (select * from station s where s.id = k.id limit 1) s
         cross join lateral (select * from provider p where p.id = s.provider_id limit 1) p
         left join lateral (
-            select * from tariff t where t.id = s.tariff_id order by t.version desc limit 1) t on true
+            select *
+            from tariff t
+            where t.id = s.tariff_id
+            and (t.valid_from is null or t.valid_from <= k.at)
+            and (t.valid_until is null or t.valid_until > k.at)
+            order by t.version desc
+            limit 1) t on true
     ) as stations,
     array(
         select row(
