@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
 
 from csms import observe
-from csms.api import auth, health, issuers, openapi
+from csms.api import auth, health, issuers, openapi, psp_hooks
 from csms.api.call import Parts, serve
 from csms.api.problems import answer_problems, route_name
 from csms.api.routes import PREFIX, ROUTES
@@ -25,6 +25,7 @@ from csms.db import Pool
 from csms.flows import clients
 from csms.flows.command import Commands
 from csms.flows.through import Submit
+from csms.psp.base import Psp
 
 BODY_BYTES_MAX = 256 * 1024
 STREAMS_MAX = 4
@@ -51,6 +52,10 @@ class Settings:
     """How long `/healthz` waits for the database."""
     issuers: tuple[issuers.Issuer, ...] = ()
     """Others whose access tokens are taken."""
+    psps: Mapping[str, Psp] = field(default_factory=dict)
+    """The payment services that are set up, by name."""
+    private_hooks: bool = False
+    """Webhooks may go to http addresses and into our own network."""
 
 
 async def create_app(
@@ -78,11 +83,24 @@ async def create_app(
             return await clients.driver_of(conn, issuer, subject, clock())
 
     access = auth.Access(keys, settings.issuer, settings.audience, settings.token_ttl_s, checkers, driver_of)
-    parts = Parts(pool, clock, access, commands, submit, asyncio.Semaphore(STREAMS_MAX), settings.acquire_s_max)
+    parts = Parts(
+        pool,
+        clock,
+        access,
+        commands,
+        submit,
+        asyncio.Semaphore(STREAMS_MAX),
+        settings.acquire_s_max,
+        settings.psps,
+        settings.private_hooks,
+    )
 
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[tell, answer_problems])
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, serve(route, parts))
+    receiver = psp_hooks.Receiver(parts)
+    app.router.add_post(f"{PREFIX}/webhooks", receiver.serve)
+    app.router.add_post(f"{PREFIX}/webhooks/{{psp}}", receiver.serve)
     document = openapi.document(ROUTES, PREFIX)
     app.router.add_post("/oauth/token", TokenEndpoint(pool, access, settings.acquire_s_max).serve)
     _add(app, "/.well-known/jwks.json", partial(_json, access.jwks))

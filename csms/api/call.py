@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from csms.flows.command import Commands
 from csms.flows.erase import ME
 from csms.flows.idempotency import KEY_LENGTH_MAX, once
 from csms.flows.through import Submit
+from csms.psp.base import Psp
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(r"[a-z][A-Za-z0-9._:@|+=*-]{1,119}")
@@ -41,6 +42,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "bill": _UUID,
     "command": _UUID,
     "refund": _UUID,
+    "endpoint": _UUID,
     "parked_report": _UUID,
     "address": _ADDRESS,
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
@@ -63,6 +65,10 @@ class Parts:
     """Bounds the reports that are being streamed, each of which keeps a database connection."""
     acquire_s_max: float
     """A request that gets no database connection in this time is answered 503."""
+    psps: Mapping[str, Psp] = field(default_factory=dict)
+    """The payment services that are set up, by name."""
+    private_hooks: bool = False
+    """Webhooks may go to http addresses and into our own network."""
     client: Client | None = None
     """Who asks: of one request. `connection` lets it see no more than is its own."""
     reads: bool = False

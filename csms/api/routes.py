@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from csms.api import answers, audit, bodies, clients, corrections, drivers, ledger, me, reports, sessions, stations, tariffs
+from csms.api import (
+    answers,
+    audit,
+    bodies,
+    clients,
+    corrections,
+    drivers,
+    hooks,
+    ledger,
+    me,
+    psp_hooks,
+    reports,
+    sessions,
+    stations,
+    tariffs,
+)
 from csms.api.call import Route
 from csms.api.session_answers import Bill, Session
 from csms.api.shapes import Page, Paging
@@ -146,5 +161,7 @@ ROUTES: tuple[Route, ...] = (
     *me.ROUTES,
     *audit.ROUTES,
     *corrections.ROUTES,
+    *hooks.ROUTES,
+    *psp_hooks.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

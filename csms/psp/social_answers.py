@@ -195,5 +195,5 @@ def _event(psp: str, event_id: str, raw: bytes) -> Event | None:
             datetime.fromisoformat(body["at"]).astimezone(UTC),
             body,
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -126,6 +126,16 @@ class RefundEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """How an endpoint took a message: whether, why not, and why it is sent nothing more (None: it is)."""
+
+    endpoint_id: UUID
+    taken: bool
+    error: str | None = None
+    disable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """
     How one attempt of a job ended, and what follows from it.
@@ -148,6 +158,7 @@ class Result:
     payments: tuple[Payment, ...] = ()
     begun: tuple[BegunRefund, ...] = ()
     ended: tuple[RefundEnd, ...] = ()
+    sent: tuple[Sent, ...] = ()
     hurried: tuple[str, ...] = ()
     """Subjects whose waiting jobs are due now: there is news of them."""
 
@@ -200,6 +211,7 @@ async def save(conn: Connection, results: Sequence[Result]) -> None:
         await insert_errands(conn, [errand for r in results for errand in r.errands])
         if hurried := sorted({subject for r in results for subject in r.hurried}):
             await SQL.hurry_jobs.run(conn, hurried)
+        await _end_messages(conn, [sent for r in results for sent in r.sent])
         concerns = [concern for r in results for concern in r.concerns] + [e.concern for e in ended if e.concern]
         await _insert_concerns(conn, concerns)
         await tell(conn, [end.news for end in ended])
@@ -243,6 +255,16 @@ async def _end_refunds(conn: Connection, ends: Sequence[RefundEnd]) -> list[Refu
     rows = [(end.id, end.was, end.state, end.psp_ref, end.at) for end in ends]
     news = {row[0] for row in await SQL.end_refunds.many(conn, rows)}
     return [end for end in ends if end.id in news]
+
+
+async def _end_messages(conn: Connection, sent: Sequence[Sent]) -> None:
+    """One word per endpoint: that it took anything wins over that it did not."""
+    last: dict[UUID, Sent] = {}
+    for one in sorted(sent, key=lambda one: (one.taken, one.disable is not None)):
+        last[one.endpoint_id] = one
+    if last:
+        rows = [(s.endpoint_id, s.taken, s.error, s.disable) for s in last.values()]
+        await SQL.end_messages.run(conn, *_columns(rows))
 
 
 async def _insert_concerns(conn: Connection, concerns: Sequence[Concern]) -> None:

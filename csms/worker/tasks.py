@@ -8,6 +8,7 @@ by a new key. A repeat of a whole job is harmless: keys, postings and rows have 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -16,6 +17,7 @@ from csms.base.clock import Clock
 from csms.db import SQL, Pool, Record
 from csms.domain.authorization import Ask
 from csms.flows import give_back, settle
+from csms.hooks.base import Notifier
 from csms.psp.base import Answer, Charge, Found, Psp, Refund, Standing
 from csms.store.outbox import Collection, Job, Result
 
@@ -38,7 +40,11 @@ PENDING_BACK_OFF_S_MAX = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What jobs work with. `operator_accounts`: psp -> the operator's account there. `clock` is the system's."""
+    """
+    What jobs work with. `operator_accounts`: psp -> the operator's account there. `clock` is the system's.
+
+    `notifier` carries news to others, None where nobody is told; `wall` is the wall's time, for their signatures.
+    """
 
     pool: Pool
     psps: Mapping[str, Psp]
@@ -47,6 +53,8 @@ class Outside:
     random: random.Random
     at_point: Callable[[str], None] = lambda name: None
     back_off_s: float = BACK_OFF_S
+    notifier: Notifier | None = None
+    wall: Callable[[], float] = time.time
 
 
 async def collect(job: Job, outside: Outside) -> Result:
