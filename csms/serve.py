@@ -30,14 +30,19 @@ from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
 from csms.flows.report import Reply, Road
+from csms.flows.setup import SetupBook
+from csms.hooks.webhooks import WebhookNotifier
 from csms.ocpp.calls import ALIAS_AGE, Submit
 from csms.ocpp.draw import Draw
 from csms.ocpp.gateway import COMMAND_S_MAX, Gateway
 from csms.ocpp.handshake import PREFERRED
+from csms.ocpp.setup import Setup
+from csms.psp import registry
 from csms.psp.base import Denied, Psp, VerifiedToken
-from csms.psp.social import Social, SocialSettings
 from csms.worker import balance, stations
 from csms.worker.loop import Worker
+from csms.worker.notify import NEWS, Herald
+from csms.worker.settling import SETTLING
 from csms.worker.spending import SpendingTimer
 from csms.worker.tasks import TASKS, Outside
 from csms.worker.timers import Timers
@@ -98,26 +103,28 @@ async def running(
     async with AsyncExitStack() as stack:
         dsn = await stack.enter_async_context(_database(settings, server))
         clock = _clock(settings)
-        psps = _psps(settings)
-        for psp in psps.values():
-            stack.push_async_callback(psp.close)
+        set_up = registry.build(settings)
+        psps = {name: made.psp for name, made in set_up.items()}
+        notifier = WebhookNotifier(private=settings.webhooks_to_private)
+        for outer in (*psps.values(), notifier):
+            stack.push_async_callback(outer.close)
         edge_pool = await _pool(stack, dsn, EDGE_CONNECTIONS_MAX, "csms edge", db.WRITER)
         worker_pool = await _pool(stack, dsn, WORKER_CONNECTIONS_MAX, "csms worker", db.WRITER)
         api_pool = await _pool(stack, dsn, settings.pool_size, "csms api", db.STAFF)
 
         draw = Draw()
-        operator_accounts = dict.fromkeys(psps, settings.social_operator_account)
-        outside = Outside(worker_pool, psps, operator_accounts, clock, random.Random(), at_point)
+        operator_accounts = {name: made.operator_account for name, made in set_up.items()}
+        outside = Outside(worker_pool, psps, operator_accounts, clock, random.Random(), at_point, notifier=notifier)
         bus = LocalBus()
         commands = Commands(edge_pool, bus, clock)
         of_balance = balance.tasks(lambda event: road.check(event))
-        worker = Worker(outside, tasks={**TASKS, **stations.tasks(commands), **of_balance})
+        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **stations.tasks(commands), **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
             road.submit(verdict, _nobody_waits)
 
         asker = Asker(psps, report, clock, draw.short)
-        rules = Rules(policies=dict.fromkeys(psps, settings.social_policy))
+        rules = Rules(policies={name: made.policy for name, made in set_up.items()})
         road = Road(partial(db.writer, dsn), rules, asker, worker.wake, at_point)
         timers = Timers(worker_pool, psps, report, asker.asks, worker.wake, clock, draw.short)
         worker.start()
@@ -126,7 +133,8 @@ async def running(
         stack.push_async_callback(_drained, road)
         stack.push_async_callback(asker.close)
         spending = SpendingTimer(worker_pool, road.spending_due, road.check, worker.wake, clock)
-        for timer in (timers, spending):
+        herald = Herald(worker_pool, clock, worker.wake)
+        for timer in (timers, spending, herald):
             timer.start()
             stack.push_async_callback(timer.close)
         stack.push_async_callback(commands.stop)
@@ -139,13 +147,15 @@ async def running(
             verify=partial(_verified, psps),
             clock=clock,
             alias_age=ALIAS_AGE_SIMULATED if isinstance(clock, clocks.Simulated) else ALIAS_AGE,
+            setup=Setup(SetupBook(edge_pool, clock)),
         )
 
         def ready() -> dict[str, bool]:
             return {"listening": listens, "writer": road.is_ready()}
 
         listens = False
-        app = await create_app(api_pool, clock, commands, road.submit, ready, ApiSettings(token_ttl_s=settings.token_ttl_s))
+        of_api = ApiSettings(token_ttl_s=settings.token_ttl_s, psps=psps, private_hooks=settings.webhooks_to_private)
+        app = await create_app(api_pool, clock, commands, road.submit, ready, of_api)
         with _said(settings.host, settings.http_port, "--http-port"):
             http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
         with _said(settings.host, settings.ocpp_port, "--ocpp-port"):
@@ -250,16 +260,6 @@ def _clock(settings: Settings) -> Clock:
     """The system's clock."""
     simulated = parse_clock(settings.clock)
     return clocks.wall if simulated is None else clocks.Simulated(*simulated)
-
-
-def _psps(settings: Settings) -> dict[str, Social]:
-    """The payment services that are set up, by name."""
-    if settings.social_url is None or settings.social_secret is None:
-        return {}
-    url = settings.social_url.rstrip("/")
-    issuer = (settings.social_issuer or url).rstrip("/")
-    social = SocialSettings(url, settings.social_secret.get_secret_value(), issuer, settings.social_audience)
-    return {social.name: Social(social)}
 
 
 async def _verified(psps: Mapping[str, Psp], token: str, station_id: str) -> VerifiedToken | Denied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,17 @@ class AnyCall:
 
     action: str
     payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UseMeterKeys:
+    """
+    Not for the station: its connection verifies signed values with these public keys from now on.
+
+    Base64 DER by connector number; 0 is for every connector without keys of its own.
+    """
+
+    keys: Mapping[int, tuple[str, ...]]
 
 
 Command = StartSession | StopSession | AnyCall

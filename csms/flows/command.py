@@ -13,7 +13,7 @@ from csms.base.clock import Clock
 from csms.base.errors import NotFound
 from csms.bus import Bus, subject
 from csms.db import SQL, Pool
-from csms.domain.commands import Answer, AnyCall, Command
+from csms.domain.commands import Answer, AnyCall, Command, UseMeterKeys
 
 State = Literal["queued", "sent", "answered", "failed", "unknown"]
 
@@ -61,6 +61,10 @@ class Commands:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return Issued(command_id, task)
+
+    async def tell(self, station_id: str, epoch: int, news: UseMeterKeys) -> None:
+        """What the process of a connection must know; nothing goes to the station, nothing is recorded."""
+        await self._bus.request(subject(station_id, epoch), news)
 
     async def _send(self, command_id: UUID, name: str, command: Command) -> Answer:
         try:

@@ -8,13 +8,13 @@ the next batch. A batch costs two statements, whatever its size.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
-from csms.db import SQL, Pool
+from csms.db import SQL, Pool, Record
 from csms.domain.credential import KEY_BYTES_MAX, opens
 
 BATCH_MAX = 512
@@ -41,6 +41,10 @@ class Admitted:
     epoch: int
     protocol: str | None
     strict: bool
+    meter_keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Public keys of its meters, base64 DER by connector number."""
+    is_set_up: bool = True
+    """Whether it was told which readings to send, on this protocol."""
 
 
 class Admission:
@@ -101,15 +105,15 @@ class Admission:
                 row = rows.get(arrival.station_id)
                 if self._opens(row["credential"] if row is not None else None, arrival.key):
                     assert row is not None
-                    proven[arrival.station_id] = (arrival.protocol or row["assume_protocol"], row["strict"])
+                    proven[arrival.station_id] = (arrival.protocol or row["assume_protocol"], row)
             spoken = {station_id: protocol for station_id, (protocol, _) in proven.items() if protocol is not None}
             epochs = {}
             if spoken:
                 arguments = (list(spoken), list(spoken.values()), self._clock())
                 epochs = {row["id"]: row["epoch"] for row in await SQL.admit_stations.many(conn, *arguments)}
         return {
-            station_id: Admitted(epochs.get(station_id, 0), protocol, strict)
-            for station_id, (protocol, strict) in proven.items()
+            station_id: _admitted(row, epochs.get(station_id, 0), protocol)
+            for station_id, (protocol, row) in proven.items()
             if protocol is None or station_id in epochs
         }
 
@@ -117,6 +121,13 @@ class Admission:
         """Always the same work: a missing credential or key is compared as well."""
         fits = opens(self._pepper, credential or _DUMMY, (key or b"\0")[:KEY_BYTES_MAX])
         return fits and credential is not None and key is not None
+
+
+def _admitted(row: Record, epoch: int, protocol: str | None) -> Admitted:
+    keys: dict[int, tuple[str, ...]] = {}
+    for connector, key in row["meter_keys"]:
+        keys[connector] = (*keys.get(connector, ()), key)
+    return Admitted(epoch, protocol, row["strict"], keys, row["set_up_on"] == protocol)
 
 
 async def pepper_of(pool: Pool) -> bytes:

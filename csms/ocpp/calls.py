@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +36,9 @@ class OtherVersion(Exception):
     """The station speaks another OCPP version than the one agreed on (quirk Q-H02)."""
 
 
+NO_KEYS: Mapping[int, tuple[str, ...]] = {}
+
+
 @dataclass(slots=True)
 class Call:
     """
@@ -58,6 +61,8 @@ class Call:
     """Made while reading, where the answer holds what the outcome does not: an alias."""
     mark: str = "answered"
     """What became of it, for the metrics: `answered`, `mended` or `unreadable`."""
+    keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Registered public keys of the station's meters, base64 DER by connector number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
@@ -16,7 +16,8 @@ from csms import observe
 from csms.base.clock import Clock
 from csms.base.errors import WireError
 from csms.bus import Bus, subject
-from csms.domain.commands import Answer, Command
+from csms.db import TROUBLE
+from csms.domain.commands import Answer, Command, UseMeterKeys
 from csms.flows.connect import Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
 from csms.ocpp.asking import Asked
@@ -26,6 +27,7 @@ from csms.ocpp.handshake import PREFERRED, Handshake
 from csms.ocpp.limits import FailedLogins
 from csms.ocpp.peer import Peer
 from csms.ocpp.schemas import Version
+from csms.ocpp.setup import CHARGING_S, SETTLE_S, Setup
 from csms.ocpp.socket import SILENCE_S_MIN, StationSocket
 from csms.ocpp.stations import Stations
 from csms.ocpp.v16 import commands as commands_16
@@ -61,6 +63,7 @@ class Gateway:
     """
     The server. `submit` is the road's; `verify` asks an issuer about a long token, whose alias lives
     for `alias_age` on the system's clock: where that is simulated, it runs faster than drivers do.
+    `setup` tells new stations which readings to send; None leaves them as they are.
 
     Build it inside the running loop; `start` opens the port, `stop` drains.
     """
@@ -75,6 +78,7 @@ class Gateway:
         clock: Clock,
         heartbeat_s: int = 300,
         alias_age: timedelta = ALIAS_AGE,
+        setup: Setup | None = None,
     ) -> None:
         self.wheel = Wheel()
         self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
@@ -84,6 +88,7 @@ class Gateway:
         self._admission = admission
         self._bus = bus
         self._verify = verify
+        self._setup = setup
         self._failed = FailedLogins()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,6 +179,9 @@ class Gateway:
             return
         version = cast("Version", admitted.protocol)
         peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
+        peer.keys = admitted.meter_keys
+        if self._setup is not None and not admitted.is_set_up:
+            peer.on_boot = partial(self._booted, self._setup, socket, peer)
         socket.open(handshake.answer(), peer, handshake.deflate)
         older = self.stations.admit(socket)
         if older is not socket:
@@ -192,18 +200,42 @@ class Gateway:
             self._empty.set()
         log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
 
+    # Setting new stations up
+
+    def _booted(self, setup: Setup, socket: StationSocket, peer: Peer, after_s: int = SETTLE_S) -> None:
+        """A station that was not set up yet: once it has settled, it is."""
+        peer.on_boot = None
+        self.wheel.after(after_s, lambda: self._spawn(self._set_up(setup, socket, peer)))
+
+    async def _set_up(self, setup: Setup, socket: StationSocket, peer: Peer) -> None:
+        ask = partial(self._ask, socket, peer)
+        try:
+            if not await setup.run(peer.station_id, peer.version, ask, lambda: socket.gone):
+                self._booted(setup, socket, peer, CHARGING_S)
+        except TROUBLE as error:  # the database is away: the next boot begins anew
+            log.warning("station not set up", station=peer.station_id, error=str(error))
+
     # Carrying commands
 
-    async def _command(self, socket: StationSocket, command: Command) -> Answer:
+    async def _command(self, socket: StationSocket, command: Command | UseMeterKeys) -> Answer:
         """Write `command` in the station's version, send it, wait for its end."""
         peer = socket.peer
         assert peer is not None
+        if isinstance(command, UseMeterKeys):
+            peer.keys = command.keys
+            return Answer("accepted")
         try:
             action, payload = COMMANDS[peer.version](command)
             schemas.check(peer.version, action, payload)
         except WireError as fault:
             observe.COMMANDS.labels("failed").inc()
             return Answer("failed", error=f"{fault.code}: {fault.description}")
+        answer = await self._ask(socket, peer, action, payload)
+        observe.COMMANDS.labels(answer.end).inc()
+        return answer
+
+    async def _ask(self, socket: StationSocket, peer: Peer, action: str, payload: dict[str, Any]) -> Answer:
+        """Send a call and wait for its end."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Answer] = loop.create_future()
 
@@ -214,11 +246,9 @@ class Gateway:
         asked: Asked = peer.asking.ask(action, payload, on_end)
         timer = loop.call_later(COMMAND_S_MAX, self._give_up, socket, asked)
         try:
-            answer = await ended
+            return await ended
         finally:
             timer.cancel()
-        observe.COMMANDS.labels(answer.end).inc()
-        return answer
 
     def _give_up(self, socket: StationSocket, asked: Asked) -> None:
         """The time of a call is over. A station that answers none at all has to redial (quirk Q-C06)."""

@@ -8,6 +8,7 @@ meanwhile waits. Heartbeats are answered at once, from memory. Our own calls are
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from csms.base.errors import WireError
 from csms.domain.events import Event, Outcome, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
-from csms.ocpp.calls import Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
+from csms.ocpp.calls import NO_KEYS, Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
@@ -63,6 +64,8 @@ class Peer:
         "broken",
         "desk",
         "epoch",
+        "keys",
+        "on_boot",
         "station_id",
         "strict",
         "version",
@@ -75,6 +78,10 @@ class Peer:
         self.epoch = epoch
         self.strict = strict
         self.broken = 0
+        self.keys = NO_KEYS
+        """Public keys of the station's meters, by connector."""
+        self.on_boot: Callable[[], None] | None = None
+        """Called after every boot that was accepted."""
         self._line = line
         self._current: Call | None = None
         self._route: Route | None = None
@@ -172,6 +179,7 @@ class Peer:
         desk = self.desk
         now = desk.clock()
         call = Call(self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter())
+        call.keys = self.keys
         self._current, self._route = call, route
         try:
             read = self._read(route, call, frame.payload)
@@ -264,6 +272,8 @@ class Peer:
         self._answer(call, payload)
         if call.action == "BootNotification":
             self.ready()
+            if self.on_boot is not None:
+                self.on_boot()
 
     def _send_result(self, call: Call, payload: bytes) -> None:
         self._line.send(envelope.result(call.id_json, payload))

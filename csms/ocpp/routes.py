@@ -35,7 +35,7 @@ V201: dict[str, Route] = {
     "Authorize": Route(charging.authorize, charging.id_token_info),
     "TransactionEvent": Route(charging.transaction_event, charging.transaction_answer, money=True),
     "DataTransfer": Route(assets.transferred, assets.transferred_answer),
-    "MeterValues": NOTED,
+    "MeterValues": Route(charging.metered, nothing, money=True),
     "ClearedChargingLimit": NOTED,
     "FirmwareStatusNotification": NOTED,
     "LogStatusNotification": NOTED,

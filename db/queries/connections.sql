@@ -5,7 +5,14 @@ from installation;
 
 -- name: find_arriving_stations
 -- What is needed to judge logins, for many stations at once.
-select station.id, station.credential, station.strict, station.assume_protocol
+select station.id, station.credential, station.strict, station.assume_protocol,
+    array(
+        select row(meter_key.connector, meter_key.public_key)
+        from meter_key
+        where meter_key.station_id = station.id
+        order by meter_key.connector, meter_key.created_at
+    ) as meter_keys,
+    (select setup.protocol from station_setup setup where setup.station_id = station.id) as set_up_on
 from unnest($1::text[]) as asked (id)
 cross join lateral (
     select id, credential, strict, assume_protocol

@@ -24,7 +24,7 @@ async def states(conn: Any) -> list[str]:
 async def settled(told: Told, *events: Any) -> list[Any]:
     """Sends the events and lets the road run until it has nothing left, without waiting for their answers."""
     futures = [told.send(event) for event in events]
-    await told.tell(metered("nobody", session_id=None))
+    await told.tell(metered("nobody", session_id=None, connector=None))
     return futures
 
 

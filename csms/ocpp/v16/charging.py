@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from csms.domain.events import Event, Outcome, SessionEnded, SessionMetered, SessionStarted, TokenPresented
+from csms.domain.events import (
+    ConnectorMetered,
+    Event,
+    Outcome,
+    SessionEnded,
+    SessionMetered,
+    SessionStarted,
+    TokenPresented,
+)
 from csms.domain.token import canonical
 from csms.ocpp import times
 from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Unclear
 from csms.ocpp.readings import read_values, wh
 from csms.ocpp.repair import instant
+from csms.ocpp.signed import signed_values
 
 ID_TAG_STATUS = {
     "accepted": "Accepted",
@@ -74,16 +83,23 @@ def started(call: Call) -> Event:
 
 
 def metered(call: Call) -> Event | Reply:
-    """Readings of a session; those of none (a station's own meter, quirk Q-M09) move no money and are not kept."""
+    """
+    Readings of a session; those that name none are their connector's (quirk Q-M09).
+
+    -1 and 0 are no ids but what stations write that were never told one (quirks Q-T05, Q-T06).
+    """
     payload, at = call.payload, call.received_at
-    if payload.transactionId is None:
-        return Reply(b"{}")
     readings = read_values(payload.meterValue, "M", at, split_unit=False)
-    if not readings:
+    connector, ref = _connector(payload.connectorId), payload.transactionId
+    signed = signed_values(payload.meterValue, call, connector, is_2x=False)
+    if not readings and not signed:
         return Reply(b"{}")
-    offline = times.is_late(readings[-1].at, at, call.desk.offline_age)
-    ref = str(payload.transactionId)
-    return SessionMetered(call.station_id, ref, at, readings, _connector(payload.connectorId), offline, None, call.raw)
+    offline = bool(readings) and times.is_late(readings[-1].at, at, call.desk.offline_age)
+    if ref is None or ref <= 0:
+        if not connector:
+            return Reply(b"{}")
+        return ConnectorMetered(call.station_id, connector, at, readings, offline, call.raw, signed)
+    return SessionMetered(call.station_id, str(ref), at, readings, connector, offline, None, call.raw, signed)
 
 
 def ended(call: Call) -> Event:
@@ -105,6 +121,7 @@ def ended(call: Call) -> Event:
         raw=call.raw,
         token=canonical(payload.idTag or "") or None,
         readings=read_values(payload.transactionData, "E", at, split_unit=False),
+        signed=signed_values(payload.transactionData, call, None, is_2x=False),
     )
 
 

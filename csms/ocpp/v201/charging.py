@@ -6,6 +6,7 @@ from typing import Any
 
 from csms.base.money import decimal_text
 from csms.domain.events import (
+    ConnectorMetered,
     Event,
     Outcome,
     Reading,
@@ -16,9 +17,11 @@ from csms.domain.events import (
     TokenPresented,
 )
 from csms.domain.token import canonical
+from csms.ocpp import times
 from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Unclear
 from csms.ocpp.readings import read_values
 from csms.ocpp.repair import instant
+from csms.ocpp.signed import signed_values
 
 REF_LENGTH_MAX = 64
 
@@ -58,7 +61,8 @@ def transaction_event(call: Call) -> Event:
         token = payload.idToken
         if token is None or payload.triggerReason == "StopAuthorized" or (name := _token(token)) is None:
             session_id = call.desk.draw.uuid(at)
-            return SessionMetered(call.station_id, ref, at, readings, connector, offline, session_id, call.raw)
+            signed = signed_values(payload.meterValue, call, connector, is_2x=True)
+            return SessionMetered(call.station_id, ref, at, readings, connector, offline, session_id, call.raw, signed)
         return _authorized(call, ref, name, connector, readings)
     if kind == "Started":
         return _started(call, ref, connector, readings)
@@ -103,6 +107,7 @@ def _started(call: Call, ref: str, connector: int | None, readings: tuple[Readin
         raw=call.raw,
         readings=readings,
         command_ref=None if remote is None else str(remote),
+        signed=signed_values(payload.meterValue, call, connector, is_2x=True),
     )
 
 
@@ -126,7 +131,22 @@ def _ended(call: Call, ref: str, connector: int | None, readings: tuple[Reading,
         readings=readings,
         fee_text=_fee(payload),
         may_open=True,
+        signed=signed_values(payload.meterValue, call, connector, is_2x=True),
     )
+
+
+def metered(call: Call) -> Event | Reply:
+    """MeterValues: readings of a connector (their EVSE), outside of any TransactionEvent (quirk Q-M19)."""
+    payload, at = call.payload, call.received_at
+    connector = payload.evseId
+    if connector is None or not 0 < connector <= CONNECTOR_MAX:
+        return Reply(b"{}")
+    readings = read_values(payload.meterValue, "M", at, split_unit=True)
+    signed = signed_values(payload.meterValue, call, connector, is_2x=True)
+    if not readings and not signed:
+        return Reply(b"{}")
+    offline = bool(readings) and times.is_late(readings[-1].at, at, call.desk.offline_age)
+    return ConnectorMetered(call.station_id, connector, at, readings, offline, call.raw, signed)
 
 
 def _token(token: Any) -> str | None:
