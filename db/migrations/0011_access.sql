@@ -233,6 +233,11 @@ begin
                 ' then exists (select from session s where s.id = split_part(address, '':'', 2)::uuid) else false end',
                 null),
             ('remittance_item', 'payee = ''provider:'' || own_provider()', 'nobody', null),
+            ('account_day', 'account = ''provider:'' || own_provider() || '':payable''', 'nobody', null),
+            ('statement_bill', null, 'nobody', null),
+            ('statement_adjustment', null, 'nobody', null),
+            ('exception_change', 'exists (select from exception e where e.id = exception_change.exception_id)',
+                'nobody', null),
             -- the first answers to a client's repeated requests
             ('idempotency_key', 'client_id = own_client()', 'client_id = own_client()', 'client_id = own_client()'),
             ('oauth_client', 'nobody', 'nobody', null),
@@ -374,6 +379,18 @@ begin
     update parked_report p
     set raw = '(erased)'
     where exists (select from unnest(texts) x where strpos(upper(p.raw), upper(x)) > 0);
+    update webhook_in w
+    set headers = '{}', raw = ''
+    where exists (
+        select from payment p
+        where p.driver_id = of_driver
+        and p.psp = w.psp
+        and p.psp_ref = w.ref)
+    or exists (
+        select from psp_authorization a
+        where a.driver_id = of_driver
+        and a.psp = w.psp
+        and a.psp_ref = w.ref);
     delete from token_budget where token_key = any (keys);
     delete from token_spending where token_key = any (keys);
     delete from token where alias_of = any (keys);
@@ -431,9 +448,23 @@ begin
     end loop;
     execute format('revoke execute on all functions in schema %I from public', current_schema());
     execute format('grant execute on all functions in schema %I to csms_writer, csms_staff', current_schema());
+    -- What runs with the rights of who calls it opens nothing.
+    for o in
+        select format('grant execute on function %s to csms_provider, csms_driver', p.oid::regprocedure) as statement
+        from pg_proc p
+        where p.pronamespace = current_schema()::regnamespace
+        and not p.prosecdef
+    loop
+        execute o.statement;
+    end loop;
 end $$;
-alter default privileges revoke execute on functions from public;
-revoke execute on function save, claim_jobs from csms_staff;
-grant execute on function own_provider, own_driver, own_client, append_audit to csms_provider, csms_driver;
+revoke execute on function save, claim_jobs from csms_staff, csms_provider, csms_driver;
+-- These run with the owner's rights, and show or change nothing of others.
+grant execute on function append_audit to csms_provider, csms_driver;
+grant execute on function installation_key, snapshot_at, sum_mark_of to csms_provider;
 grant execute on function erase_driver to csms_driver;
-grant execute on function installation_key to csms_provider;
+
+-- Later migrations: their functions are for nobody else either; guard() is for each of their tables.
+alter default privileges revoke execute on functions from public;
+alter default privileges grant execute on functions to csms_writer, csms_staff;
+alter default privileges grant select, insert, update, delete on tables to csms_writer, csms_staff;

@@ -90,6 +90,8 @@ async def test_what_is_not_there_is_not_found(seeded: Rest) -> None:
         if route.method == "GET" and "{" in route.path:
             for odd in ODD_IDS:
                 path = route.path[: route.path.index("{")] + odd + route.path[route.path.index("}") + 1 :]
+                if odd == ".." and not route.path.endswith("}"):
+                    continue  # another address before it is sent
                 reply = await seeded.ask("GET", path)
                 assert reply.status in (404, 403, 405), (path, reply.status, reply.body)
                 assert is_problem(reply, reply.status)
