@@ -44,6 +44,9 @@ from csms.domain.world import Changes, World
 SPENT = "spent"
 """The flag of a session whose station was told to stop because nothing more could be set aside."""
 
+OVERSPENT = "overspent"
+"""The flag of one that went on and clearly used more than was set aside."""
+
 OVER_PERCENT = 2
 """So much above what is set aside: registers round, and a station's clock is not ours."""
 
@@ -76,13 +79,19 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
     cost = cost_minor(session, priced, series, seen)
     session = _set_aside(world, changes, session, cost, event.received_at)
     if cost >= session.hold_minor:
-        session = session._replace(flags=flagged(session.flags, SPENT))
-        changes.errands.append(_stop(session, priced, event.received_at))
-        if _is_over(session, priced, series, seen, event.received_at):
-            changes.errands.append(_insist(session, priced, event.received_at))
+        session = _stopped(changes, session, priced, _is_over(session, priced, series, seen, event.received_at), event)
     world.watches[session.id] = _watch(session, priced, seen, event.received_at)
     put(world, changes, session, before)
     return RECORDED
+
+
+def _stopped(changes: Changes, session: Session, priced: Priced, over: bool, event: SpendingChecked) -> Session:
+    """The session flagged, and its station told: once, and once more when it goes on all the same."""
+    if SPENT not in session.flags:
+        changes.errands.append(_stop(session, priced, event.received_at))
+    if over and OVERSPENT not in session.flags:
+        changes.errands.append(_insist(session, priced, event.received_at))
+    return session._replace(flags=flagged(session.flags, SPENT, OVERSPENT if over else None))
 
 
 def begin(world: World, session: Session) -> Watch | None:
@@ -149,7 +158,7 @@ def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: 
     raised = budget.spend(world, changes, session, minor)
     raised = raised._replace(
         hold_minor=session.hold_minor + minor,
-        flags=tuple(flag for flag in raised.flags if flag != SPENT),
+        flags=tuple(flag for flag in raised.flags if flag not in (SPENT, OVERSPENT)),
     )
     changes.postings.append(_raise(raised, minor, at))
     changes.errands.append(_tell(raised, at))
