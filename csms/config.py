@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from csms.base import webhook
 from csms.base.errors import CsmsError
 
 FILE = "csms.toml"
@@ -86,8 +87,17 @@ class Settings(BaseSettings):
     social_secret: SecretStr | None = Field(None, description="our secret key there")
     social_issuer: str | None = Field(None, description="issuer in its tokens; none: its address")
     social_audience: str = Field("csms", min_length=1, description="audience its tokens must name")
-    social_policy: Literal["hold_capture", "charge_after"] = Field("hold_capture", description="when it is charged")
+    social_policy: Literal["hold_capture", "charge_after", "pay_before_refund_rest"] = Field(
+        "hold_capture", description="when it is charged"
+    )
+    social_webhook_secrets: SecretStr | None = Field(
+        None, description="whsec_... that signs its webhooks; two, with a space between, while one replaces the other"
+    )
     social_operator_account: str = Field("operator", min_length=1, description="our account there, for our shares")
+
+    webhooks_to_private: bool = Field(
+        False, description="webhooks may go to http addresses and into private networks; for tests and demos"
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, JSON elsewhere")
@@ -104,6 +114,13 @@ class Settings(BaseSettings):
         if url is not None:
             raise ValueError("this version runs in one process, without a bus outside; leave it unset")
         return url
+
+    @field_validator("social_webhook_secrets")
+    @classmethod
+    def _webhook_secrets_can_be_read(cls, secrets: SecretStr | None) -> SecretStr | None:
+        for secret in () if secrets is None else secrets.get_secret_value().split():
+            webhook.key_of(secret)
+        return secrets
 
     @model_validator(mode="after")
     def _secret_of_psp(self) -> Self:

@@ -106,8 +106,8 @@ async def running(
         set_up = registry.build(settings)
         psps = {name: made.psp for name, made in set_up.items()}
         notifier = WebhookNotifier(private=settings.webhooks_to_private)
-        for outer in (*psps.values(), notifier):
-            stack.push_async_callback(outer.close)
+        for close in (*(psp.close for psp in psps.values()), notifier.close):
+            stack.push_async_callback(close)
         edge_pool = await _pool(stack, dsn, EDGE_CONNECTIONS_MAX, "csms edge", db.WRITER)
         worker_pool = await _pool(stack, dsn, WORKER_CONNECTIONS_MAX, "csms worker", db.WRITER)
         api_pool = await _pool(stack, dsn, settings.pool_size, "csms api", db.STAFF)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -22,7 +22,8 @@ from csms.db import SQL, Pool, Record
 from csms.domain.billing import Concern
 from csms.hooks.base import Endpoint, Message
 from csms.store.outbox import Job, Result, Sent
-from csms.worker.tasks import Outside
+from csms.worker.hear import process
+from csms.worker.tasks import Outside, Task
 
 WAITS_S = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 """How long after each attempt the next one is made: the last is a day and some hours after the first."""
@@ -130,3 +131,7 @@ class Herald:
                 await self.sweep()
             except Exception:
                 log.exception("cannot look for news")
+
+
+NEWS: Mapping[str, Task] = {"notify": notify, "webhook.process": process}
+"""Kind of job -> what does it; beside `worker.tasks.TASKS`."""

@@ -1,0 +1,66 @@
+"""Every payment service that can be set up, and how each is made from the settings: one function and one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from csms.base.errors import CsmsError
+from csms.domain.authorization import Policy
+from csms.psp.base import Psp
+from csms.psp.social import Social, SocialSettings
+
+Options = Any
+"""The system's settings, read by name: this floor does not know their class."""
+
+
+class NotSupported(CsmsError):
+    """A setting that a payment service cannot do; the text names both."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """A payment service at hand: how sessions are paid with it, and our own account there."""
+
+    psp: Psp
+    policy: Policy
+    operator_account: str
+
+
+def social(options: Options) -> SetUp | None:
+    """The social-payment server, if its address is set."""
+    if options.social_url is None or options.social_secret is None:
+        return None
+    url = options.social_url.rstrip("/")
+    secrets = options.social_webhook_secrets
+    settings = SocialSettings(
+        url,
+        options.social_secret.get_secret_value(),
+        (options.social_issuer or url).rstrip("/"),
+        options.social_audience,
+        webhook_secrets=() if secrets is None else tuple(secrets.get_secret_value().split()),
+    )
+    return SetUp(Social(settings), options.social_policy, options.social_operator_account)
+
+
+BUILDERS: tuple[Callable[[Options], SetUp | None], ...] = (social,)
+"""In the order in which they are asked whose token a token is."""
+
+
+def build(options: Options) -> dict[str, SetUp]:
+    """
+    The payment services that are set up, by name; called inside a running event loop.
+
+    NotSupported when one cannot do the policy that is set for it.
+    """
+    found = {}
+    for builder in BUILDERS:
+        made = builder(options)
+        if made is None:
+            continue
+        if made.policy not in made.psp.caps.policies:
+            able = ", ".join(sorted(made.psp.caps.policies))
+            raise NotSupported(f"{made.psp.name} cannot do {made.policy}; it can do {able}")
+        found[made.psp.name] = made
+    return found
