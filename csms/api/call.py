@@ -42,11 +42,13 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "bill": _UUID,
     "command": _UUID,
     "refund": _UUID,
+    "token": re.compile(r"[^\x00-\x1f/]{1,255}"),
     "endpoint": _UUID,
     "parked_report": _UUID,
     "address": _ADDRESS,
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
     "client": CHOSEN_ID,
+    "exception": _UUID,
 }
 """What each `{name}` in a path can be; anything else is not found."""
 
@@ -262,10 +264,18 @@ def respond(route: Route, reply: Reply, client: Client) -> web.StreamResponse:
 
 
 def read_path(found: Mapping[str, str], client: Client) -> dict[str, str]:
-    """The ids in the address; NotFound when one cannot be an id. A driver is `me` to itself."""
+    """
+    The ids in the address; NotFound when one cannot be an id.
+
+    A driver is `me` to itself. Of the ledger a provider's staff and drivers see accounts of their own:
+    of others' they would see just the transfers with themselves, which look like a balance and are none.
+    """
     for name, value in found.items():
         if not PATHS[name].fullmatch(value):
             raise NotFound(f"there is no such {name.replace('_', ' ')}")
+    own = f"driver:{client.driver}:" if client.driver is not None else f"provider:{client.provider}:"
+    if client.role != STAFF and not found.get("address", own).startswith(own):
+        raise NotFound("there is no such account of yours")
     if client.driver is not None and found.get("driver") == ME:
         return {**found, "driver": client.driver}
     return dict(found)

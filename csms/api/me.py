@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from csms.api.call import Call, Route
+from csms.api.ledger import Account, AccountQuery, show_account
 from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
 from csms.api.session_answers import Bill, Session, bill, session
 from csms.api.shapes import Answer, Moment, Page, Paging
 from csms.base.errors import NotFound
 from csms.db import SQL
+from csms.domain.ledger import driver_balance
 from csms.flows.erase import erase
 
 SEE = ("drivers:read", "driver:self")
@@ -39,6 +43,12 @@ async def list_driver_bills(call: Call) -> Page[Bill]:
     return page(rows, query.limit, bill, place_in_time("issued_at"))
 
 
+async def list_driver_transactions(call: Call) -> Account:
+    """A driver's balance per currency and what moved it, the newest first."""
+    driver = await _known(call)
+    return await show_account(replace(call, path={"address": driver_balance(driver)}))
+
+
 async def erase_driver(call: Call) -> Erasure:
     """
     Forget who a driver is: name, identities, tokens. Bills and the ledger keep the id, which then names nobody.
@@ -63,5 +73,9 @@ ROUTES = (
         query=Paging,
     ),
     Route("GET", "/drivers/{driver}/bills", list_driver_bills, SEE, "List a driver's bills", Page[Bill], query=Paging),
+    Route(
+        "GET", "/drivers/{driver}/transactions", list_driver_transactions, SEE, "List what moved a driver's balance",
+        Account, query=AccountQuery,
+    ),
     Route("POST", "/drivers/{driver}/erasure", erase_driver, CHANGE, "Forget who a driver is", Erasure),
 )  # fmt: skip

@@ -240,6 +240,7 @@ begin
                 'nobody', null),
             -- the first answers to a client's repeated requests
             ('idempotency_key', 'client_id = own_client()', 'client_id = own_client()', 'client_id = own_client()'),
+            ('command', null, 'requested_by = own_client()', null),
             ('oauth_client', 'nobody', 'nobody', null),
             ('outbox', 'nobody', 'nobody', null),
             -- with the secrets that sign
