@@ -21,7 +21,10 @@ from csms.ocpp import times, wire
 from csms.ocpp.schemas import Version, schema
 
 TEXT_LENGTH_MAX = 2_500
-"""The longest text kept of a field that was mended (signed meter values are the longest honest ones)."""
+"""The longest text kept of a field that was mended."""
+
+SIGNED_LENGTH_MAX = 65_536
+"""In reports that move money nothing is cut: a signed meter value proves nothing without its end (quirk Q-M21)."""
 
 DIGITS_MAX = 40
 
@@ -108,7 +111,7 @@ class _Mender:
 
     def _text(self, value: object, place: str) -> Any:
         if isinstance(value, str):
-            return value[:TEXT_LENGTH_MAX]
+            return value[: SIGNED_LENGTH_MAX if self.deep else TEXT_LENGTH_MAX]
         if self.deep and isinstance(value, int | Decimal) and not isinstance(value, bool):
             return str(value)[:TEXT_LENGTH_MAX]
         if place.endswith("DataTransfer.data") and isinstance(value, dict | list):

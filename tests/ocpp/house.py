@@ -17,7 +17,9 @@ from csms.domain.credential import canonical_key, seal
 from csms.domain.events import Event, Outcome
 from csms.flows.command import Commands
 from csms.flows.connect import Admission, pepper_of
+from csms.flows.setup import SetupBook
 from csms.ocpp.gateway import Gateway
+from csms.ocpp.setup import Setup
 from csms.psp.base import Denied, VerifiedToken
 from tests import make
 
@@ -52,6 +54,7 @@ class Rig:
             bus=self.bus,
             verify=self._verify,
             clock=self.clock,
+            setup=Setup(SetupBook(self.pool, self.clock)),
         )
         self.port = await self.gateway.start("127.0.0.1", 0)
         return self
