@@ -126,10 +126,11 @@ class NewDriver(Body):
 
 
 class DriverPatch(Body):
-    """What is given is changed. A blocked driver starts no session."""
+    """What is given is changed. A blocked driver starts no session. `rest`: what becomes of money not spent."""
 
     name: Name | None = None
     status: Literal["active", "blocked"] | None = None
+    rest: Literal["keep", "refund"] | None = None
 
 
 class NewToken(Body):

@@ -42,6 +42,8 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "bill": _UUID,
     "command": _UUID,
     "refund": _UUID,
+    "settlement": _UUID,
+    "remittance": _UUID,
     "token": re.compile(r"[^\x00-\x1f/]{1,255}"),
     "endpoint": _UUID,
     "parked_report": _UUID,

@@ -1,17 +1,16 @@
-"""Drivers, their tokens and their money."""
+"""Drivers and their tokens."""
 
 from __future__ import annotations
 
 from csms.api import answers
-from csms.api.bodies import DriverPatch, NewDriver, NewToken, NewTopUp
+from csms.api.bodies import DriverPatch, NewDriver, NewToken
 from csms.api.call import Call
 from csms.api.paging import after_id, page
 from csms.api.problems import Problem
-from csms.api.shapes import Page, Paging, money
+from csms.api.shapes import Page, Paging
 from csms.base.errors import NotFound
 from csms.db import SQL, Connection, Record
 from csms.flows import drivers
-from csms.flows.top_up import fund
 
 
 async def add_driver(call: Call) -> answers.Driver:
@@ -37,7 +36,7 @@ async def change_driver(call: Call) -> answers.Driver:
     """Change what is given."""
     patch: DriverPatch = call.body
     await SQL.change_driver.run(
-        call.conn, call.path["driver"], "name" in patch.model_fields_set, patch.name, patch.status
+        call.conn, call.path["driver"], "name" in patch.model_fields_set, patch.name, patch.status, patch.rest
     )
     return await _driver(call.conn, call.path["driver"])
 
@@ -66,24 +65,6 @@ async def list_tokens(call: Call) -> Page[answers.Token]:
 def _token(row: Record) -> answers.Token:
     """Tokens that people may not see in clear, of which only the hash is kept, are shown without value."""
     return answers.Token(value=row["value"] or "", type=row["type"], status=row["status"], alias=row["alias"])
-
-
-async def show_balance(call: Call) -> answers.Balances:
-    """A driver's money per currency."""
-    await _driver(call.conn, call.path["driver"])
-    return answers.balances(call.path["driver"], await SQL.driver_money.many(call.conn, call.path["driver"]))
-
-
-async def top_up(call: Call) -> tuple[int, answers.TopUp]:
-    """Put a payment that arrived at a psp into a driver's balance: 201, or 200 when it is there already."""
-    new: NewTopUp = call.body
-    driver_id = call.path["driver"]
-    amount = new.amount.read("/amount")
-    is_new = await fund(call.conn, driver_id, amount, new.psp, new.payment_ref, call.parts.clock())
-    answer = answers.TopUp(
-        driver=driver_id, psp=new.psp, payment_ref=new.payment_ref, amount=money(amount.minor, amount.currency)
-    )
-    return 201 if is_new else 200, answer
 
 
 async def _driver(conn: Connection, driver_id: str) -> answers.Driver:

@@ -80,15 +80,6 @@ select exists (select from posting where key = $1);
 -- Puts part of a payment on its way back, once per id.
 select begin_refund($1, $2, $3, $4, $5, $6, $7, $8);
 
--- name: refunds_of_driver
--- A driver's refunds, newest first; goes on below ($2, $3).
-select id, payment_id, psp, session_id, amount_minor, currency, reason, state, psp_ref, asked_at, ended_at
-from refund
-where driver_id = $1
-and (asked_at, id) < ($2::timestamptz, $3::uuid)
-order by asked_at desc, id desc
-limit $4;
-
 -- name: refunds_pending
 -- What is on its way back to a driver, per currency.
 select currency, sum(amount_minor)::bigint as minor
@@ -96,27 +87,6 @@ from refund
 where driver_id = $1
 and state = 'pending'
 group by currency;
-
--- name: driver_transactions
--- What moved in a driver's balance and debt, newest first, with the other side; goes on below ($2, $3).
-select t.posting_id, t.seq, p.kind, p.ref, p.event_at, t.asset, t.mine, t.other, t.amount
-from (
-    (select posting_id, seq, asset, credit as mine, debit as other, amount
-     from transfer
-     where credit = any(array['driver:' || $1::text || ':balance', 'driver:' || $1::text || ':debt'])
-     and (posting_id, seq) < ($2::uuid, $3::smallint)
-     order by posting_id desc, seq desc
-     limit $4)
-    union all
-    (select posting_id, seq, asset, debit as mine, credit as other, -amount
-     from transfer
-     where debit = any(array['driver:' || $1::text || ':balance', 'driver:' || $1::text || ':debt'])
-     and (posting_id, seq) < ($2::uuid, $3::smallint)
-     order by posting_id desc, seq desc
-     limit $4)) t
-join posting p on p.id = t.posting_id
-order by t.posting_id desc, t.seq desc
-limit $4;
 
 -- name: choose_rest
 -- What happens to what a driver does not spend, unless a session says otherwise.

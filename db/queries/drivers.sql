@@ -8,21 +8,21 @@ on conflict (id) do nothing
 returning id;
 
 -- name: change_driver
--- Sets what is given of a driver's name and status; no row comes back when there is no such driver.
+-- Sets what is given of a driver's name, status and choice; no row comes back when there is no such driver.
 update driver
-set name = case when $2 then $3 else name end, status = coalesce($4, status)
+set name = case when $2 then $3 else name end, status = coalesce($4, status), rest = coalesce($5, rest)
 where id = $1
 returning id;
 
 -- name: show_driver
 -- One driver.
-select id, name, status, created_at
+select id, name, status, rest, created_at
 from driver
 where id = $1;
 
 -- name: list_drivers
 -- Drivers by id.
-select id, name, status, created_at
+select id, name, status, rest, created_at
 from driver
 where id > $1
 order by id
