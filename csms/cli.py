@@ -20,6 +20,7 @@ from csms.base.errors import CsmsError
 from csms.commands import database, parties, reporting
 from csms.config import Settings
 from csms.embedded import Embedded
+from csms.flows import cdr
 
 FAILED = 2
 """The exit status of a command that could not do what it was asked; 1 is a check that found something."""
@@ -99,12 +100,17 @@ def parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", reporting.report, "print a report; without a name, list them")
     report.add_argument("name", nargs="?", help="such as bills or settlements")
-    report.add_argument("--format", choices=("csv", "json"), default="csv", help="csv, or json as with --json (csv)")
+    report.add_argument("--format", choices=("csv", "json", "xlsx", "ocpi"), default="csv", help="(csv)")
+    report.add_argument("--out", type=Path, metavar="FILE", help="write it there; the file appears when it is whole")
     report.add_argument("--from", dest="since", metavar="TIME", help="first date or instant that counts")
     report.add_argument("--to", dest="until", metavar="TIME", help="the first that does not count any more")
+    report.add_argument("--as-of", metavar="TIME", help="as it was known when this time was first asked for")
     report.add_argument("--provider", help="only this provider's")
-    report.add_argument("--by", choices=("day", "period"), help="sums per day, or over the whole period")
+    report.add_argument("--by", help="what is added up by, such as day, provider or station")
     report.add_argument("--zone", help="time zone of days, such as Asia/Seoul")
+    report.add_argument("--ocpi-version", choices=cdr.VERSIONS, default="2.2.1", help="of CDRs (2.2.1)")
+    for narrowed in ("station", "driver", "tariff", "connector-kind", "currency", "kind", "owner", "state"):
+        report.add_argument(f"--{narrowed}", help=argparse.SUPPRESS)
 
     station = commands.add_parser("station", help="stations").add_subparsers(required=True, metavar="COMMAND")
     add = _command(station, "add", parties.add_station, "let a station connect; prints a generated password once")

@@ -228,72 +228,16 @@ def command(row: Record) -> Command:
     return Command(id=str(row["id"]), station=row["station_id"], answer=told, **{name: row[name] for name in names})
 
 
-class Entry(Answer):
-    """One side of a transfer, as its account sees it: what came in is positive."""
-
-    posting: str
-    key: str
-    kind: str
-    ref: str
-    at: Moment
-    other: str
-    amount: Money
-
-
-class Account(Answer):
-    """An account of the ledger: its balance per currency (credits minus debits) and its entries, the newest first."""
-
-    address: str
-    balances: list[Money]
-    items: list[Entry]
-    next_cursor: str | None
-
-
-class TrialLine(Answer):
-    """One account, or all accounts of one kind, up to a time."""
-
-    account: str
-    debit: Money
-    credit: Money
-    balance: Money
-
-
-class TrialBalance(Answer):
-    """Every account; `totals` are the sums of all balances per currency, which are 0."""
-
-    as_of: Moment | None
-    items: list[TrialLine]
-    totals: list[Money]
-
-
-class Concern(Answer):
-    """Something people must look at."""
-
-    id: str
-    kind: str
-    ref: str
-    station: str | None
-    details: Json
-    opened_at: Moment
-    resolved_at: Moment | None
-    resolution: str | None
-
-
-class ParkedReport(Answer):
-    """A report that could not be understood; `raw` is its text, where it is asked for."""
-
-    id: str
-    station: str
-    action: str
-    reason: str
-    received_at: Moment
-    raw: str | None = None
-
-
 class ReportPage(Answer):
     """Rows of a report by column name; a money column has its minor units beside it, in `<column>_minor`."""
 
     report: str
+    as_of: Moment | None
+    """The instant that the report stands for: asked for again, it gives the same rows."""
+    snapshot_taken_at: Moment | None
+    """When that instant was first asked for (wall clock)."""
     columns: list[str]
     items: list[dict[str, Json]]
+    links: list[str | None]
+    """For each item, where its figures come from."""
     next_cursor: str | None

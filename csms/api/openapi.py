@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from csms.api.call import PATHS, Route
 from csms.flows.admin import SCOPES
 
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 INTERFACE_VERSION = "1.0.0"
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
@@ -140,6 +141,7 @@ def _successes(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
         content: dict[str, Any] = {"application/json": {"schema": references[route.answer]}}
         if route.path.startswith("/reports/"):
             content["text/csv"] = {"schema": {"type": "string"}}
+            content[XLSX_TYPE] = {"schema": {"type": "string", "contentMediaType": XLSX_TYPE}}
         answer = {"description": route.summary, "content": content}
     return {str(status): answer for status in (route.or_else, route.status) if status is not None}
 

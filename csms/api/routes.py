@@ -9,6 +9,7 @@ from csms.api import (
     clients,
     corrections,
     drivers,
+    exceptions,
     hooks,
     ledger,
     me,
@@ -129,30 +130,6 @@ _CORE: tuple[Route, ...] = (
     ),
     Route("GET", "/bills", sessions.list_bills, REPORT, "List bills", Page[Bill], query=sessions.BillQuery),
     Route("GET", "/bills/{bill}", sessions.show_bill, REPORT, "Show a bill", Bill),
-    Route(
-        "GET", "/reports/{report}", reports.show_report, REPORT, "Read a report, as JSON or CSV", answers.ReportPage,
-        query=reports.ReportQuery, connects=False,
-    ),
-    Route(
-        "GET", "/ledger/accounts/{address}", ledger.show_account, REPORT, "Show an account of the ledger",
-        answers.Account, query=Paging,
-    ),
-    Route(
-        "GET", "/ledger/trial-balance", ledger.trial_balance, REPORT, "Show every account, up to a time",
-        answers.TrialBalance, query=ledger.AsOfQuery,
-    ),
-    Route(
-        "GET", "/exceptions", ledger.list_exceptions, (*REPORT, *SEE), "List what people must look at",
-        Page[answers.Concern], query=ledger.ExceptionQuery,
-    ),
-    Route(
-        "GET", "/parked-reports", ledger.list_parked_reports, SEE, "List reports that could not be understood",
-        Page[answers.ParkedReport], query=ledger.ParkedQuery,
-    ),
-    Route(
-        "GET", "/parked-reports/{parked_report}", ledger.show_parked_report, ADMIN,
-        "Show a report that could not be understood, with its text", answers.ParkedReport,
-    ),
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
@@ -161,6 +138,9 @@ ROUTES: tuple[Route, ...] = (
     *me.ROUTES,
     *audit.ROUTES,
     *corrections.ROUTES,
+    *exceptions.ROUTES,
+    *ledger.ROUTES,
+    *reports.ROUTES,
     *hooks.ROUTES,
     *psp_hooks.ROUTES,
 )

@@ -1,7 +1,8 @@
 """
-What must happen because time passes: unused authorizations are voided, asks left without a verdict are cleared up.
+What must happen because time passes: unused authorizations are voided, asks left without a verdict are cleared up, the
+sums of reports are kept up, what nobody raises is listed.
 
-Both are judged again at every sweep, so a sweep may fail or run twice.
+All is judged again at every sweep, so a sweep may fail or run twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from csms.domain.world import AUTHORIZATION_S_MAX
 from csms.flows.authorize import decided
 from csms.psp.base import Answer, Psp, asked_kind
 from csms.store import outbox
+from csms.worker.list_concerns import list_concerns
 
 SWEEP_S = 5.0
 SWEEP_ROWS_MAX = 200
@@ -32,6 +34,12 @@ UNSETTLED_AFTER = timedelta(hours=1)
 
 LIST_EVERY_S = 600.0
 """Listing reads all sessions: not at every sweep."""
+
+SUM_ROWS = 20_000
+"""Rows added to the sums of reports in one transaction: a second of work at most."""
+
+SUM_TURNS_MAX = 5
+"""Such transactions in one sweep: the rest waits for the next. Reports are exact meanwhile, and a little slower."""
 
 LOOKS_MAX = 16
 """Questions to psps at a time, what became of asks."""
@@ -93,6 +101,7 @@ class Timers:
         if self._monotonic() - self._listed_at >= LIST_EVERY_S:
             self._listed_at = self._monotonic()
             await self.list_unsettled()
+        await self.keep_sums()
         async with self._pool.acquire() as conn:
             observe.JOBS_WAITING.set(await SQL.waiting_jobs.value(conn))
         await self.clear_up_stale()  # last, because psps may be slow
@@ -114,6 +123,15 @@ class Timers:
         async with self._pool.acquire() as conn:
             await SQL.list_unsettled.run(conn, now - UNSETTLED_AFTER, now)
             await SQL.resolve_settled.run(conn, now)
+            await list_concerns(conn, now)
+
+    async def keep_sums(self) -> None:
+        """New bills and transfers go into the sums that reports are made from."""
+        async with self._pool.acquire() as conn:
+            for add in (SQL.sum_bills, SQL.sum_transfers):
+                for _ in range(SUM_TURNS_MAX):
+                    if not await add.value(conn, SUM_ROWS):
+                        break
 
     async def clear_up_stale(self) -> None:
         """

@@ -404,6 +404,44 @@ create index transfer_debit_at on transfer (debit, at);
 create index transfer_credit_at on transfer (credit, at);
 drop index transfer_debit;
 drop index transfer_credit;
+-- The balance of one account from events before an instant, null for all. Accounts that are added up by themselves
+-- have sums of whole days; the others have few entries.
+create function account_before(address text, instant timestamptz)
+returns table (asset text, balance bigint) stable language sql as $$
+    with last as (
+        select case when account_of(address) = address then utc_day(coalesce(instant, 'infinity')) else '-infinity' end
+            as day),
+    entry as (
+        select t.asset, t.amount as signed
+        from last l, transfer t
+        where t.credit = address
+        and t.at >= l.day::timestamp at time zone 'UTC'
+        and t.at < coalesce(instant, 'infinity')
+        union all
+        select t.asset, -t.amount
+        from last l, transfer t
+        where t.debit = address
+        and t.at >= l.day::timestamp at time zone 'UTC'
+        and t.at < coalesce(instant, 'infinity')
+        union all
+        select t.asset, case when t.credit = address then t.amount else -t.amount end
+        from last l
+        cross join sum_mark_of('transfer') m
+        cross join lateral (
+            select * from transfer where (transfer.era, transfer.xid) >= (m.era, m.xid)) t
+        where l.day > '-infinity'
+        and address in (t.debit, t.credit)
+        and t.at < l.day::timestamp at time zone 'UTC'
+        union all
+        select d.asset, d.credited - d.debited
+        from last l, account_day d
+        where d.account = address
+        and d.day < l.day)
+    select e.asset, sum(e.signed)::bigint
+    from entry e
+    group by e.asset
+$$;
+
 -- The postings of a session or a refund.
 create index posting_ref on posting (ref);
 
@@ -441,6 +479,9 @@ create index bill_driver on bill (driver_id, issued_at, id);
 create index bill_station on bill (station_id, issued_at, id);
 create index session_driver on session (driver_id, opened_at, id);
 create index session_provider on session (provider_id, opened_at, id);
+create index remittance_item_listed on remittance_item (at, bill_id, payee, attempt);
+create index refund_listed on refund (asked_at, id);
+create index payment_listed on payment (at, id);
 create index parked_report_received on parked_report (received_at, id);
 
 -- Who minds what -----------------------------------------------------------------------------------------------------------

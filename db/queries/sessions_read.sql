@@ -54,15 +54,6 @@ select id, station_id, action, state, answer::text as answer, error, requested_b
 from command
 where id = $1;
 
--- name: list_exceptions
--- What people must look at, the oldest first, those resolved only when asked; goes on above ($2, $3).
-select id, kind, ref, station_id, details::text as details, opened_at, resolved_at, resolution
-from exception
-where (opened_at, id) > ($2::timestamptz, $3::uuid)
-and ($4 or resolved_at is null)
-order by opened_at, id
-limit $1;
-
 -- name: list_parked_reports
 -- Reports that could not be understood, the newest first, without their text; goes on below ($2, $3).
 select id, station_id, action, reason, received_at

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from csms.api import paging
 from csms.api.problems import Problem
 from csms.domain.credential import canonical_key, opens, seal
-from csms.flows.reports import csv_line
+from csms.flows.sheets import csv_line
 
 PEPPER = bytes(range(32))
 keys = st.binary(min_size=16, max_size=40)
