@@ -49,8 +49,10 @@ from csms.domain.events import (
 )
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.plausible import plausible_time
+from csms.domain.running import running
 from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, started
 from csms.domain.signatures import standing
+from csms.domain.station_cost import compared
 from csms.domain.watch import passed
 from csms.domain.world import Changes, World
 
@@ -93,7 +95,10 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
         session = _signed(world, changes, session, event)
     if session.state == "invalid":
         return payer.answer(world, changes, session)
-    return RECORDED if watched is None else watched.outcome
+    outcome = RECORDED if watched is None else watched.outcome
+    if event.wants_cost:
+        return replace(outcome, ref=session.ref, running=running(world, changes, session, event))
+    return outcome
 
 
 def _register(world: World, session: Session) -> int | None:
@@ -162,6 +167,7 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
         if event.signed:
             session = _signed(world, changes, session, event)
         session = superseded(world, changes, session, event)
+        session = put(world, changes, compared(changes, session, event), session)
         return payer.answer(world, changes, session, may_wait=False)
     if session.ended_at is not None:
         keep(world, changes, session, event.readings)
@@ -181,6 +187,7 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
     if event.token is not None and session.token_key is None and session.state not in CLOSED and event.may_open:
         session = put(world, changes, payer.judge(world, changes, session, event.token, event), session)
     session = settled(world, changes, session, event.received_at)
+    session = put(world, changes, compared(changes, session, event), session)
     return payer.answer(world, changes, session, may_wait=False)
 
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from csms.domain.tariff_document import Tariff
+
+if TYPE_CHECKING:
+    from csms.domain.quote import Quote, Running
 
 
 class Reading(NamedTuple):
@@ -57,6 +60,8 @@ class SessionMetered(NamedTuple):
     """Drawn when this event may be the first that is heard of its session (2.x); None on 1.6."""
     raw: str
     signed: tuple[Signed, ...] = ()
+    wants_cost: bool = False
+    """Whether the station shows what a session has cost so far, and is to be told now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +355,8 @@ class Outcome:
     What a report came to; the routes write it back in the station's version.
 
     `status` judges the token (`accepted` where no token is judged). `ref` is the session's wire id.
-    `fee_minor`, `currency` and `running` tell the cost: final at an end, running before it.
+    `fee_minor` in `currency` is the final cost, at an end; `running` the cost so far, where it was
+    wanted; `quote` what a use is priced by, when one may begin.
     `waits_for` names an authorization that a psp has yet to decide: the reply is kept back. `limit` is
     for stations that keep one themselves.
     """
@@ -362,6 +368,8 @@ class Outcome:
     waits_for: UUID | None = None
     reason: str | None = None
     limit: Limit | None = None
+    running: Running | None = None
+    quote: Quote | None = None
 
 
 RECORDED = Outcome("accepted")

@@ -17,6 +17,7 @@ from csms.domain import billing, budget, token
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
 from csms.domain.ledger import Posting
+from csms.domain.quote import quote, quote_at
 from csms.domain.session import Session, Terms, accepted, refused
 from csms.domain.watch import is_limited, limit_for
 from csms.domain.world import Changes, Token, World
@@ -289,13 +290,14 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
     assert known is not None and terms is not None
     if spent_on is not None:
         return Outcome("accepted")
+    told = quote_at(world, world.stations[event.station_id])
     if known.psp is None:
         credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
         if credit and budget.left(known, terms.currency, event.received_at) <= 0:
             return _refusal("budget_spent")
-        return Outcome("accepted") if credit else _refusal("no_credit")
+        return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
     authorization = _ask(world, changes, known, terms, event)
-    return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None)
+    return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None, quote=told)
 
 
 def answer(world: World, changes: Changes, session: Session, may_wait: bool = True) -> Outcome:
@@ -309,7 +311,8 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
         waits_for = authorization.id
     priced = world.priced_of(session) if is_limited(session) else None
     limit = limit_for(session, priced.tariff) if priced is not None else None
-    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for, limit=limit)
+    told = quote(world, session)
+    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for, limit=limit, quote=told)
 
 
 def _refusal(reason: str, ref: str | None = None) -> Outcome:

@@ -81,10 +81,10 @@ class PriceLimit:
     after_taxes: Fraction | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tariff:
     """
-    A tariff ready to price with; prices are exact units of `currency`.
+    A tariff ready to price with; prices are exact units of `currency`. Equal to itself only: it is a key of caches.
 
     `components` is the first component of each dimension, for whoever may look no further:
     `needs_profile` says that hours, days, amounts, power or parking matter, so that a use is

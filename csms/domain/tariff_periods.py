@@ -78,7 +78,7 @@ def portions(periods: Sequence[Period], elements: Sequence[Element], zone: ZoneI
         for dimension, quantity in part.amounts:
             if not quantity or (dimension == "FLAT" and flat):
                 continue
-            priced = _pricing(dimension, elements, part.state)
+            priced = pricing(dimension, elements, part.state)
             if priced is None:
                 continue
             element, component = priced
@@ -109,7 +109,7 @@ def _round_up(last: Portion, portions: Iterable[Portion]) -> None:
     last.quantity += round_up_to_step(total, last.component.step_size) - total
 
 
-def _pricing(dimension: Dimension, elements: Iterable[Element], state: State) -> tuple[Element, Component] | None:
+def pricing(dimension: Dimension, elements: Iterable[Element], state: State) -> tuple[Element, Component] | None:
     """The first element that applies and has a price of this dimension."""
     for element in elements:
         for component in element.components:
