@@ -44,7 +44,9 @@ class Admitted:
     meter_keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Public keys of its meters, base64 DER by connector number."""
     is_set_up: bool = True
-    """Whether it was told which readings to send, on this protocol."""
+    """Whether it was told which readings to send, on this protocol; and on 2.1 asked which limits it keeps."""
+    tx_limits: tuple[str, ...] = ()
+    """The limits of a session that it keeps itself."""
 
 
 class Admission:
@@ -127,7 +129,8 @@ def _admitted(row: Record, epoch: int, protocol: str | None) -> Admitted:
     keys: dict[int, tuple[str, ...]] = {}
     for connector, key in row["meter_keys"]:
         keys[connector] = (*keys.get(connector, ()), key)
-    return Admitted(epoch, protocol, row["strict"], keys, row["set_up_on"] == protocol)
+    is_set_up = row["set_up_on"] == protocol and (protocol != "ocpp2.1" or row["tx_limits"] is not None)
+    return Admitted(epoch, protocol, row["strict"], keys, is_set_up, tuple(row["tx_limits"] or ()))
 
 
 async def pepper_of(pool: Pool) -> bytes:

@@ -28,3 +28,8 @@ class SetupBook:
         """Remembers that the station was set up on this version."""
         async with self._pool.acquire() as conn:
             await SQL.note_setup.run(conn, station_id, version, outcome, json.dumps(settings), self._clock())
+
+    async def learn_limits(self, station_id: str, tx_limits: frozenset[str]) -> None:
+        """Remembers which limits of a session the station keeps itself."""
+        async with self._pool.acquire() as conn:
+            await SQL.learn_limits.run(conn, station_id, sorted(tx_limits))

@@ -12,6 +12,7 @@ from csms.base.clock import Clock
 from csms.domain.events import Event, Outcome
 from csms.ocpp.draw import Draw
 from csms.ocpp.schemas import Version
+from csms.ocpp.tx_limits import TxLimits
 from csms.psp.base import Denied, VerifiedToken
 
 CONNECTOR_MAX = 9_999
@@ -63,6 +64,8 @@ class Call:
     """What became of it, for the metrics: `answered`, `mended` or `unreadable`."""
     keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Registered public keys of the station's meters, base64 DER by connector number."""
+    tx_limits: TxLimits | None = None
+    """Of a 2.1 station: the limits of sessions that it keeps itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from csms.ocpp.schemas import Version
 from csms.ocpp.setup import CHARGING_S, SETTLE_S, Setup
 from csms.ocpp.socket import SILENCE_S_MIN, StationSocket
 from csms.ocpp.stations import Stations
+from csms.ocpp.tx_limits import TxLimits
 from csms.ocpp.v16 import commands as commands_16
 from csms.ocpp.v201 import commands as commands_201
 from csms.ocpp.wheel import Wheel
@@ -180,6 +181,8 @@ class Gateway:
         version = cast("Version", admitted.protocol)
         peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
         peer.keys = admitted.meter_keys
+        if version == "ocpp2.1":
+            peer.tx_limits = TxLimits(admitted.tx_limits)
         if self._setup is not None and not admitted.is_set_up:
             peer.on_boot = partial(self._booted, self._setup, socket, peer)
         socket.open(handshake.answer(), peer, handshake.deflate)
@@ -209,8 +212,12 @@ class Gateway:
 
     async def _set_up(self, setup: Setup, socket: StationSocket, peer: Peer) -> None:
         ask = partial(self._ask, socket, peer)
+
+        def learned(tx_limits: frozenset[str]) -> None:
+            peer.tx_limits = TxLimits(tx_limits)
+
         try:
-            if not await setup.run(peer.station_id, peer.version, ask, lambda: socket.gone):
+            if not await setup.run(peer.station_id, peer.version, ask, lambda: socket.gone, learned):
                 self._booted(setup, socket, peer, CHARGING_S)
         except TROUBLE as error:  # the database is away: the next boot begins anew
             log.warning("station not set up", station=peer.station_id, error=str(error))

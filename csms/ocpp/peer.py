@@ -25,6 +25,7 @@ from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFr
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
 from csms.ocpp.schemas import Version
+from csms.ocpp.tx_limits import TxLimits
 from csms.psp.base import Denied, VerifiedToken
 
 RAW_LENGTH_MAX = 65_536
@@ -68,6 +69,7 @@ class Peer:
         "on_boot",
         "station_id",
         "strict",
+        "tx_limits",
         "version",
     )
 
@@ -80,6 +82,8 @@ class Peer:
         self.broken = 0
         self.keys = NO_KEYS
         """Public keys of the station's meters, by connector."""
+        self.tx_limits: TxLimits | None = None
+        """Of a 2.1 station: the limits of sessions that it keeps itself."""
         self.on_boot: Callable[[], None] | None = None
         """Called after every boot that was accepted."""
         self._line = line
@@ -180,6 +184,7 @@ class Peer:
         now = desk.clock()
         call = Call(self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter())
         call.keys = self.keys
+        call.tx_limits = self.tx_limits
         self._current, self._route = call, route
         try:
             read = self._read(route, call, frame.payload)

@@ -8,6 +8,7 @@ from csms.ocpp.calls import Route, nothing
 from csms.ocpp.schemas import Version
 from csms.ocpp.v16 import availability as availability_16
 from csms.ocpp.v16 import charging as charging_16
+from csms.ocpp.v21 import charging as charging_21
 from csms.ocpp.v201 import availability, charging
 from csms.ocpp.vendor import assets
 
@@ -52,6 +53,7 @@ V201: dict[str, Route] = {
 }
 
 V21: dict[str, Route] = V201 | {
+    "TransactionEvent": Route(charging.transaction_event, charging_21.transaction_answer, money=True),
     "NotifyDERAlarm": NOTED,
     "NotifyDERStartStop": NOTED,
     "NotifyPriorityCharging": NOTED,

@@ -16,6 +16,7 @@ import structlog
 
 from csms.domain.commands import Answer
 from csms.ocpp.schemas import Version
+from csms.ocpp.tx_limits import COMPONENT, VARIABLE, read
 
 SETTLE_S = 10
 """A station that has just booted has other things to do (quirks Q-B02, Q-C07)."""
@@ -51,6 +52,8 @@ class Said:
 
     outcome: Outcome
     settings: dict[str, str] = field(default_factory=dict)
+    tx_limits: frozenset[str] | None = None
+    """2.1: the limits of a session that the station keeps itself."""
 
 
 Talk = Generator[tuple[str, dict[str, Any]], Answer, Said]
@@ -59,7 +62,7 @@ Talk = Generator[tuple[str, dict[str, Any]], Answer, Said]
 
 def talk(version: Version) -> Talk:
     """What is said to a station of this version."""
-    return talk_16() if version == "ocpp1.6" else talk_2x()
+    return talk_16() if version == "ocpp1.6" else talk_2x(version)
 
 
 def talk_16() -> Talk:
@@ -84,11 +87,18 @@ def talk_16() -> Talk:
     return Said("refused")
 
 
-def talk_2x() -> Talk:
-    """2.x: what goes with Started, Updated and Ended; each that lacks the register is set."""
-    answer = yield "GetVariables", {"getVariableData": [_variable(name) for name, _ in VARIABLES]}
+def talk_2x(version: Version) -> Talk:
+    """2.x: what goes with Started, Updated and Ended; each that lacks the register is set. 2.1: its limits, too."""
+    asked = [_variable(name) for name, _ in VARIABLES]
+    if version == "ocpp2.1":
+        asked.append({"component": {"name": COMPONENT}, "variable": {"name": VARIABLE}})
+    answer = yield "GetVariables", {"getVariableData": asked}
+    tx_limits: frozenset[str] | None = frozenset() if version == "ocpp2.1" else None
     settings = {}
     for row in _rows(answer, "getVariableResult"):
+        if (row.get("component") or {}).get("name") == COMPONENT:
+            tx_limits = read(str(row.get("attributeValue") or ""))
+            continue
         name = str((row.get("variable") or {}).get("name"))
         if REGISTER in _listed(str(row.get("attributeValue") or "")):
             settings[name] = str(row["attributeValue"])
@@ -102,7 +112,7 @@ def talk_2x() -> Talk:
         }
         settings |= {name: ",".join(it) for name, it in lacking if words.get(name) in ("Accepted", "RebootRequired")}
         lacking = [(name, it[:1]) for name, it in lacking if words.get(name) == "Rejected" and len(it) > 1]
-    return Said("done" if len(settings) == len(VARIABLES) else "refused", settings)
+    return Said("done" if len(settings) == len(VARIABLES) else "refused", settings, tx_limits)
 
 
 def _variable(name: str) -> dict[str, Any]:
@@ -133,8 +143,18 @@ class Book(Protocol):
     async def note(self, station_id: str, version: str, outcome: Outcome, settings: dict[str, str]) -> None:
         """Remembers that the station was set up."""
 
+    async def learn_limits(self, station_id: str, tx_limits: frozenset[str]) -> None:
+        """Remembers which limits of a session it keeps itself."""
+
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Answer]]
+
+
+Learned = Callable[[frozenset[str]], None]
+
+
+def _unheard(tx_limits: frozenset[str]) -> None:
+    """Where nobody wants to know."""
 
 
 class Setup:
@@ -144,9 +164,13 @@ class Setup:
         self._book = book
         self._places = asyncio.Semaphore(TALKS_MAX)
 
-    async def run(self, station_id: str, version: Version, ask: Ask, is_gone: Callable[[], bool]) -> bool:
+    async def run(
+        self, station_id: str, version: Version, ask: Ask, is_gone: Callable[[], bool], learned: Learned = _unheard
+    ) -> bool:
         """
         Talk with a station through `ask`. False when it charges now: it should be tried again later.
+
+        `learned` hears which limits of a session it keeps itself.
 
         A connection that ends meanwhile leaves nothing: the next boot begins anew.
         """
@@ -158,6 +182,9 @@ class Setup:
             said = await _hold(talk(version), ask)
             if not is_gone():
                 await self._book.note(station_id, version, said.outcome, said.settings)
+                if said.tx_limits is not None:
+                    await self._book.learn_limits(station_id, said.tx_limits)
+                    learned(said.tx_limits)
                 log.info("station set up", station=station_id, outcome=said.outcome, settings=said.settings)
             return True
 

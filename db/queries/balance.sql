@@ -49,12 +49,6 @@ set tx_limits = $2
 where id = $1
 and tx_limits is distinct from $2;
 
--- name: known_limits
--- What a station announced of the limits that it keeps itself; null when it was never asked.
-select tx_limits
-from station
-where id = $1;
-
 -- name: refundable
 -- A driver's top-ups of which something can go back through psps $3, newest first, locked.
 select id, psp, psp_ref, amount_minor - refunded_minor as left_minor

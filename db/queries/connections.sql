@@ -5,7 +5,7 @@ from installation;
 
 -- name: find_arriving_stations
 -- What is needed to judge logins, for many stations at once.
-select station.id, station.credential, station.strict, station.assume_protocol,
+select station.id, station.credential, station.strict, station.assume_protocol, station.tx_limits,
     array(
         select row(meter_key.connector, meter_key.public_key)
         from meter_key
@@ -15,7 +15,7 @@ select station.id, station.credential, station.strict, station.assume_protocol,
     (select setup.protocol from station_setup setup where setup.station_id = station.id) as set_up_on
 from unnest($1::text[]) as asked (id)
 cross join lateral (
-    select id, credential, strict, assume_protocol
+    select id, credential, strict, assume_protocol, tx_limits
     from station
     where station.id = asked.id
     limit 1
