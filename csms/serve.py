@@ -46,6 +46,7 @@ from csms.worker.settling import SETTLING
 from csms.worker.spending import SpendingTimer
 from csms.worker.tasks import TASKS, Outside
 from csms.worker.timers import Timers
+from csms.worker.watchdog import SILENT_AFTER, SILENT_AFTER_SIMULATED, Watchdog
 
 EDGE_CONNECTIONS_MAX = 3
 WORKER_CONNECTIONS_MAX = 4
@@ -134,7 +135,11 @@ async def running(
         stack.push_async_callback(asker.close)
         spending = SpendingTimer(worker_pool, road.spending_due, road.check, worker.wake, clock)
         herald = Herald(worker_pool, clock, worker.wake)
-        for timer in (timers, spending, herald):
+        silent_after = SILENT_AFTER_SIMULATED if isinstance(clock, clocks.Simulated) else SILENT_AFTER
+        watchdog = Watchdog(
+            worker_pool, lambda event: road.submit(event, _nobody_waits), clock, silent_after=silent_after
+        )
+        for timer in (timers, spending, herald, watchdog):
             timer.start()
             stack.push_async_callback(timer.close)
         stack.push_async_callback(commands.stop)

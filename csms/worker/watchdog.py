@@ -1,0 +1,91 @@
+"""
+Sessions that nothing is heard of any more: they end provisionally, and for good when no end ever comes (quirk Q-T13).
+
+Looked at again at every sweep, so a sweep may fail or run twice: the road decides, and only once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from csms.base.clock import Clock
+from csms.db import SQL, Pool
+from csms.domain.events import ProvisionalFinished, ProvisionallyEnded
+
+SWEEP_S = 300.0
+"""A sweep reads all sessions that are not old: not every few seconds."""
+
+SILENT_AFTER = timedelta(minutes=15)
+"""No reading for so long, though the connector is free, has a newer session, or its station booted: it is over."""
+
+SILENT_AFTER_SIMULATED = timedelta(days=1)
+"""Simulated minutes pass in no time: stations of a simulation are not silent because they are slow."""
+
+FINAL_AFTER = timedelta(hours=72)
+"""How long the true end of a provisional session is waited for: stations were seen to be offline for three days."""
+
+OPENED_MAX = timedelta(days=60)
+"""A session that began longer ago was looked at often enough."""
+
+ROWS_MAX = 500
+"""Sessions in one sweep; the others are met by the next."""
+
+log = structlog.get_logger("watchdog")
+
+Report = Callable[[ProvisionallyEnded | ProvisionalFinished], None]
+
+
+class Watchdog:
+    """Sweeps from `start` to `close`. `report` puts an event on the road; `clock` is the system's."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        report: Report,
+        clock: Clock,
+        *,
+        silent_after: timedelta = SILENT_AFTER,
+        final_after: timedelta = FINAL_AFTER,
+    ) -> None:
+        self._pool = pool
+        self._report = report
+        self._clock = clock
+        self._silent_after = silent_after
+        self._final_after = final_after
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._loop = asyncio.create_task(self._run(), name="watchdog")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Everything that is due, once; and energy that a meter counted between sessions is listed (quirk Q-M08)."""
+        now = self._clock()
+        opened_since = now - OPENED_MAX
+        async with self._pool.acquire() as conn:
+            silent = await SQL.silent_sessions.many(conn, now, now - self._silent_after, opened_since, ROWS_MAX)
+            waited = await SQL.finished_provisionals.many(conn, now - self._final_after, opened_since, ROWS_MAX)
+            await SQL.list_gaps.run(conn, opened_since)
+        for row in silent:
+            log.info("session is silent", station=row["station_id"], ref=row["ref"], why=row["why"])
+            self._report(ProvisionallyEnded(row["station_id"], row["ref"], now, row["why"]))
+        for row in waited:
+            self._report(ProvisionalFinished(row["station_id"], row["ref"], now))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except Exception:  # whatever it was, the next sweep begins anew
+                log.exception("sweep failed")
