@@ -37,6 +37,7 @@ ONLY_IN = {
     "aiohttp": {"api", "web", "psp", "hooks"},
     "asyncpg": {"db", "store", "flows", "embedded", "serve"},
     "pydantic": {"api", "config"},
+    "reportlab": {"documents"},
     "xlsxwriter": {"flows"},
     "pydantic_settings": {"config"},
     "authlib": {"api", "psp"},

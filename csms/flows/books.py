@@ -51,3 +51,12 @@ async def list_exception(conn: Connection, kind: str, ref: str, details: dict[st
 async def resolve_exception(conn: Connection, kind: str, ref: str, resolution: str, at: datetime) -> None:
     """It needs nobody any more."""
     await SQL.resolve_exception.run(conn, kind, ref, resolution, at)
+
+
+async def tell(
+    conn: Connection, key: str, kind: str, provider: str | None, driver: str | None, body: dict[str, object],
+    at: datetime,
+) -> int:  # fmt: skip
+    """Send news to the endpoints that want them, once per key; answers to how many. Money is {"minor", "currency"}."""
+    told: int = await SQL.tell.value(conn, [(key, kind, provider, driver, json.dumps(body), at)])
+    return told

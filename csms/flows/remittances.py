@@ -133,6 +133,7 @@ async def ended(
         await SQL.end_remittance_attempt.run(conn, remittance_id, attempt, state, psp_ref, reason, now)
         await SQL.set_remittance.run(conn, remittance_id, state, row["attempt"], row["psp"], row["account"], now)
         await _move(conn, row, of["psp"], attempt, state, now)
+        await _tell(conn, row, attempt, state, reason, now)
         if state == "paid":
             await SQL.resolve_remittance.run(conn, f"remittance/{remittance_id}/%", f"paid by attempt {attempt}", now)
         else:
@@ -143,6 +144,17 @@ async def ended(
             ref = f"remittance/{remittance_id}/{attempt}"
             await books.list_exception(conn, f"remittance_{state}", ref, details, now)
     return True
+
+
+async def _tell(conn: Connection, row: Record, attempt: int, state: Ending, reason: str | None, now: datetime) -> None:
+    """`remittance.paid`, `remittance.failed` or `remittance.returned`, to those who want to know."""
+    body: dict[str, object] = {
+        "remittance": str(row["id"]), "statement": str(row["statement_id"]), "provider": row["provider_id"],
+        "attempt": attempt, "reason": reason,
+        "amount": {"minor": row["amount_minor"], "currency": row["currency"]},
+    }  # fmt: skip
+    key = f"remittance/{row['id']}/{attempt}/{state}"
+    await books.tell(conn, key, f"remittance.{state}", row["provider_id"], None, body, now)
 
 
 async def _believe_late(conn: Connection, row: Record, attempt: int, instead_of: int | None, now: datetime) -> None:

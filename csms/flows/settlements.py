@@ -53,6 +53,24 @@ class Statement:
     differences: Differences
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a provider is settled. `minimums`: currency -> the least that is remitted, in minor units."""
+
+    provider: str
+    time_zone: str
+    minimums: Mapping[str, int]
+    payout_psp: str | None
+
+
+async def terms(conn: Connection, provider_id: str) -> Terms:
+    """How a provider is settled; NotFound when there is none."""
+    row = await SQL.show_settlement_terms.one(conn, provider_id)
+    if row is None:
+        raise NotFound(f"there is no provider {provider_id}")
+    return Terms(row["id"], row["time_zone"], json.loads(row["remittance_minimums"]), row["payout_psp"])
+
+
 async def set_terms(
     conn: Connection, provider_id: str, time_zone: str, minimums: Mapping[str, int], payout_psp: str | None
 ) -> None:
@@ -107,6 +125,14 @@ async def draft(
                 conn, id_, provider_id, *row, due.due_minor, due.remitted_minor, due.carried_minor
             )
         await _compare(conn, id_, period)
+        body: dict[str, object] = {
+            "statement": str(id_), "provider": provider_id, "from": str(from_day), "to": str(to_day),
+            "due": [
+                {"minor": row["due_minor"], "currency": row["currency"]}
+                for row in await SQL.sums_of_statements.many(conn, [id_])
+            ],
+        }  # fmt: skip
+        await books.tell(conn, f"statement/{id_}", "statement.ready", provider_id, None, body, now)
     return id_, True
 
 

@@ -1,0 +1,111 @@
+"""The words of statements and receipts, in English and Korean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Language = Literal["en", "ko"]
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    # statements
+    "statement": ("Statement", "정산서"),
+    "draft": ("DRAFT - not approved", "초안 - 승인 전"),
+    "approved": ("Approved", "승인됨"),
+    "cancelled": ("CANCELLED", "취소됨"),
+    "provider": ("Provider", "충전사업자"),
+    "period": ("Period", "정산 기간"),
+    "time_zone": ("Time zone", "시간대"),
+    "drafted_at": ("Drafted", "작성 일시"),
+    "approved_at": ("Approved", "승인 일시"),
+    "number": ("Number", "번호"),
+    "state": ("State", "상태"),
+    "sums": ("Sums", "합계"),
+    "days": ("Days", "일별 내역"),
+    "day": ("Day", "일자"),
+    "adjustments": ("Adjustments", "조정"),
+    "nothing": ("Nothing was billed in this period.", "이 기간에 청구 내역이 없습니다."),
+    # entries of a statement
+    "entry": ("entry", "구분"),
+    "opening": ("carried over", "전기 이월"),
+    "charge": ("charge", "청구"),
+    "credit": ("credit", "차감"),
+    "psp_failed": ("not paid by the payment service", "결제사 미지급"),
+    "psp_paid_late": ("paid late by the payment service", "결제사 지연 지급"),
+    "due": ("amount due", "지급 대상액"),
+    "remitted": ("remitted", "송금액"),
+    "carried": ("carried to the next statement", "차기 이월"),
+    # columns
+    "issued_at": ("issued at", "발행 일시"),
+    "bill": ("bill", "청구서"),
+    "corrects": ("corrects", "정정 대상"),
+    "session": ("session", "충전 세션"),
+    "station": ("station", "충전소"),
+    "tariff": ("tariff", "요금제"),
+    "energy_wh": ("energy Wh", "전력량 Wh"),
+    "currency": ("currency", "통화"),
+    "fee": ("fee", "요금"),
+    "vat": ("VAT in it", "포함 부가세"),
+    "operator_share": ("operator's share", "운영사 몫"),
+    "operator_vat": ("VAT of the operator's share", "운영사 몫 부가세"),
+    "provider_share": ("provider's share", "사업자 몫"),
+    "by_psp": ("paid by payment services", "결제사 직접 지급"),
+    "by_run": ("payable by this statement", "정산 지급분"),
+    "paid_by": ("paid by", "지급 주체"),
+    "late": ("late", "지연 반영"),
+    "balance": ("balance", "잔액"),
+    "bills": ("bills", "건수"),
+    "charges": ("charges", "청구 건수"),
+    "credits": ("credits", "차감 건수"),
+    "minor": ("(minor units)", "(최소 단위)"),
+    "psp": ("payment service", "결제사"),
+    "run": ("statement", "정산"),
+    "yes": ("yes", "예"),
+    # receipts
+    "receipt": ("Receipt", "영수증"),
+    "credit_note": ("Credit note", "취소 영수증"),
+    "tax_invoice": ("Tax invoice", "세금계산서"),
+    "seller": ("Seller", "판매자"),
+    "receipt_number": ("Receipt number", "영수증 번호"),
+    "tax_invoice_number": ("Tax invoice number", "세금계산서 번호"),
+    "issued": ("Issued", "발행 일시"),
+    "place": ("Station", "충전소"),
+    "began": ("Began", "충전 시작"),
+    "ended": ("Ended", "충전 종료"),
+    "energy": ("Energy", "충전량"),
+    "duration": ("Duration", "충전 시간"),
+    "means": ("Paid by", "결제 수단"),
+    "prepaid": ("prepaid balance", "선불 잔액"),
+    "item": ("Item", "항목"),
+    "quantity": ("Quantity", "수량"),
+    "unit_price": ("Unit price", "단가"),
+    "vat_rate": ("VAT %", "부가세율"),
+    "amount": ("Amount", "금액"),
+    "net": ("Net", "공급가액"),
+    "vat_total": ("VAT", "부가세"),
+    "total": ("Total", "합계 금액"),
+    "not_charged": ("Not charged", "미청구액"),
+    "signed": ("Signed meter records", "서명된 계량 기록"),
+    "meter_record": ("Record", "기록"),
+    "verdict": ("Signature", "서명 검증"),
+    "register": ("Register", "계량값"),
+    "corrected_bill": ("Corrects the bill", "정정 대상 청구서"),
+    "ENERGY": ("Energy", "전력량 요금"),
+    "TIME": ("Charging time", "충전 시간 요금"),
+    "PARKING_TIME": ("Parking time", "주차 시간 요금"),
+    "FLAT": ("Flat fee", "기본 요금"),
+    "NOT_CHARGED": ("Not charged", "미청구액"),
+    "valid": ("verified", "검증됨"),
+    "invalid": ("NOT valid", "검증 실패"),
+    "no_key": ("no key is registered", "등록된 키 없음"),
+    "unreadable": ("unreadable", "읽을 수 없음"),
+    "begin": ("begin", "시작"),
+    "end": ("end", "종료"),
+    "other": ("between", "중간"),
+}
+
+
+def word(key: str, language: Language) -> str:
+    """The word for `key`; what has none is its own word, such as the name of a new price dimension."""
+    found = _WORDS.get(key)
+    return key if found is None else found[1 if language == "ko" else 0]
