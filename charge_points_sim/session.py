@@ -16,6 +16,14 @@ class Token:
     type: TokenType = "rfid"
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most Wh and seconds of a session; None for no limit."""
+
+    energy_wh: int | None
+    seconds: int | None
+
+
 @dataclass(slots=True)
 class Session:
     """
@@ -37,6 +45,20 @@ class Session:
     accepted: bool | None = None
     """The system's verdict on the token; None until it is known."""
     ended_at: int | None = None
+    limit: Limit | None = None
+    """What the system allows, where the station keeps limits itself (2.1)."""
+    suspended: bool = False
+    """The station gives no energy now: its limit is reached."""
+
+    def allowed(self, register_wh: int, at: int) -> int:
+        """The register (Wh) at `at`, if the meter would stand at `register_wh` without a limit."""
+        if self.limit is None:
+            return register_wh
+        if self.limit.seconds is not None and at - self.started_at >= self.limit.seconds:
+            return self.register_wh
+        if self.limit.energy_wh is not None:
+            return max(self.register_wh, min(register_wh, self.start_wh + self.limit.energy_wh))
+        return register_wh
 
     def next_seq(self) -> int:
         """The event's number within this session (2.x `seqNo`)."""

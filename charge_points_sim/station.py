@@ -8,11 +8,13 @@ system asks is done and answered.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from charge_points_sim.devices.device import (
+    Change,
     Device,
     Heard,
     Message,
@@ -64,6 +66,8 @@ class Station:
         self.line = Line(self._answer, device.names_own_sessions, faults)
         self.asked_to_start: Callable[[StartAsked], bool] = lambda asked: True
         self.asked_to_stop: Callable[[Session], None] = self._end_now
+        self.heard: Counter[str] = Counter()
+        """Calls of the system, by action."""
         self._new_ref = new_ref
         self._clock = clock
 
@@ -122,6 +126,7 @@ class Station:
                 verdict = self.device.read_started(answer)
                 session.accepted = verdict.accepted
                 session.ref = session.ref if verdict.ref is None else verdict.ref
+                self._heed(session, answer)
             settle(session)
 
         self._call(self.device.started(session, not self.line.online), read, session)
@@ -134,9 +139,21 @@ class Station:
         settle: Settle = ignore,
         power_w: int | None = None,
     ) -> None:
-        """A reading of the lifetime register (Wh) and the power (W)."""
-        session.register_wh = self.connectors[session.connector].register_wh = register_wh
-        self._call(self.device.metered(session, self._clock(), power_w, not self.line.online), settle, session)
+        """
+        A reading of the lifetime register (Wh) and the power (W).
+
+        A station that keeps a limit itself gives no energy beyond it: the register stands, and it says so.
+        """
+        at = self._clock()
+        allowed = session.allowed(register_wh, at)
+        session.register_wh = self.connectors[session.connector].register_wh = allowed
+        if allowed < register_wh and not session.suspended:
+            session.suspended = True
+            over = session.limit is not None and session.limit.energy_wh == allowed - session.start_wh
+            self._tell(session, "energy_limit" if over else "time_limit", settle)
+            return
+        message = self.device.metered(session, at, power_w, not self.line.online)
+        self._call(message, self._heeding(session, settle), session)
 
     def end(
         self,
@@ -148,8 +165,8 @@ class Station:
         """The charge ends at `register_wh`; the connector is free again."""
         position = self.connectors[session.connector]
         assert position.session is session
-        session.register_wh = position.register_wh = register_wh
         session.ended_at = self._clock()
+        session.register_wh = position.register_wh = session.allowed(register_wh, session.ended_at)
         position.session = None
         self._call(self.device.ended(session, session.ended_at, reason, not self.line.online), settle, session)
 
@@ -157,11 +174,36 @@ class Station:
         """Any other message, kept by nobody: for stories about stations that do not behave."""
         self._call(message, settle)
 
+    def _tell(self, session: Session, change: Change, settle: Settle = ignore) -> None:
+        """An event of a session that is no reading."""
+        assert self.device.changed is not None, f"OCPP {self.device.version} has no such event"
+        message = self.device.changed(session, self._clock(), change, not self.line.online)
+        self._call(message, self._heeding(session, settle), session)
+
+    def _heeding(self, session: Session, settle: Settle) -> Settle:
+        def read(answer: Payload | CallFailed) -> None:
+            if not isinstance(answer, CallFailed):
+                self._heed(session, answer)
+            settle(answer)
+
+        return read
+
+    def _heed(self, session: Session, answer: Payload) -> None:
+        """Keeps to the limit in an answer; a suspended session goes on when it was raised."""
+        limit = self.device.read_limit(answer)
+        if limit is None or session.ended_at is not None:
+            return
+        session.limit = limit
+        if session.suspended and session.allowed(session.register_wh + 1, self._clock()) > session.register_wh:
+            session.suspended = False
+            self._tell(session, "resumed")
+
     def _call(self, message: Message, settle: Settle, session: Session | None = None) -> None:
         self.line.put(Call(message.action, message.write, settle, session))
 
     def _answer(self, message_id: str, action: str, payload: Payload) -> str:
         """Does what the system asks, as far as a simulated station can, and writes the answer."""
+        self.heard[action] += 1
         asked = self.device.read_call(action, payload)
         match asked:
             case StartAsked():
@@ -204,6 +246,10 @@ class Station:
                 for position in self.connectors.values():
                     if connector in (None, position.number):
                         self.show(position.number, "charging" if position.session else "available")
+            case "TransactionEvent" if self.device.changed is not None:
+                for position in self.connectors.values():
+                    if connector in (None, position.number) and position.session is not None:
+                        self._tell(position.session, "asked")
             case _:
                 return False
         return True

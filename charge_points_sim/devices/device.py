@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from charge_points_sim.session import Session, Token
+from charge_points_sim.session import Limit, Session, Token
 
 Payload = Mapping[str, Any]
 Status = Literal["available", "preparing", "charging", "finishing"]
 StopReason = Literal["local", "remote", "deauthorized", "departed"]
+Change = Literal["energy_limit", "time_limit", "resumed", "asked"]
 
 
 class Message(NamedTuple):
@@ -63,6 +64,11 @@ Asked = StartAsked | StopAsked | TriggerAsked | Heard | None
 """None: this station does not support the call."""
 
 
+def no_limit(answer: Payload) -> Limit | None:
+    """Of stations that keep no limit themselves."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One OCPP version. Times are epoch seconds, registers Wh, power W; `offline` marks what is sent later."""
@@ -82,6 +88,10 @@ class Device:
     read_call: Callable[[str, Payload], Asked]
     names_own_sessions: bool
     """2.x: the station chooses the transaction id, and numbers the events, so they may come in any order."""
+    changed: Callable[[Session, int, Change, bool], Message] | None = None
+    """2.x: tells of a session that was suspended or goes on, or that the system asked about."""
+    read_limit: Callable[[Payload], Limit | None] = no_limit
+    """What the answer to an event allows the session; None: it says nothing of it."""
 
 
 def quoted(text: str) -> str:

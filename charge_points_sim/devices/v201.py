@@ -6,6 +6,7 @@ import json
 
 from charge_points_sim.devices.device import (
     Asked,
+    Change,
     Device,
     Heard,
     Message,
@@ -30,6 +31,13 @@ ENDS = {
     "departed": ("EVDeparted", "EVDisconnected"),
 }
 """Trigger and stopped reason of an Ended event."""
+CHANGES = {
+    "energy_limit": "EnergyLimitReached",
+    "time_limit": "TimeLimitReached",
+    "resumed": "ChargingStateChanged",
+    "asked": "Trigger",
+}
+"""Trigger of an Updated event."""
 ANSWERS = {
     "ChangeAvailability": '{"status":"Accepted"}',
     "UnlockConnector": '{"status":"UnknownConnector"}',
@@ -113,8 +121,14 @@ def started(session: Session, offline: bool) -> Message:
 
 def metered(session: Session, at: int, power_w: int | None, offline: bool) -> Message:
     """Updated with the register and, if known, the power."""
-    extra = ',"chargingState":"Charging"'
+    extra = f',"chargingState":"{"SuspendedEVSE" if session.suspended else "Charging"}"'
     return _event("Updated", "MeterValuePeriodic", session, at, "Sample.Periodic", power_w, offline, extra)
+
+
+def changed(session: Session, at: int, change: Change, offline: bool) -> Message:
+    """Updated because of what the system said, or because its limit is reached."""
+    extra = f',"chargingState":"{"SuspendedEVSE" if session.suspended else "Charging"}"'
+    return _event("Updated", CHANGES[change], session, at, "Trigger", None, offline, extra)
 
 
 def ended(session: Session, at: int, reason: StopReason, offline: bool) -> Message:
@@ -185,4 +199,5 @@ DEVICE = Device(
     read_transfer=read_transfer,
     read_call=read_call,
     names_own_sessions=True,
+    changed=changed,
 )
