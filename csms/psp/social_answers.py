@@ -25,6 +25,9 @@ LOOK_UPS: dict[Kind, str] = {
 NOT_FOUND = "NOT_FOUND"
 """The server's word for what it does not have; any other 404 (a proxy's, a wrong address) tells nothing."""
 
+NOTHING_LEFT = "ALREADY_CANCELED_PAYMENT"
+"""A refund of what went back as a whole: clear, though its status says no more than that it stands otherwise."""
+
 STANDINGS: dict[str, Standing] = {
     "AUTHORIZED": "held",
     "ISSUED": "stored",
@@ -87,6 +90,8 @@ def judged(reply: Reply, ref_name: str) -> Answer:
 def judged_outgoing(reply: Reply, ref_name: str) -> Answer:
     """The same for a refund or payout, which may end later than its call."""
     answer = judged(reply, ref_name)
+    if reply.code == NOTHING_LEFT:
+        return Answer("our_fault", reason=reply.code)
     if answer.end != "done":
         return answer
     match ENDS.get(str(reply.body.get("status"))):

@@ -197,14 +197,18 @@ async def refund(job: Job, outside: Outside) -> Result:
     outside.at_point("before_call")
     answer = await psp.refund(job.key, asked)
     outside.at_point("after_call")
-    if answer.end in ("done", "declined") and answer.standing is not None:
+    if answer.standing in ("paid", "failed"):
         return refund_ended(job, outside, row, Found(answer.standing, answer.psp_ref, reason=answer.reason))
+    # also what was pending when its key was first used: the key's answer stays what it was
     found = await psp.get("refund", asked.order)
-    hopeless = answer.end == "declined" or (answer.end == "our_fault" and job.attempts >= FAULT_ATTEMPTS_MAX)
+    attempts_max = FAULT_ATTEMPTS_MAX if answer.end == "our_fault" else ATTEMPTS_MAX
+    hopeless = answer.end == "declined" or job.attempts >= attempts_max
     if found.standing == "missing" and hopeless:
         return refund_ended(job, outside, row, Found("failed", reason=answer.reason))
     if found.standing in ("paid", "pending", "failed"):
         return refund_ended(job, outside, row, found)
+    if answer.end == "done":
+        return pending(job, outside, answer.psp_ref, "refund_stuck", row["station_id"])
     if answer.end == "declined":  # and the psp does not tell what became of it
         answer = replace(answer, end="unknown")
     return later(job, outside, answer, "refund_stuck", row["station_id"])

@@ -15,10 +15,13 @@ from uuid import UUID, uuid4
 from csms.db import Connection, Pool
 from csms.domain import billing
 from csms.domain.authorization import Ask, Policy
+from csms.hooks.base import Notifier
 from csms.psp.base import ask_key
 from csms.psp.social import Social, SocialSettings
 from csms.worker.loop import Worker
-from csms.worker.tasks import Outside
+from csms.worker.notify import NEWS
+from csms.worker.settling import SETTLING
+from csms.worker.tasks import TASKS, Outside
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -116,7 +119,8 @@ async def billed(
     await conn.execute(
         """insert into bill (id, session_id, station_id, provider_id, driver_id, tariff_id, tariff_version,
                terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
-               not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at, shares_by)
+               not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at,
+               shares_by)
            values ($1, $2, 'CP-1', 'P', 'D', 'T', 1, 1, 'psp', 'social', 'KRW', $3, $4, 12345, 3600, $5, 636, 0, $6,
                64, $7, '[]', '{}', $4, $8)""",
         bill_id,
@@ -211,7 +215,7 @@ def adapter(social: SocialProcess, call_s_max: float = 30.0) -> Social:
 
 @asynccontextmanager
 async def working(
-    pool: Pool, psp: Social, at_point: Callable[[str], None] = lambda name: None
+    pool: Pool, psp: Social, at_point: Callable[[str], None] = lambda name: None, notifier: Notifier | None = None
 ) -> AsyncIterator[Worker]:
     """A worker on the outbox that hardly waits between attempts."""
     outside = Outside(
@@ -222,8 +226,9 @@ async def working(
         random.Random(1),
         at_point,
         back_off_s=0.001,
+        notifier=notifier,
     )
-    worker = Worker(outside, lease_s=0.5, poll_s=0.01)
+    worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS}, lease_s=0.5, poll_s=0.01)
     worker.start()
     try:
         yield worker
@@ -240,10 +245,28 @@ async def drained(conn: Connection, s_max: float = 20.0) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until(conn: Connection, statement: str, s_max: float = 10.0) -> None:
+    """Returns when a statement answers true."""
+    async with asyncio.timeout(s_max):
+        while True:
+            if await conn.fetchval(statement):
+                return
+            await asyncio.sleep(0.005)
+
+
 async def balances(conn: Connection) -> dict[str, int]:
     """Every account that is not empty, credits minus debits."""
     rows = await conn.fetch("select address, balance from account_balance where balance <> 0")
     return {row["address"]: row["balance"] for row in rows}
+
+
+async def at_psp(social: SocialProcess, operation: str, **named: object) -> list[dict[str, Any]]:
+    """The psp's own entries of an operation that carry these facts."""
+    return [
+        entry
+        for entry in await social.journal()
+        if entry["operation"] == operation and all(entry.get(name) == value for name, value in named.items())
+    ]
 
 
 async def effects(social: SocialProcess, scene: Scene) -> list[tuple[str, int]]:
@@ -255,7 +278,7 @@ async def effects(social: SocialProcess, scene: Scene) -> list[tuple[str, int]]:
     return [
         (entry["operation"], amount_of(entry))
         for entry in entries
-        if entry["operation"] in ("capture", "charge", "cancel", "settle")
+        if entry["operation"] in ("capture", "charge", "cancel", "settle", "refund")
         and entry["payment_key"] in payments
         and entry.get("status") != "ABORTED"
     ]
