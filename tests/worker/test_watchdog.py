@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from csms import db
-from csms.domain.events import ConnectorReported, ProvisionalFinished, ProvisionallyEnded, StationBooted
+from csms.domain.events import ConnectorReported, Event, ProvisionalFinished, ProvisionallyEnded, StationBooted
 from csms.worker.watchdog import FINAL_AFTER, SILENT_AFTER, Watchdog
 from tests import make
 from tests.make import Told, after, ended, metered, started
@@ -75,7 +75,7 @@ async def test_a_silent_session_ends_once_and_its_late_end_is_billed_instead(
     dsn: str, conn: Any, pool: Any, version: str, sign: str
 ) -> None:
     may_open = version != "ocpp1.6"
-    news = {
+    news: dict[str, Event] = {
         "connector_available": free(31),
         "station_booted": boot(31),
         "newer_session": started("r2", at=after(31), meter_wh=4000),
