@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
@@ -31,6 +32,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(r"[a-z][A-Za-z0-9._:@|+=*-]{1,119}")
 KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH_MAX}}}")
 """What an Idempotency-Key can be."""
+
+log = structlog.get_logger("csms.api")
 
 PATHS: Mapping[str, re.Pattern[str]] = {
     "station": STATION_ID,
@@ -230,17 +233,24 @@ async def system(parts: Parts) -> AsyncIterator[Connection]:
 def told(error: Exception, route: Route, client: Client) -> Exception:
     """The error as this client may know it: what the database keeps from others is not there for them."""
     state = getattr(error, "sqlstate", None)
-    if client.role == STAFF or state not in (FORBIDDEN, TAKEN):
+    if client.role == STAFF or state not in (FORBIDDEN, TAKEN, NEEDED):
         return error
     if state == TAKEN:
         return Conflict("this id is taken")
+    if state == NEEDED:
+        return Conflict("something else belongs to it")
+    log.info("a client asked for what the database keeps from it", route=route.path, reason=str(error))
     if "{" in route.path:
         return NotFound("there is nothing here for this client")
     return Problem(403, "this is for the operator's staff")
 
 
-FORBIDDEN, TAKEN = "42501", "23505"
-"""What PostgreSQL says where a role may not do something, and where a key is there already (SQLSTATE)."""
+FORBIDDEN, TAKEN, NEEDED = "42501", "23505", "23503"
+"""
+What PostgreSQL says (SQLSTATE) where a role may not do something; where an id is there already, or others hang on it.
+
+The operator's staff are told both by the flows; what the others do not see, no flow can look for.
+"""
 
 HIDDEN_FROM_DRIVERS = ("operator_share", "operator_vat", "provider_share", "terms_version")
 """How a fee is divided is between the operator and the provider."""
@@ -278,7 +288,9 @@ def read_path(found: Mapping[str, str], client: Client) -> dict[str, str]:
     own = f"driver:{client.driver}:" if client.driver is not None else f"provider:{client.provider}:"
     if client.role != STAFF and not found.get("address", own).startswith(own):
         raise NotFound("there is no such account of yours")
-    if client.driver is not None and found.get("driver") == ME:
+    if client.driver is not None and "driver" in found:
+        if found["driver"] not in (ME, client.driver):
+            raise NotFound("there is no such driver")
         return {**found, "driver": client.driver}
     return dict(found)
 

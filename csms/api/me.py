@@ -44,9 +44,11 @@ async def list_driver_bills(call: Call) -> Page[Bill]:
 
 
 async def list_driver_transactions(call: Call) -> Account:
-    """A driver's balance per currency and what moved it, the newest first."""
-    driver = await _known(call)
-    return await show_account(replace(call, path={"address": driver_balance(driver)}))
+    """A driver's balance per currency and what moved it, the latest first."""
+    address = driver_balance(await _known(call))
+    if not await SQL.account_known.value(call.conn, address):
+        return Account(address=address, balances=[], opening=None, closing=None, items=[], next_cursor=None)
+    return await show_account(replace(call, path={"address": address}))
 
 
 async def erase_driver(call: Call) -> Erasure:

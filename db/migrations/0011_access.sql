@@ -154,20 +154,19 @@ $$;
 -- Rows -----------------------------------------------------------------------------------------------------------------
 
 -- Puts a table under row-level security. The operator's roles see all of it; a provider's and a driver's transactions
--- see the rows for which the text given for them holds (none without), and may write those of them that `writes` names.
+-- see the rows for which the text given for them holds, and none without; a provider's may write those for which
+-- `writes` holds.
 create function guard(named regclass, for_provider text, for_driver text, writes text default null) returns void
 language plpgsql as $$
 begin
     execute format('alter table %s enable row level security', named);
     execute format('alter table %s force row level security', named);
     execute format('create policy ours on %s to csms_owner, csms_writer, csms_staff using (true) with check (true)', named);
-    execute format('grant select on %s to csms_writer, csms_staff', named);
+    execute format('grant select on %s to csms_writer, csms_staff, csms_provider, csms_driver', named);
     if for_provider is not null then
-        execute format('grant select on %s to csms_provider', named);
         execute format('create policy provider_sees on %s for select to csms_provider using (%s)', named, for_provider);
     end if;
     if for_driver is not null then
-        execute format('grant select on %s to csms_driver', named);
         execute format('create policy driver_sees on %s for select to csms_driver using (%s)', named, for_driver);
     end if;
     if writes is not null then
@@ -207,14 +206,14 @@ begin
         from pg_class c
         left join (values
             -- parties
-            ('provider', 'id = own_provider()', 'nobody', null),
+            ('provider', 'id = own_provider()', 'exists (select from bill b where b.provider_id = provider.id)', null),
             ('driver', 'nobody', 'id = own_driver()', null),
             ('driver_identity', 'nobody', 'driver_id = own_driver()', null),
             ('token', 'nobody', 'driver_id = own_driver()', null),
             ('token_budget', 'nobody', 'exists (select from token t where t.key = token_budget.token_key)', null),
             ('token_spending', 'nobody', 'exists (select from token t where t.key = token_spending.token_key)', null),
             -- what providers set up themselves
-            ('site', null, 'nobody', 'provider_id = own_provider()'),
+            ('site', null, 'exists (select from bill b where b.site_id = site.id)', 'provider_id = own_provider()'),
             ('station', null, 'nobody', 'provider_id = own_provider()'),
             ('connector', null, 'nobody', 'exists (select from station s where s.id = connector.station_id)'),
             ('meter_key', null, 'nobody', 'exists (select from station s where s.id = meter_key.station_id)'),
@@ -234,6 +233,8 @@ begin
                 null),
             ('remittance_item', 'payee = ''provider:'' || own_provider()', 'nobody', null),
             ('account_day', 'account = ''provider:'' || own_provider() || '':payable''', 'nobody', null),
+            ('tax_invoice', null, null, 'exists (select from bill b where b.id = tax_invoice.bill_id)'),
+            ('tax_invoice_count', 'issuer = own_provider()', 'nobody', 'issuer = own_provider()'),
             ('statement_bill', null, 'nobody', null),
             ('statement_adjustment', null, 'nobody', null),
             ('exception_change', 'exists (select from exception e where e.id = exception_change.exception_id)',
@@ -256,6 +257,21 @@ begin
             nullif(case t.provider when 'by columns' then whose(t.named, 'provider') else t.provider end, 'nobody'),
             nullif(case t.driver when 'by columns' then whose(t.named, 'driver') else t.driver end, 'nobody'),
             t.writes);
+    end loop;
+end $$;
+
+do $$
+declare
+    v record;
+begin
+    for v in
+        select c.oid::regclass as named
+        from pg_class c
+        where c.relnamespace = current_schema()::regnamespace
+        and c.relkind = 'v'
+    loop
+        execute format('alter view %s set (security_invoker = true)', v.named);
+        execute format('grant select on %s to csms_writer, csms_staff, csms_provider, csms_driver', v.named);
     end loop;
 end $$;
 
@@ -463,7 +479,7 @@ revoke execute on function save, claim_jobs from csms_staff, csms_provider, csms
 -- These run with the owner's rights, and show or change nothing of others.
 grant execute on function append_audit to csms_provider, csms_driver;
 grant execute on function installation_key, snapshot_at, sum_mark_of to csms_provider;
-grant execute on function erase_driver to csms_driver;
+grant execute on function erase_driver, sum_mark_of to csms_driver;
 
 -- Later migrations: their functions are for nobody else either; guard() is for each of their tables.
 alter default privileges revoke execute on functions from public;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -106,12 +107,11 @@ class Rest:
         return got
 
 
-@pytest.fixture
-async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
-    """The interface over an empty database."""
+@asynccontextmanager
+async def running(dsn: str, pool: db.Pool, settings: Settings) -> AsyncIterator[Rest]:
+    """The interface over the database `dsn`, with these settings."""
     bus, ready = LocalBus(), {"listening": True, "writer": True}
     commands = Commands(pool, bus, lambda: NOON)
-    settings = Settings(acquire_s_max=0.2, health_s_max=0.2)
     road = Road(partial(db.writer, dsn), Rules(policies={}), lambda ask: None, lambda: None)
     await road.start()
     app = await create_app(pool, lambda: NOON, commands, road.submit, lambda: ready, settings)
@@ -119,6 +119,13 @@ async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
         yield Rest(f"http://127.0.0.1:{port}", dsn, pool, bus, http, ready=ready)
     await asyncio.wait_for(commands.stop(), 10)
     await asyncio.wait_for(road.close(), 10)
+
+
+@pytest.fixture
+async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
+    """The interface over an empty database."""
+    async with running(dsn, pool, Settings(acquire_s_max=0.2, health_s_max=0.2)) as rest:
+        yield rest
 
 
 @pytest.fixture

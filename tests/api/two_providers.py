@@ -1,0 +1,133 @@
+"""Two providers in one system, each with one of everything; and what a stranger may ask for of the other's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from csms.flows import clients
+from tests import make
+
+MARK = "foreign"
+"""In every name of the other provider's things."""
+
+FOREIGN = """
+insert into provider (id, name, psp_accounts, terms_version, created_at)
+values ('foreign-p', 'foreign provider', '{"social": "foreign-seller"}', 1, now());
+insert into provider_terms (provider_id, version, operator_bp, created_at) values ('foreign-p', 1, 777, now());
+insert into site (id, provider_id, name, time_zone, created_at)
+values ('foreign-site', 'foreign-p', 'foreign site', 'Asia/Seoul', now());
+insert into tariff (id, version, provider_id, currency, document, hold_minor, created_at)
+select 'foreign-tariff', 1, 'foreign-p', currency, document || '{"id": "foreign-tariff"}', hold_minor, now()
+from tariff where id = 'T';
+insert into station (id, kind, provider_id, site_id, tariff_id, created_at)
+values ('foreign-s', 'charger', 'foreign-p', 'foreign-site', 'foreign-tariff', now());
+insert into connector (station_id, number, kind, max_power_w)
+values ('foreign-s', 1, 'outlet', 22000), ('foreign-s', 2, 'outlet', 22000);
+insert into driver (id, name, created_at) values ('foreign-d', 'foreign driver', now());
+insert into token (key, value, type, driver_id, created_at)
+values (sha256('foreign-token'), 'foreign-token', 'app', 'foreign-d', now());
+insert into driver_identity (issuer, subject, driver_id) values ('https://foreign.example', 'foreign', 'foreign-d');
+"""
+
+OF_EACH = """
+insert into command (id, station_id, action, payload, state, requested_by, created_at)
+values (gen_random_uuid(), $1, 'StopSession', '{}', 'answered', 'somebody', now());
+insert into parked_report (id, station_id, action, reason, raw, received_at)
+values (gen_random_uuid(), $1, 'StartTransaction', 'unreadable', 'text', now());
+insert into exception (id, kind, ref, station_id, details, opened_at)
+values (gen_random_uuid(), 'session_review', $1, $1, jsonb_build_object('why', $1), now());
+insert into payment (id, psp, psp_ref, driver_id, kind, session_id, amount_minor, currency, at)
+select gen_random_uuid(), 'social', $1 || '-pay', driver_id, 'session', session_id, 5000, 'KRW', now()
+from bill where station_id = $1 limit 1;
+insert into refund (id, payment_id, driver_id, session_id, bill_id, amount_minor, currency, psp, reason, asked_at)
+select gen_random_uuid(), p.id, p.driver_id, p.session_id, b.id, 100, 'KRW', 'social', $1, now()
+from payment p join bill b on b.session_id = p.session_id where p.psp_ref = $1 || '-pay' limit 1;
+insert into remittance_item (bill_id, payee, psp, account, amount_minor, currency, state, at)
+select id, 'provider:' || provider_id, 'social', $1 || '-account', 1, 'KRW', 'paid', now()
+from bill where station_id = $1 limit 1;
+insert into statement (id, provider_id, time_zone, from_day, to_day, starts_at, ends_at, drafted_by, drafted_at)
+select gen_random_uuid(), provider_id, 'UTC', '2026-10-01', '2026-11-01', '2026-10-01Z', '2026-11-01Z', $1, now()
+from station where id = $1;
+insert into remittance (id, statement_id, provider_id, currency, amount_minor, state, approved_by, created_at)
+select gen_random_uuid(), id, provider_id, 'KRW', 10, 'open', $1, now() from statement where drafted_by = $1;
+insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late)
+select b.id, t.id, b.provider_id, 'run', false
+from statement t join bill b on b.provider_id = t.provider_id where t.drafted_by = $1;
+insert into meter_key (id, station_id, connector, public_key, curve, created_at)
+values (gen_random_uuid(), $1, 1, $1 || '-key', 'secp256r1', now());
+insert into webhook_endpoint (id, url, description, provider_id, secrets, created_at)
+select gen_random_uuid(), 'https://' || $1 || '.example', $1, provider_id, array['whsec_x'], now()
+from station where id = $1;
+"""
+
+IDS = {
+    "session": "select id from session where station_id = $1 and state = 'completed' order by id limit 1",
+    "bill": "select id from bill where station_id = $1 order by id limit 1",
+    "command": "select id from command where station_id = $1 limit 1",
+    "parked_report": "select id from parked_report where station_id = $1 limit 1",
+    "exception": "select id from exception where station_id = $1 limit 1",
+    "refund": "select id from refund where reason = $1 limit 1",
+    "payment": "select id from payment where psp_ref = $1 || '-pay'",
+    "endpoint": "select id from webhook_endpoint where description = $1",
+    "settlement": "select id from statement where drafted_by = $1",
+    "statement": "select id from statement where drafted_by = $1",
+    "remittance": "select id from remittance where approved_by = $1",
+    "meter_key": "select id from meter_key where station_id = $1",
+}
+"""How the ids that were made are found, by the name they have in addresses."""
+
+
+@dataclass(frozen=True)
+class Things:
+    """One of everything: what each name in an address is for one of the two, and a session that is running."""
+
+    named: Mapping[str, str]
+    running: str
+
+
+async def two_providers(conn: Any, dsn: str) -> tuple[Things, Things]:
+    """Provider P's things and the other's, after a day on the road."""
+    await make.seed(conn)
+    await conn.execute(FOREIGN)
+    await make.fund(conn, "foreign-d", 70_000)
+    async with make.Told(dsn) as told:
+        for station, token in (("S1", make.ANN), ("foreign-s", "foreign-token")):
+            more = {"station_id": station}
+            await told.tell(make.started(f"{station}-done", token=token, **more))
+            await told.tell(make.metered(f"{station}-done", **more))
+            await told.tell(make.ended(f"{station}-done", **more))
+            await told.tell(make.started(f"{station}-runs", token=token, at=make.after(90), connector=2, **more))
+    own = {"station": "S1", "site": "site", "provider": "P", "tariff": "T", "driver": "ann", "token": make.ANN}
+    other = {
+        "station": "foreign-s", "site": "foreign-site", "provider": "foreign-p", "tariff": "foreign-tariff",
+        "driver": "foreign-d", "token": "foreign-token",
+    }  # fmt: skip
+    return await _things(conn, own), await _things(conn, other)
+
+
+async def _things(conn: Any, chosen: dict[str, str]) -> Things:
+    station = chosen["station"]
+    for statement in OF_EACH.strip().split(";\n"):
+        await conn.execute(statement.replace("$1", f"'{station}'"))
+    client, _ = await clients.add_client(conn, ["reports:read"], f"{station}'s", make.NOON, chosen["provider"])
+    made = {name: str(await conn.fetchval(query, station)) for name, query in IDS.items()}
+    running = await conn.fetchval("select id from session where station_id = $1 and state = 'active'", station)
+    address = {"address": f"provider:{chosen['provider']}:payable"}
+    return Things({**chosen, **made, **address, "client": client}, str(running))
+
+
+async def fingerprint(conn: Any) -> dict[str, str]:
+    """What every table holds, but for what any request leaves: the trail, kept answers, instants of reports."""
+    tables = await conn.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+        " and not relispartition and relname <> all ($1)",
+        ["audit_event", "audit_head", "idempotency_key", "report_snapshot"],
+    )
+    return {
+        row["relname"]: await conn.fetchval(
+            f"select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {row['relname']} t"
+        )
+        for row in tables
+    }
