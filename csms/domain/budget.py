@@ -79,12 +79,19 @@ def spend(world: World, changes: Changes, session: Session, minor: int) -> Sessi
     return session._replace(flags=flagged(session.flags, BUDGET))
 
 
+def lacks(world: World, changes: Changes, session: Session) -> bool:
+    """Whether its token has a budget and is not loaded; then it is asked for, and all is decided again."""
+    if BUDGET not in session.flags or session.token_key in world.tokens:
+        return False
+    changes.lacking.add((session.station_id, session.ref))
+    return True
+
+
 def settled(world: World, changes: Changes, session: Session) -> None:
     """What was set aside and not spent is free again, once a session is settled. Its token is loaded for that."""
     if BUDGET in session.flags and session.state == "completed":
         assert session.fee_minor is not None
-        if session.token_key not in world.tokens:
-            changes.lacking.add((session.station_id, session.ref))
+        if lacks(world, changes, session):
             return
         spend(world, changes, session, min(session.fee_minor, session.hold_minor) - session.hold_minor)
 

@@ -24,6 +24,7 @@ from csms.domain.billing import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
 from csms.domain.folding import lacks, put
 from csms.domain.ledger import Posting, transfers
+from csms.domain.plausible import ceiling_wh
 from csms.domain.session import Priced, Session, flagged
 from csms.domain.tariff import Usage, price
 from csms.domain.usage import periods
@@ -72,7 +73,7 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
     if session is None or not is_limited(session):
         return RECORDED
     priced = world.priced_of(session)
-    if priced is None or lacks(world, changes, session):
+    if priced is None or lacks(world, changes, session) or budget.lacks(world, changes, session):
         return RECORDED
     series, before = world.series[session.id], session
     seen = project(session, series, event.received_at)
@@ -107,15 +108,19 @@ def project(session: Session, series: Sequence[Reading], now: datetime) -> Proje
     """
     The usage at the next reading, `MARGIN_S` later: as much again as between the last two registers.
 
-    Time goes on also where no reading comes; energy does not.
+    Time goes on also where no reading comes; energy does not. Registers that no connector can have reached
+    by now are not believed: they must not set a driver's whole balance aside.
     """
     assert session.started_at is not None
     lowest = min((r.register_wh for r in series if r.register_wh is not None), default=None)
     base = base_of(session.meter_start_wh, lowest)
     points = [(session.started_at, base)]
     for reading in series:
-        if reading.register_wh is not None and reading.register_wh >= points[-1][1] and reading.at > points[-1][0]:
-            points.append((reading.at, reading.register_wh))
+        wh, at = reading.register_wh, reading.at
+        if wh is not None and wh >= points[-1][1] and at > points[-1][0]:
+            elapsed_s = int((max(at, now) - session.started_at).total_seconds())
+            if wh - base <= ceiling_wh(elapsed_s, session.max_power_w):
+                points.append((at, wh))
     last_at, last_wh = points[-1]
     interval, rate = INTERVAL_ASSUMED_S, Fraction(0)
     if len(points) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ from csms.domain import tariff_document
 from csms.domain.corrections import Books
 from csms.domain.decide import decide
 from csms.domain.events import Outcome, Reading, SessionMetered, SpendingChecked
-from csms.domain.session import Priced, Session, Station, Terms, opened
+from csms.domain.session import Means, Priced, Session, Station, Terms, opened
 from csms.domain.settlement import Split
 from csms.domain.spending import SPENT
 from csms.domain.tariff import Usage, price
@@ -28,7 +28,7 @@ DRIVER = "ann"
 START_WH = 5_000_000
 
 
-def document(**prices: float) -> dict[str, Any]:
+def document(**prices: int) -> dict[str, Any]:
     """An OCPI tariff of these dimensions, tax included."""
     parts = [{"type": name, "price": value, "vat": 10, "step_size": 1} for name, value in prices.items() if value]
     return {
@@ -44,7 +44,7 @@ class Charge:
     priced: Priced
     hold: int
     balance: int = 0
-    means: str = "balance"
+    means: Means = "balance"
     usual: int = 0
     world: World = field(init=False)
     session_id: UUID = field(default_factory=new_id)
@@ -98,7 +98,7 @@ class Charge:
         return price(Usage(wh, seconds), self.priced.tariff).total_minor if wh else 0
 
 
-def charge(hold: int, balance: int = 0, means: str = "balance", usual: int = 0, **prices: float) -> Charge:
+def charge(hold: int, *, balance: int = 0, means: Means = "balance", usual: int = 0, **prices: Any) -> Charge:
     tariff = tariff_document.parse(document(**prices))
     return Charge(Priced(tariff, Split(1000)), hold, balance, means, usual)
 
@@ -110,17 +110,19 @@ prices = st.fixed_dictionaries(
         "FLAT": st.sampled_from([0, 500]),
     }
 ).filter(lambda p: p["ENERGY"] or p["TIME"])
-steps = st.lists(st.tuples(st.integers(5, 1200), st.integers(0, 8_000)), min_size=1, max_size=40)
+steps = st.lists(st.tuples(st.integers(5, 1200), st.integers(0, 22_000)), min_size=1, max_size=40)
+"""Seconds between readings, and W."""
 
 
 @settings(max_examples=40, deadline=None)
 @given(prices, st.integers(200, 20_000), steps)
 def test_nobody_is_stopped_early_nor_gets_more_than_one_reading_unpaid(
-    costs: dict[str, float], hold: int, ways: list[tuple[int, int]]
+    costs: dict[str, int], hold: int, ways: list[tuple[int, int]]
 ) -> None:
-    it = charge(hold, **costs)
+    it = charge(hold, **cast("Any", costs))
     points, seconds, wh = [(0, 0)], 0, 0
-    for apart, taken in ways:
+    for apart, watts in ways:
+        taken = watts * apart // 3600
         before = points[-1]
         seconds, wh = seconds + apart, wh + taken
         points.append((seconds, wh))
@@ -136,9 +138,9 @@ def test_nobody_is_stopped_early_nor_gets_more_than_one_reading_unpaid(
 @settings(max_examples=40, deadline=None)
 @given(prices, st.integers(500, 8_000), st.integers(30, 900), st.integers(1_000, 22_000))
 def test_a_steady_session_is_stopped_before_its_hold_is_spent(
-    costs: dict[str, float], hold: int, apart: int, watts: int
+    costs: dict[str, int], hold: int, apart: int, watts: int
 ) -> None:
-    it = charge(hold, **costs)
+    it = charge(hold, **cast("Any", costs))
     for number in range(1, 150):
         seconds = number * apart
         it.meter(seconds, watts * seconds // 3600)
@@ -172,8 +174,14 @@ def test_more_of_the_balance_is_set_aside_before_anything_is_stopped() -> None:
 
 def test_what_a_psp_holds_is_not_raised_from_a_balance() -> None:
     it = charge(3_000, balance=5_000, means="psp", ENERGY=300)
-    it.meter(600, 9_900)
+    it.meter(3600, 9_900)
     assert (it.spent, it.session.hold_minor, it.world.balances[DRIVER, "KRW"]) == (True, 3_000, 5_000)
+
+
+def test_a_register_that_nobody_can_have_reached_sets_nothing_aside_and_stops_nobody() -> None:
+    it = charge(3_000, balance=50_000, ENERGY=300)
+    it.meter(600, 9_000_000)
+    assert (it.spent, it.session.hold_minor, it.errands) == (False, 3_000, [])
 
 
 def test_a_top_up_takes_the_stop_back_and_raises_what_was_set_aside() -> None:
@@ -199,10 +207,10 @@ def test_a_top_up_raises_a_session_that_began_with_less_than_usual_before_it_is_
 def test_a_session_is_asked_to_stop_once_for_each_amount() -> None:
     it = charge(1_000, ENERGY=300)
     for minute in range(1, 6):
-        it.meter(minute * 60, 3_200 + minute * 10)
+        it.meter(3600 + minute * 60, 3_200 + minute * 10)
     assert it.errands == ["stop/1000"]
-    it.meter(400, 3_500)
-    it.meter(500, 3_600)
+    it.meter(4_000, 3_500)
+    it.meter(4_100, 3_600)
     assert it.errands == ["stop/1000", "stop-over/1000"]
 
 
