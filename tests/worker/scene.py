@@ -116,6 +116,7 @@ async def billed(
         ended_at,
         FEE,
     )
+    await conn.execute("update psp_authorization set session_id = $1 where id = $2", session_id, authorization_id)
     await conn.execute(
         """insert into bill (id, session_id, station_id, provider_id, driver_id, tariff_id, tariff_version,
                terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
