@@ -5,6 +5,7 @@ from __future__ import annotations
 from csms.api import (
     answers,
     audit,
+    balance,
     bodies,
     clients,
     corrections,
@@ -14,11 +15,13 @@ from csms.api import (
     hooks,
     ledger,
     me,
+    meter_keys,
     psp_hooks,
     remittances,
     reports,
     sessions,
     settlements,
+    signed_values,
     stations,
     tariffs,
 )
@@ -31,12 +34,16 @@ PREFIX = "/api/v1"
 SEE = ("stations:read",)
 SET_UP = ("stations:write",)
 COMMAND = ("stations:command",)
+STOP = (*COMMAND, "driver:self")
 SEE_DRIVERS = ("drivers:read",)
+SEE_DRIVER = (*SEE_DRIVERS, "driver:self")
 WRITE_DRIVERS = ("drivers:write",)
 PRICE = ("tariff:write",)
 SEE_PRICES = ("stations:read", "tariff:write", "reports:read")
 SEE_USE = ("stations:read", "reports:read")
+SEE_OWN_USE = (*SEE_USE, "driver:self")
 REPORT = ("reports:read", "settlement:read")
+SEE_BILLS = (*REPORT, "driver:self")
 ADMIN = ("admin",)
 
 _CORE: tuple[Route, ...] = (
@@ -92,7 +99,7 @@ _CORE: tuple[Route, ...] = (
         bodies.NewDriver, status=201,
     ),
     Route("GET", "/drivers", drivers.list_drivers, SEE_DRIVERS, "List drivers", Page[answers.Driver], query=Paging),
-    Route("GET", "/drivers/{driver}", drivers.show_driver, SEE_DRIVERS, "Show a driver", answers.Driver),
+    Route("GET", "/drivers/{driver}", drivers.show_driver, SEE_DRIVER, "Show a driver", answers.Driver),
     Route(
         "PATCH", "/drivers/{driver}", drivers.change_driver, WRITE_DRIVERS, "Rename, block or unblock a driver",
         answers.Driver, bodies.DriverPatch,
@@ -102,41 +109,36 @@ _CORE: tuple[Route, ...] = (
         bodies.NewToken, status=201, or_else=200,
     ),
     Route(
-        "GET", "/drivers/{driver}/tokens", drivers.list_tokens, SEE_DRIVERS, "List a driver's tokens",
+        "GET", "/drivers/{driver}/tokens", drivers.list_tokens, SEE_DRIVER, "List a driver's tokens",
         Page[answers.Token], query=Paging,
-    ),
-    Route(
-        "GET", "/drivers/{driver}/balance", drivers.show_balance, SEE_DRIVERS, "Show a driver's money",
-        answers.Balances,
-    ),
-    Route(
-        "POST", "/drivers/{driver}/top-ups", drivers.top_up, WRITE_DRIVERS, "Put a payment into a driver's balance",
-        answers.TopUp, bodies.NewTopUp, status=201, or_else=200, moves_money=True,
     ),
     Route(
         "POST", "/sessions", sessions.start_session, COMMAND, "Ask a station to start a session", answers.Command,
         bodies.NewSession, sessions.WaitQuery, status=202, or_else=200, connects=False,
     ),
     Route(
-        "GET", "/sessions", sessions.list_sessions, SEE_USE, "List sessions", Page[Session],
+        "GET", "/sessions", sessions.list_sessions, SEE_OWN_USE, "List sessions", Page[Session],
         query=sessions.SessionQuery,
     ),
-    Route("GET", "/sessions/{session}", sessions.show_session, SEE_USE, "Show a session", Session),
-    Route("GET", "/sessions/{session}/bill", sessions.show_session_bill, SEE_USE, "Show the bill of a session", Bill),
+    Route("GET", "/sessions/{session}", sessions.show_session, SEE_OWN_USE, "Show a session", Session),
     Route(
-        "POST", "/sessions/{session}/stop", sessions.stop_session, COMMAND, "Ask a station to stop a session",
+        "GET", "/sessions/{session}/bill", sessions.show_session_bill, SEE_OWN_USE, "Show the bill of a session", Bill,
+    ),
+    Route(
+        "POST", "/sessions/{session}/stop", sessions.stop_session, STOP, "Ask a station to stop a session",
         answers.Command, query=sessions.WaitQuery, status=202, or_else=200, connects=False,
     ),
     Route(
-        "GET", "/commands/{command}", sessions.show_command, COMMAND, "Show what became of a command",
+        "GET", "/commands/{command}", sessions.show_command, STOP, "Show what became of a command",
         answers.Command,
     ),
-    Route("GET", "/bills", sessions.list_bills, REPORT, "List bills", Page[Bill], query=sessions.BillQuery),
-    Route("GET", "/bills/{bill}", sessions.show_bill, REPORT, "Show a bill", Bill),
+    Route("GET", "/bills", sessions.list_bills, SEE_BILLS, "List bills", Page[Bill], query=sessions.BillQuery),
+    Route("GET", "/bills/{bill}", sessions.show_bill, SEE_BILLS, "Show a bill", Bill),
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
     *_CORE,
+    *balance.ROUTES,
     *clients.ROUTES,
     *me.ROUTES,
     *audit.ROUTES,
@@ -149,5 +151,7 @@ ROUTES: tuple[Route, ...] = (
     *reports.ROUTES,
     *hooks.ROUTES,
     *psp_hooks.ROUTES,
+    *meter_keys.ROUTES,
+    *signed_values.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""
