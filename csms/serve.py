@@ -31,6 +31,7 @@ from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
 from csms.flows.report import Reply, Road
 from csms.flows.setup import SetupBook
+from csms.flows.tariffs import quote_of
 from csms.hooks.webhooks import WebhookNotifier
 from csms.ocpp.calls import ALIAS_AGE, Submit
 from csms.ocpp.draw import Draw
@@ -153,6 +154,7 @@ async def running(
             clock=clock,
             alias_age=ALIAS_AGE_SIMULATED if isinstance(clock, clocks.Simulated) else ALIAS_AGE,
             setup=Setup(SetupBook(edge_pool, clock)),
+            quotes=partial(quote_of, edge_pool, clock),
         )
 
         def ready() -> dict[str, bool]:

@@ -14,7 +14,8 @@ from csms.domain.tariff_reading import COUNT_MAX, count, listed, number, object_
 Reserved = Literal["RESERVATION", "RESERVATION_EXPIRES"]
 RESERVED: Mapping[object, Reserved] = {"RESERVATION": "RESERVATION", "RESERVATION_EXPIRES": "RESERVATION_EXPIRES"}
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
-MIDNIGHT = time()
+MIDNIGHT = 0
+MINUTES_PER_HOUR = 60
 THOUSAND = 1_000
 """Wh of a kWh, W of a kW."""
 
@@ -53,12 +54,12 @@ class Restrictions:
     """
     Lower bounds are inclusive, upper bounds exclusive; None (or no days) restricts nothing.
 
-    Times and dates are local to the site. `end_time` of midnight is the end of the day, one before
-    `start_time` is on the next day. Energy in Wh, power in W, current in A, durations in s.
+    Times, in minutes after midnight, and dates are local to the site. `end_time` of midnight is the end
+    of the day, one before `start_time` is on the next day. Energy in Wh, power in W, current in A, durations in s.
     """
 
-    start_time: time | None = None
-    end_time: time | None = None
+    start_time: int | None = None
+    end_time: int | None = None
     start_date: date | None = None
     end_date: date | None = None
     days: frozenset[int] = frozenset()
@@ -78,7 +79,7 @@ class Restrictions:
     def met(self, state: State) -> bool:
         """Whether all of them are met; a bound of a power or current that nobody knows is not."""
         return (
-            self._in_day(state.local.time())
+            self._in_day(state.local.hour * MINUTES_PER_HOUR + state.local.minute)
             and (self.start_date is None or state.local.date() >= self.start_date)
             and (self.end_date is None or state.local.date() < self.end_date)
             and (not self.days or state.local.weekday() in self.days)
@@ -92,7 +93,7 @@ class Restrictions:
             and _below(state.max_current_a, self.max_current_a)
         )
 
-    def _in_day(self, clock: time) -> bool:
+    def _in_day(self, clock: int) -> bool:
         starts, ends = self.start_time or MIDNIGHT, self.end_time or MIDNIGHT
         if ends == MIDNIGHT:
             return clock >= starts
@@ -136,11 +137,12 @@ def read(document: object, at: str) -> tuple[Restrictions | None, Reserved | Non
     return None if restrictions == Restrictions() else restrictions, reserved
 
 
-def _time(value: object, at: str) -> time:
-    """`HH:MM`, as OCPI writes a time of day."""
+def _time(value: object, at: str) -> int:
+    """`HH:MM`, as OCPI writes a time of day, in minutes."""
     try:
         if isinstance(value, str) and len(value) == len("00:00") and value.isascii():
-            return time.fromisoformat(value)
+            clock = time.fromisoformat(value)
+            return clock.hour * MINUTES_PER_HOUR + clock.minute
     except ValueError:
         pass
     raise Refused("a time of day is written such as 09:30, from 00:00 to 23:59", at)
@@ -168,7 +170,7 @@ def _days(value: object, at: str) -> frozenset[int]:
 
 
 def _never_empty(
-    times: Mapping[str, time], dates: Mapping[str, date], found: Mapping[str, int | Fraction], at: str
+    times: Mapping[str, int], dates: Mapping[str, date], found: Mapping[str, int | Fraction], at: str
 ) -> None:
     """Refuse what could never be met: surely something else was meant."""
     start, end = times.get("start_time", MIDNIGHT), times.get("end_time", MIDNIGHT)

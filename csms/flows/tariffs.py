@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from csms.base.clock import Clock
 from csms.base.errors import NotFound, Refused
 from csms.base.money import MINOR_MAX, Money, decimal_text, exact_text, scale, to_minor
 from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH, seconds_between
-from csms.db import SQL, Connection
+from csms.db import SQL, Connection, Pool
 from csms.domain import tariff as rules
 from csms.domain import tariff_own
+from csms.domain.quote import Quote
+from csms.domain.quote import name as quote_name
 from csms.flows.parties import check_id
 
 HOLDS: Mapping[str, int] = {"IDR": 500_000_00, "JPY": 5_000, "KRW": 50_000, "TWD": 1_000_00, "VND": 1_000_000}
@@ -118,6 +122,16 @@ async def assign_tariff(conn: Connection, station_id: str, tariff_id: str | None
             if newest["provider_id"] not in (None, station["provider_id"]):
                 raise Refused(f"tariff {tariff_id} belongs to another provider", "/tariff")
         await SQL.set_station_tariff.run(conn, station_id, tariff_id)
+
+
+async def quote_of(pool: Pool, clock: Clock, station_id: str) -> Quote | None:
+    """What a use that starts at a station now is priced by; None where it has no tariff that is valid."""
+    async with pool.acquire() as conn:
+        row = await SQL.show_quote.one(conn, station_id, clock())
+    if row is None:
+        return None
+    document = json.loads(row["document"], parse_float=Decimal)
+    return Quote(quote_name(row["id"], row["version"]), rules.parse(document), row["time_zone"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,16 @@ class Asking:
         self._ready = True
         self._send_next()
 
-    def give_up(self, asked: Asked) -> None:
-        """The time of `asked` is over: `unknown` if it was sent, `offline` if not. A late answer is only logged."""
+    def give_up(self, asked: Asked, *, counts: bool = True) -> None:
+        """
+        The time of `asked` is over: `unknown` if it was sent, `offline` if not. A late answer is only logged.
+
+        What a station need not know does not count as `unanswered`. Nothing happens if it has ended.
+        """
         if asked is self._current:
             self._current = None
             self._late.append(asked.id)
-            self.unanswered += 1
+            self.unanswered += counts
             asked.on_end(Answer("unknown", error="no answer in time"))
             self._send_next()
         elif asked in self._queue:

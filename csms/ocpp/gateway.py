@@ -18,10 +18,12 @@ from csms.base.errors import WireError
 from csms.bus import Bus, subject
 from csms.db import TROUBLE
 from csms.domain.commands import Answer, Command, UseMeterKeys
+from csms.domain.quote import Quote
 from csms.flows.connect import Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
 from csms.ocpp.asking import Asked
 from csms.ocpp.calls import ALIAS_AGE, Desk, Submit
+from csms.ocpp.cost import COST_S, Costs
 from csms.ocpp.draw import Draw
 from csms.ocpp.handshake import PREFERRED, Handshake
 from csms.ocpp.limits import FailedLogins
@@ -56,6 +58,7 @@ UNAUTHORIZED = "Unknown station or wrong key."
 COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp2.1": commands_201.write}
 
 Verify = Callable[[str, str], Awaitable[VerifiedToken | Denied]]
+Quotes = Callable[[str], Awaitable[Quote | None]]
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -64,7 +67,9 @@ class Gateway:
     """
     The server. `submit` is the road's; `verify` asks an issuer about a long token, whose alias lives
     for `alias_age` on the system's clock: where that is simulated, it runs faster than drivers do.
-    `setup` tells new stations which readings to send; None leaves them as they are.
+    `setup` tells new stations which readings to send; None leaves them as they are. `quotes` says what
+    a use at a station is priced by; None shows stations neither prices nor costs. Running costs are told
+    every `cost_s`.
 
     Build it inside the running loop; `start` opens the port, `stop` drains.
     """
@@ -80,6 +85,8 @@ class Gateway:
         heartbeat_s: int = 300,
         alias_age: timedelta = ALIAS_AGE,
         setup: Setup | None = None,
+        quotes: Quotes | None = None,
+        cost_s: int = COST_S,
     ) -> None:
         self.wheel = Wheel()
         self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
@@ -90,6 +97,8 @@ class Gateway:
         self._bus = bus
         self._verify = verify
         self._setup = setup
+        self._quotes = quotes
+        self._cost_s = cost_s
         self._failed = FailedLogins()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,6 +194,9 @@ class Gateway:
             peer.tx_limits = TxLimits(admitted.tx_limits)
         if self._setup is not None and not admitted.is_set_up:
             peer.on_boot = partial(self._booted, self._setup, socket, peer)
+        if self._quotes is not None:
+            booted = partial(self._quote_later, self._quotes, peer)
+            peer.costs = Costs(version, partial(self._show, peer), self._second, booted, self._cost_s)
         socket.open(handshake.answer(), peer, handshake.deflate)
         older = self.stations.admit(socket)
         if older is not socket:
@@ -221,6 +233,31 @@ class Gateway:
                 self._booted(setup, socket, peer, CHARGING_S)
         except TROUBLE as error:  # the database is away: the next boot begins anew
             log.warning("station not set up", station=peer.station_id, error=str(error))
+
+    # Showing prices and costs
+
+    def _second(self) -> int:
+        return self.wheel.now
+
+    def _show(
+        self, peer: Peer, action: str, payload: dict[str, Any], on_end: Callable[[Answer], None], timeout_s: int
+    ) -> None:
+        """Send a call that a station need not know: left without an answer, it is no sign of a dead connection."""
+        asked = peer.asking.ask(action, payload, on_end)
+        self.wheel.after(timeout_s, partial(peer.asking.give_up, asked, counts=False))
+
+    def _quote_later(self, quotes: Quotes, peer: Peer) -> None:
+        self.wheel.after(SETTLE_S, lambda: self._spawn(self._quote(quotes, peer)))
+
+    async def _quote(self, quotes: Quotes, peer: Peer) -> None:
+        """Tell a station that has settled after its boot what a use costs there."""
+        try:
+            quote = await quotes(peer.station_id)
+        except TROUBLE as error:  # it hears of it with its next start
+            log.warning("prices not told", station=peer.station_id, error=str(error))
+            return
+        if quote is not None and peer.costs is not None:
+            peer.costs.quoted(quote)
 
     # Carrying commands
 

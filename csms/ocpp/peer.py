@@ -21,6 +21,7 @@ from csms.domain.events import Event, Outcome, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import NO_KEYS, Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
+from csms.ocpp.cost import Costs
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
@@ -63,6 +64,7 @@ class Peer:
         "_routes",
         "_waiting",
         "broken",
+        "costs",
         "desk",
         "epoch",
         "keys",
@@ -84,6 +86,8 @@ class Peer:
         """Public keys of the station's meters, by connector."""
         self.tx_limits: TxLimits | None = None
         """Of a 2.1 station: the limits of sessions that it keeps itself."""
+        self.costs: Costs | None = None
+        """What the station is told of prices and costs; None where nothing is."""
         self.on_boot: Callable[[], None] | None = None
         """Called after every boot that was accepted."""
         self._line = line
@@ -203,6 +207,8 @@ class Peer:
         elif type(read) is VerifyToken:
             self._verify(call, read)
         else:
+            if self.costs is not None:
+                read = self.costs.wished(read)  # type: ignore[arg-type]
             desk.submit(read, self._decided)  # type: ignore[arg-type]
 
     def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Event | Reply | VerifyToken:
@@ -275,10 +281,19 @@ class Peer:
             self._line.close(INTERNAL_ERROR, "an answer could not be written")
             return
         self._answer(call, payload)
+        if self.costs is not None:
+            self._tell_costs(self.costs, call, outcome)
         if call.action == "BootNotification":
             self.ready()
             if self.on_boot is not None:
                 self.on_boot()
+
+    def _tell_costs(self, costs: Costs, call: Call, outcome: Outcome) -> None:
+        try:
+            costs.told(call, outcome)
+        except Exception:  # what is shown must not disturb what is done
+            log.exception("costs could not be told", station=self.station_id, action=call.action)
+            self.costs = None
 
     def _send_result(self, call: Call, payload: bytes) -> None:
         self._line.send(envelope.result(call.id_json, payload))

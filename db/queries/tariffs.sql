@@ -33,3 +33,15 @@ added as (
     returning version)
 select coalesce((select version from added), (select version from newest)) as version,
     exists (select from added) as is_new;
+
+-- name: show_quote
+-- What a use that starts at a station now ($2) is priced by: the tariff version in force, and the zone of its site.
+select t.id, t.version, t.document::text as document, site.time_zone
+from station s
+join tariff t on t.id = s.tariff_id
+left join site on site.id = s.site_id
+where s.id = $1
+and (t.valid_from is null or t.valid_from <= $2)
+and (t.valid_until is null or t.valid_until > $2)
+order by t.version desc
+limit 1;
