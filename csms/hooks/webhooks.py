@@ -34,13 +34,20 @@ class NotAllowed(OSError):
 
 
 class WebhookNotifier:
-    """The `Notifier` of webhooks. Made inside a running event loop. `private`: own networks and http may be told."""
+    """
+    The `Notifier` of webhooks. Made inside a running event loop.
 
-    def __init__(self, *, private: bool = False, call_s_max: float = CALL_S_MAX) -> None:
+    `private`: http addresses and our own networks may be told. `resolver` looks names up.
+    """
+
+    def __init__(
+        self, *, private: bool = False, call_s_max: float = CALL_S_MAX, resolver: AbstractResolver | None = None
+    ) -> None:
+        resolver = resolver or DefaultResolver()
         self._private = private
         self._http = ClientSession(
             connector=TCPConnector(
-                limit=CONNECTIONS_MAX, resolver=DefaultResolver() if private else PublicResolver(), force_close=True
+                limit=CONNECTIONS_MAX, resolver=resolver if private else PublicResolver(resolver), force_close=True
             ),
             timeout=ClientTimeout(total=call_s_max, connect=CONNECT_S_MAX),
         )
@@ -69,8 +76,8 @@ class WebhookNotifier:
 class PublicResolver(AbstractResolver):
     """Looks names up, and refuses those that lead into a network that is not the public one."""
 
-    def __init__(self, resolver: AbstractResolver | None = None) -> None:
-        self._resolver = resolver or DefaultResolver()
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
