@@ -54,6 +54,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
     "client": CHOSEN_ID,
     "exception": _UUID,
+    "key": _UUID,
 }
 """What each `{name}` in a path can be; anything else is not found."""
 
@@ -149,7 +150,8 @@ async def answer(route: Route, call: Call, body: str) -> web.StreamResponse:
     """Serve a checked request; what it changes is told in the trail, by the same transaction where there is one."""
     if not route.leaves_a_trail:
         return await answer_once(route, call, body, None)
-    event = trail.of(call.client, call.request, route.path, call.path, body, call.parts.clock())
+    sent = None if route.body is None else body
+    event = trail.of(call.client, call.request, route.path, call.path, sent, call.parts.clock())
     if not route.connects:
         async with connection(call.parts) as conn:
             await trail.note(conn, event, None)  # it may be done before its transaction of the trail ends

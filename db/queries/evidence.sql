@@ -143,3 +143,18 @@ and state = 'provisional'
 and closed_at < $1
 order by opened_at, id
 limit $3;
+
+-- name: station_epoch
+-- Where the newest connection of a station listens; null for a station that is not there, or not one's own.
+select epoch
+from station
+where id = $1;
+
+-- name: keys_of_session
+-- The public keys of the meter that a session was measured by.
+select k.public_key
+from session s
+join meter_key k on k.station_id = s.station_id
+where s.id = $1
+and k.connector in (0, s.connector)
+order by k.connector desc, k.created_at;
