@@ -95,7 +95,7 @@ async def show_receipt(call: Call) -> Receipt | web.Response:
     return _receipt(shown)
 
 
-async def number(call: Call) -> tuple[int, TaxInvoice]:
+async def number_tax_invoice(call: Call) -> tuple[int, TaxInvoice]:
     """Give a bill the number of its tax invoice: 201, or 200 when it has it."""
     id_ = UUID(call.path["bill"])
     is_new = await receipts.number(call.conn, id_, call.client.id, call.parts.clock())
@@ -109,7 +109,7 @@ async def number(call: Call) -> tuple[int, TaxInvoice]:
     return 201 if is_new else 200, invoice
 
 
-async def send(call: Call) -> Sending:
+async def send_receipt(call: Call) -> Sending:
     """Send a receipt to its driver, through those who want `driver.receipt`; once."""
     id_ = UUID(call.path["bill"])
     return Sending(bill=str(id_), told=await receipts.send(call.conn, id_, call.parts.clock()))
@@ -141,8 +141,9 @@ ROUTES: tuple[Route, ...] = (
         query=ReceiptQuery, connects=False,
     ),
     Route(
-        "POST", "/bills/{bill}/tax-invoice", number, RUN, "Give a bill the number of its tax invoice", TaxInvoice,
+        "POST", "/bills/{bill}/tax-invoice", number_tax_invoice, RUN, "Give a bill the number of its tax invoice",
+        TaxInvoice,
         status=201, or_else=200,
     ),
-    Route("POST", "/bills/{bill}/receipt/send", send, RUN, "Send a receipt to its driver", Sending, status=202),
+    Route("POST", "/bills/{bill}/receipt/send", send_receipt, RUN, "Send a receipt to its driver", Sending, status=202),
 )  # fmt: skip

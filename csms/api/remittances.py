@@ -158,7 +158,7 @@ async def show_remittance(call: Call) -> Remittance:
     return _remittance(row, await SQL.attempts_of_remittances.many(call.conn, [id_]))
 
 
-async def mark_paid(call: Call) -> Remittance:
+async def mark_remittance_paid(call: Call) -> Remittance:
     """Staff paid it by hand."""
     body: PaidByHand = call.body
     id_ = UUID(call.path["remittance"])
@@ -166,27 +166,27 @@ async def mark_paid(call: Call) -> Remittance:
     return await show_remittance(call)
 
 
-async def mark_returned(call: Call) -> Remittance:
+async def mark_remittance_returned(call: Call) -> Remittance:
     """The bank sent back what staff had paid."""
     body: Returned = call.body
     await remittances.mark_returned(call.conn, UUID(call.path["remittance"]), body.reason, call.parts.clock())
     return await show_remittance(call)
 
 
-async def retry(call: Call) -> Remittance:
+async def retry_remittance(call: Call) -> Remittance:
     """Have it paid by the provider's psp, again or at last."""
     await remittances.retry(call.conn, UUID(call.path["remittance"]), call.parts.clock())
     return await show_remittance(call)
 
 
-async def reconcile(call: Call) -> Reading:
+async def read_statements(call: Call) -> Reading:
     """Have a psp's statements read; days that were read stay as they are."""
     body: Reconciliations = call.body
     await settlements.ask_reconciliations(call.conn, body.psp, body.first, body.last)
     return Reading(psp=body.psp, days=(body.last - body.first).days + 1)
 
 
-async def list_lines(call: Call) -> Page[Line]:
+async def list_statement_lines(call: Call) -> Page[Line]:
     """Lines of psps' statements, the newest first."""
     q: LineQuery = call.query
     place = _line_place(q.cursor)
@@ -257,23 +257,25 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/remittances", list_remittances, SEE, "List remittances", Page[Remittance], query=RemittanceQuery),
     Route("GET", "/remittances/{remittance}", show_remittance, SEE, "Show a remittance", Remittance),
     Route(
-        "POST", "/remittances/{remittance}/mark-paid", mark_paid, APPROVE, "Note that staff paid a remittance by hand",
+        "POST", "/remittances/{remittance}/mark-paid", mark_remittance_paid, APPROVE,
+        "Note that staff paid a remittance by hand",
         Remittance, PaidByHand, moves_money=True,
     ),
     Route(
-        "POST", "/remittances/{remittance}/mark-returned", mark_returned, APPROVE,
+        "POST", "/remittances/{remittance}/mark-returned", mark_remittance_returned, APPROVE,
         "Note that the bank sent back what staff had paid", Remittance, Returned, moves_money=True,
     ),
     Route(
-        "POST", "/remittances/{remittance}/retry", retry, APPROVE, "Have a psp pay a remittance, again or at last",
+        "POST", "/remittances/{remittance}/retry", retry_remittance, APPROVE,
+        "Have a psp pay a remittance, again or at last",
         Remittance, moves_money=True,
     ),
     Route(
-        "POST", "/reconciliations", reconcile, RUN, "Have a psp's statements read and compared with our books",
+        "POST", "/reconciliations", read_statements, RUN, "Have a psp's statements read and compared with our books",
         Reading, Reconciliations, status=202,
     ),
     Route(
-        "GET", "/reconciliation-lines", list_lines, SEE, "List lines of psps' statements with their verdicts",
+        "GET", "/reconciliation-lines", list_statement_lines, SEE, "List lines of psps' statements with their verdicts",
         Page[Line], query=LineQuery,
     ),
     Route(

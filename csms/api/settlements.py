@@ -162,7 +162,7 @@ class ApprovalQuery(Query):
     accept_differences: bool = Field(False, description="although the psps' statements do not agree with our books")
 
 
-async def draft(call: Call) -> tuple[int, Settlement]:
+async def draft_settlement(call: Call) -> tuple[int, Settlement]:
     """Draft a statement: 201, or 200 when the period's statement is there already."""
     new: NewSettlement = call.body
     id_, is_new = await settlements.draft(
@@ -185,7 +185,7 @@ async def list_settlements(call: Call) -> Page[Settlement]:
     )
 
 
-async def show(call: Call) -> Settlement | web.StreamResponse:
+async def show_settlement(call: Call) -> Settlement | web.StreamResponse:
     """A statement, as JSON or as a document."""
     q: DocumentQuery = call.query
     id_ = UUID(call.path["settlement"])
@@ -207,7 +207,7 @@ async def show(call: Call) -> Settlement | web.StreamResponse:
         return await _streamed(call.request, name, documents.statement_csv(call.conn, statement, q.language, q.bom))
 
 
-async def list_bills(call: Call) -> Page[SettledBill]:
+async def list_settled_bills(call: Call) -> Page[SettledBill]:
     """The bills of a statement, in the order of their issue."""
     q: Paging = call.query
     id_ = UUID(call.path["settlement"])
@@ -218,7 +218,7 @@ async def list_bills(call: Call) -> Page[SettledBill]:
     return page(rows, q.limit, _bill, place_in_time("issued_at"))
 
 
-async def approve(call: Call) -> Settlement:
+async def approve_settlement(call: Call) -> Settlement:
     """Approve a draft that another client made, and remit what is due."""
     q: ApprovalQuery = call.query
     id_ = UUID(call.path["settlement"])
@@ -229,21 +229,21 @@ async def approve(call: Call) -> Settlement:
     return await _shown(call, id_)
 
 
-async def cancel(call: Call) -> Settlement:
+async def cancel_settlement(call: Call) -> Settlement:
     """Give a draft up."""
     id_ = UUID(call.path["settlement"])
     await settlements.cancel(call.conn, id_, call.client.id, call.parts.clock())
     return await _shown(call, id_)
 
 
-async def put_terms(call: Call) -> Terms:
+async def set_settlement_terms(call: Call) -> Terms:
     """Set how a provider is settled."""
     body: SettlementTerms = call.body
     await settlements.set_terms(call.conn, call.path["provider"], body.time_zone, body.minimums, body.payout_psp)
-    return await show_terms(call)
+    return await show_settlement_terms(call)
 
 
-async def show_terms(call: Call) -> Terms:
+async def show_settlement_terms(call: Call) -> Terms:
     """How a provider is settled."""
     row = await settlements.terms(call.conn, call.path["provider"])
     return Terms(provider=row.provider, time_zone=row.time_zone, minimums=dict(row.minimums), payout_psp=row.payout_psp)
@@ -335,29 +335,33 @@ SEE = ("settlement:read", "settlement:run", "remittance:approve")
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "POST", "/settlements", draft, RUN, "Draft the statement of a provider's period", Settlement, NewSettlement,
+        "POST", "/settlements", draft_settlement, RUN, "Draft the statement of a provider's period", Settlement,
+        NewSettlement,
         status=201, or_else=200, moves_money=True,
     ),
     Route("GET", "/settlements", list_settlements, SEE, "List statements", Page[Settlement], query=SettlementQuery),
     Route(
-        "GET", "/settlements/{settlement}", show, SEE, "Show a statement, as JSON, CSV, XLSX or PDF", Settlement,
+        "GET", "/settlements/{settlement}", show_settlement, SEE, "Show a statement, as JSON, CSV, XLSX or PDF",
+        Settlement,
         query=DocumentQuery,
     ),
     Route(
-        "GET", "/settlements/{settlement}/bills", list_bills, SEE, "List the bills of a statement",
+        "GET", "/settlements/{settlement}/bills", list_settled_bills, SEE, "List the bills of a statement",
         Page[SettledBill], query=Paging,
     ),
     Route(
-        "POST", "/settlements/{settlement}/approve", approve, APPROVE,
+        "POST", "/settlements/{settlement}/approve", approve_settlement, APPROVE,
         "Approve a statement that another client drafted, and remit what is due", Settlement, query=ApprovalQuery,
         moves_money=True,
     ),
-    Route("POST", "/settlements/{settlement}/cancel", cancel, RUN, "Give a draft up", Settlement),
+    Route("POST", "/settlements/{settlement}/cancel", cancel_settlement, RUN, "Give a draft up", Settlement),
     Route(
-        "PUT", "/providers/{provider}/settlement-terms", put_terms, ("admin",), "Set how a provider is settled", Terms,
+        "PUT", "/providers/{provider}/settlement-terms", set_settlement_terms, ("admin",),
+        "Set how a provider is settled", Terms,
         SettlementTerms,
     ),
     Route(
-        "GET", "/providers/{provider}/settlement-terms", show_terms, SEE, "Show how a provider is settled", Terms,
+        "GET", "/providers/{provider}/settlement-terms", show_settlement_terms, SEE,
+        "Show how a provider is settled", Terms,
     ),
 )  # fmt: skip

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from csms.flows import chargebacks, receipts, remittances, settlements
 from tests import make
+
+DAY = make.NOON.date()
+LATER = make.NOON + timedelta(days=30)
 
 COLLECTED = """
 select post(
@@ -52,3 +57,15 @@ async def a_day(conn: Any, dsn: str) -> dict[str, UUID]:
     for statement in (COLLECTED, REMITTED, JOBS_DONE):
         await conn.execute(statement)
     return {row["ref"]: row["id"] for row in await conn.fetch("select ref, id from session")}
+
+
+async def settled(conn: Any) -> None:
+    """The statement of that day, approved by a second person and paid by hand; a chargeback; a tax invoice."""
+    statement_id, _ = await settlements.draft(conn, "P", DAY, DAY + timedelta(days=1), "maker", LATER)
+    await settlements.approve(conn, statement_id, "checker", LATER, accept_differences=True)
+    for row in await conn.fetch("select id from remittance"):
+        await remittances.mark_paid(conn, row["id"], "bank-1", "checker", LATER)
+    await conn.execute("update outbox set state = 'done', done_at = now() where kind = 'psp.reconcile'")
+    await chargebacks.opened(conn, "social", "dispute-1", "pay-unknown", 500, "KRW", LATER)
+    bill = await conn.fetchval("select id from bill where means = 'balance' and total_minor > 0")
+    await receipts.number(conn, bill, "maker", LATER)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from csms import db
-from tests.api.books import a_day
+from tests.api.books import a_day, settled
 
 PLANTED: dict[str, str] = {
     "trial_balance": "update guarded_account set balance = balance + 1 where address = 'driver:ann:balance'",
@@ -29,6 +29,11 @@ PLANTED: dict[str, str] = {
     "fees_collected": "update outbox set state = 'waiting' where kind = 'psp.collect'",
     "shares_remitted": "update remittance_item set amount_minor = amount_minor - 1",
     "authorizations_used": "update psp_authorization set state = 'authorized'",
+    "statements_add_up": "delete from statement_bill where paid_by = 'run'",
+    "statement_bills": "update statement_bill set paid_by = 'psp' where paid_by = 'run'",
+    "remittances_posted": "update remittance set amount_minor = amount_minor + 1",
+    "chargebacks_posted": "delete from chargeback",
+    "tax_invoice_numbers": "update tax_invoice set number = number + 1",
     "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
 }
 """What is done to the books behind the road's back, by the check that must see it."""
@@ -57,6 +62,7 @@ def test_every_check_has_its_planted_error() -> None:
 async def books(conn: Any, dsn: str) -> Any:
     """The good books, with triggers off, as for somebody who edits tables by hand."""
     await a_day(conn, dsn)
+    await settled(conn)
     await conn.execute("set session_replication_role = replica")
     return conn
 
