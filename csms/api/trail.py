@@ -33,9 +33,11 @@ def request_id(request: web.Request) -> str:
     return request[REQUEST_ID]
 
 
-def of(client: Client, request: web.Request, route: str, path: Mapping[str, str], body: str, now: datetime) -> Event:
+def of(
+    client: Client, request: web.Request, route: str, path: Mapping[str, str], body: str | None, now: datetime
+) -> Event:
     """What is asked. Of the body only a hash is kept, for secrets and names may stand in it."""
-    digest = hashlib.sha256(body.encode()).digest() if request.can_read_body else None
+    digest = None if body is None else hashlib.sha256(body.encode()).digest()
     return Event(
         now, client.id, client.provider, client.driver, request.method, route, dict(path), digest, request_id(request)
     )

@@ -318,6 +318,13 @@ begin
     end if;
     return new;
 end $$;
+-- An erased driver stays as it is.
+create function refuse_erased_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'driver % was erased', old.id using errcode = 'CS409';
+end $$;
+create trigger driver_erased_stays before update on driver
+    for each row when (old.erased_at is not null) execute function refuse_erased_change();
 create trigger token_of_somebody before insert on token
     for each row when (new.driver_id is not null) execute function refuse_erased();
 create trigger identity_of_somebody before insert on driver_identity
