@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -13,7 +14,7 @@ from uuid import uuid4
 import aiohttp
 
 from charge_points_sim.connection import Connection
-from charge_points_sim.devices import DEVICES
+from charge_points_sim.devices import DEVICES, Device
 from charge_points_sim.faults import Faults
 from charge_points_sim.rest import Rest, RestError
 from charge_points_sim.scenarios.drivers import Driver
@@ -86,16 +87,24 @@ class World:
             if error.status != 409:
                 raise
 
-    async def place(self, version: str, faults: Faults | None = None, max_power_w: int = 22_000) -> Place:
+    async def place(
+        self,
+        version: str,
+        faults: Faults | None = None,
+        max_power_w: int = 22_000,
+        *,
+        device: Device | None = None,
+        tariff: Mapping[str, Any] = TARIFF,
+    ) -> Place:
         """A new station of that version, added by staff, connected and booted at the story's morning."""
-        await self.rest.post("/tariffs", TARIFF)
+        await self.rest.post("/tariffs", tariff)
         name = f"{version}-{self.day}-{next(_numbers)}"
-        body = {"id": name, "provider": "provider", "tariff": "stories", "password": PASSWORD}
+        body = {"id": name, "provider": "provider", "tariff": tariff["id"], "password": PASSWORD}
         await self.rest.post("/stations", {**body, "connectors": [{"number": 1, "max_power_w": max_power_w}]})
         now = [self.morning + 6 * 3600 * len(self.places)]
         station = Station(
             name,
-            DEVICES[version],
+            device or DEVICES[version],
             new_ref=lambda: str(uuid4()),
             clock=lambda: now[0],
             connectors={1: Connector(1, 1_000_000)},
