@@ -110,9 +110,9 @@ delete from webhook_endpoint where id = $1 returning id;
 -- name: tell_endpoint
 -- Sends endpoint $2 a notice $1 that is for it alone, of type $3 with body $4, at instant $5.
 with made as (
-    insert into notice (id, key, type, body, at) values ($1, 'ping/' || $1, $3, $4, $5) returning id)
+    insert into notice (id, key, type, body, at) values ($1, 'ping/' || $1::uuid, $3, $4::jsonb, $5) returning id)
 insert into outbox (id, kind, key, subject, payload)
-select $1, 'notify', 'notice/' || id || '/' || $2::uuid, 'notice/' || id || '/' || $2::uuid,
+select id, 'notify', 'notice/' || id || '/' || $2::uuid, 'notice/' || id || '/' || $2::uuid,
     jsonb_build_object('notice', id, 'endpoint', $2::uuid)
 from made
 returning key;
