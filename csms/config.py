@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from csms.base import webhook
@@ -22,6 +22,9 @@ FILE = "csms.toml"
 
 MASK = "********"
 SPEED_MAX = 1_000_000
+
+Algorithm = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"]
+"""How others may sign: never with a secret that both know."""
 
 _CLOCK = re.compile(r"(?P<start>[^@]+)@(?P<speed>max|[0-9]+(?:\.[0-9]+)?)")
 
@@ -66,6 +69,30 @@ def parse_clock(text: str) -> ClockSetting | None:
     return ClockSetting(start, speed)
 
 
+class IssuerSettings(BaseModel):
+    """An issuer whose access tokens REST takes; csms.api.issuers.Issuer says what each value means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str
+    audience: str = Field(min_length=1)
+    kind: Literal["staff", "driver"]
+    algorithms: tuple[Algorithm, ...] = Field(("ES256", "RS256"), min_length=1)
+    scope_claim: str = Field("scope", min_length=1)
+    provider_claim: str | None = Field(None, min_length=1)
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+
+    @field_validator("issuer")
+    @classmethod
+    def _keys_come_safely(cls, url: str) -> str:
+        parts = urlsplit(url)
+        here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and here):
+            raise ValueError("write the issuer's https address: whoever answers there decides who gets in")
+        return url
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Later wins: defaults, `csms.toml`, `CSMS_*` in the environment, flags."""
 
@@ -82,6 +109,7 @@ class Settings(BaseSettings):
     gateways: int = Field(1, ge=1, le=1, description="gateway processes; more than one comes with the bus")
 
     token_ttl_s: int = Field(900, ge=60, le=86_400, description="life of an access token of ours, in seconds")
+    issuers: tuple[IssuerSettings, ...] = Field((), description="others whose access tokens are taken, see below")
 
     social_url: str | None = Field(None, description="address of the social-payment server; none: no such payments")
     social_secret: SecretStr | None = Field(None, description="our secret key there")

@@ -18,6 +18,7 @@ import structlog
 from csms import clocks, db, observe
 from csms.api.app import Settings as ApiSettings
 from csms.api.app import create_app
+from csms.api.issuers import Issuer
 from csms.api.server import listening
 from csms.base.clock import Clock
 from csms.base.errors import CsmsError
@@ -26,6 +27,7 @@ from csms.config import Settings, parse_clock
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
 from csms.embedded import Embedded, home
+from csms.flows import idempotency
 from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
@@ -59,6 +61,7 @@ CHECK_S = 900.0
 DRAIN_S_MAX = 5.0
 """How long reports that were not answered may take to be written at the end; their stations send them again."""
 
+ANSWERS_SWEEP_S = 3_600.0
 FORGOTTEN_SWEEP_S = 30.0
 FORGOTTEN_AFTER = timedelta(seconds=2 * COMMAND_S_MAX)
 FORGOTTEN_AFTER_SIMULATED = timedelta(days=1)
@@ -144,7 +147,7 @@ async def running(
             timer.start()
             stack.push_async_callback(timer.close)
         stack.push_async_callback(commands.stop)
-        for chore in (_end_forgotten(edge_pool, clock), _watch_books(api_pool)):
+        for chore in (_end_forgotten(edge_pool, clock), _watch_books(api_pool), _forget_answers(api_pool)):
             stack.callback(asyncio.create_task(chore).cancel)
         gateway = Gateway(
             submit=_following(road.submit, clock),
@@ -161,7 +164,12 @@ async def running(
             return {"listening": listens, "writer": road.is_ready()}
 
         listens = False
-        of_api = ApiSettings(token_ttl_s=settings.token_ttl_s, psps=psps, private_hooks=settings.webhooks_to_private)
+        of_api = ApiSettings(
+            token_ttl_s=settings.token_ttl_s,
+            psps=psps,
+            private_hooks=settings.webhooks_to_private,
+            issuers=_issuers(settings),
+        )
         app = await create_app(api_pool, clock, commands, road.submit, ready, of_api)
         with _said(settings.host, settings.http_port, "--http-port"):
             http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))
@@ -227,6 +235,17 @@ async def _watch_books(pool: db.Pool) -> None:
             log.error("check failed", check=name, rows=len(rows), first=str(dict(rows[0])))
 
 
+async def _forget_answers(pool: db.Pool) -> None:
+    """Now and then, forget first answers to requests that nobody repeats any more."""
+    while True:
+        try:
+            async with pool.acquire() as conn:
+                await idempotency.sweep(conn)
+        except db.TROUBLE as error:
+            log.warning("old answers cannot be forgotten now", error=str(error))
+        await asyncio.sleep(ANSWERS_SWEEP_S)
+
+
 @asynccontextmanager
 async def _database(settings: Settings, starting: Awaitable[Embedded] | None) -> AsyncIterator[str]:
     """The DSN of a database whose schema is up to date: the one that was set, or the embedded one."""
@@ -267,6 +286,21 @@ def _clock(settings: Settings) -> Clock:
     """The system's clock."""
     simulated = parse_clock(settings.clock)
     return clocks.wall if simulated is None else clocks.Simulated(*simulated)
+
+
+def _issuers(settings: Settings) -> tuple[Issuer, ...]:
+    """Whose access tokens are taken beside our own: those that are set, and the social-payment server's of drivers."""
+    found = [
+        Issuer(
+            issuer.issuer, issuer.audience, issuer.kind, issuer.algorithms, issuer.scope_claim, issuer.provider_claim,
+            issuer.client_id, None if issuer.client_secret is None else issuer.client_secret.get_secret_value(),
+        )
+        for issuer in settings.issuers
+    ]  # fmt: skip
+    if settings.social_url is not None:
+        social = (settings.social_issuer or settings.social_url).rstrip("/")
+        found.append(Issuer(social, settings.social_audience, "driver", ("ES256",)))
+    return tuple(found)
 
 
 async def _verified(psps: Mapping[str, Psp], token: str, station_id: str) -> VerifiedToken | Denied:
