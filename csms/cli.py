@@ -17,7 +17,7 @@ import uvloop
 
 from csms import config, db
 from csms.base.errors import CsmsError
-from csms.commands import database, parties, reporting
+from csms.commands import database, parties, reporting, settling
 from csms.config import Settings
 from csms.embedded import Embedded
 from csms.flows import cdr
@@ -111,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--ocpi-version", choices=cdr.VERSIONS, default="2.2.1", help="of CDRs (2.2.1)")
     for narrowed in ("station", "driver", "tariff", "connector-kind", "currency", "kind", "owner", "state"):
         report.add_argument(f"--{narrowed}", help=argparse.SUPPRESS)
+
+    settle = _command(commands, "settle", settling.settle, "draft the statement of a provider's period")
+    settle.add_argument("--provider", required=True, help="whose statement")
+    settle.add_argument("--month", metavar="YYYY-MM", help="a month of the provider's zone")
+    settle.add_argument("--from", dest="since", metavar="DAY", help="instead: the first day")
+    settle.add_argument("--to", dest="until", metavar="DAY", help="the first day that does not belong to it any more")
 
     station = commands.add_parser("station", help="stations").add_subparsers(required=True, metavar="COMMAND")
     add = _command(station, "add", parties.add_station, "let a station connect; prints a generated password once")
