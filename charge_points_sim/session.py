@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 TokenType = Literal["rfid", "alias"]
 
@@ -47,6 +48,8 @@ class Session:
     ended_at: int | None = None
     limit: Limit | None = None
     """What the system allows, where the station keeps limits itself (2.1)."""
+    tariff: Mapping[str, Any] | None = None
+    """The 2.1 tariff it is priced by, where the station computes costs itself."""
     suspended: bool = False
     """The station gives no energy now: its limit is reached."""
 

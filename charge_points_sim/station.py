@@ -19,6 +19,7 @@ from charge_points_sim.devices.device import (
     Heard,
     Message,
     Payload,
+    Shown,
     StartAsked,
     Status,
     StopAsked,
@@ -64,6 +65,10 @@ class Station:
         self.device = device
         self.connectors = connectors or {1: Connector(1)}
         self.line = Line(self._answer, device.names_own_sessions, faults)
+        self.shown: list[Shown] = []
+        """Prices and costs that the system had it show, in order."""
+        self.tariff: Payload | None = None
+        """The default tariff of a 2.1 station that takes one."""
         self.asked_to_start: Callable[[StartAsked], bool] = lambda asked: True
         self.asked_to_stop: Callable[[Session], None] = self._end_now
         self.heard: Counter[str] = Counter()
@@ -115,6 +120,7 @@ class Station:
         assert position.session is None, f"connector {connector} of {self.id} is in use"
         register = position.register_wh
         session = Session(connector, token, self._clock(), register, register, start_id=start_id)
+        session.tariff = self.tariff
         if self.device.names_own_sessions:
             session.ref = self._new_ref()
         position.session = session
@@ -168,7 +174,14 @@ class Station:
         session.ended_at = self._clock()
         session.register_wh = position.register_wh = session.allowed(register_wh, session.ended_at)
         position.session = None
-        self._call(self.device.ended(session, session.ended_at, reason, not self.line.online), settle, session)
+
+        def read(answer: Payload | CallFailed) -> None:
+            fee = None if isinstance(answer, CallFailed) else self.device.read_fee(answer)
+            if fee is not None:
+                self.shown.append(Shown("fee", fee))
+            settle(answer)
+
+        self._call(self.device.ended(session, session.ended_at, reason, not self.line.online), read, session)
 
     def send(self, message: Message, settle: Settle = ignore) -> None:
         """Any other message, kept by nobody: for stories about stations that do not behave."""
@@ -212,6 +225,11 @@ class Station:
                 return _result(message_id, self._stop_asked(ref))
             case TriggerAsked(message, connector):
                 return _result(message_id, self._triggered(message, connector))
+            case Shown(kind, content, answer):
+                self.shown.append(asked)
+                if kind == "tariff":
+                    self.tariff = content
+                return f"[3,{json.dumps(message_id)},{answer}]"
             case Heard(answer):
                 return f"[3,{json.dumps(message_id)},{answer}]"
             case None:

@@ -60,12 +60,26 @@ class Heard:
     answer: str
 
 
-Asked = StartAsked | StopAsked | TriggerAsked | Heard | None
+class Shown(NamedTuple):
+    """What a station shows its driver: `prices`, the cost so far (`running`), the `fee`; or a `tariff` it takes."""
+
+    kind: str
+    content: Payload
+    answer: str = ""
+    """The result of the call that told it, as JSON text."""
+
+
+Asked = StartAsked | StopAsked | TriggerAsked | Heard | Shown | None
 """None: this station does not support the call."""
 
 
 def no_limit(answer: Payload) -> Limit | None:
     """Of stations that keep no limit themselves."""
+    return None
+
+
+def no_fee(answer: Payload) -> Payload | None:
+    """Of versions whose answers tell no fee, and of stations that show none."""
     return None
 
 
@@ -90,6 +104,8 @@ class Device:
     """2.x: the station chooses the transaction id, and numbers the events, so they may come in any order."""
     changed: Callable[[Session, int, Change, bool], Message] | None = None
     """2.x: tells of a session that was suspended or goes on, or that the system asked about."""
+    read_fee: Callable[[Payload], Payload | None] = no_fee
+    """The fee in the answer to the end of a session, where the version tells it there."""
     read_limit: Callable[[Payload], Limit | None] = no_limit
     """What the answer to an event allows the session; None: it says nothing of it."""
 
