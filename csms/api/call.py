@@ -54,7 +54,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
     "client": CHOSEN_ID,
     "exception": _UUID,
-    "key": _UUID,
+    "meter_key": _UUID,
 }
 """What each `{name}` in a path can be; anything else is not found."""
 

@@ -66,7 +66,7 @@ async def list_meter_keys(call: Call) -> MeterKeys:
 
 async def remove_meter_key(call: Call) -> None:
     """Take a key back."""
-    await meter_keys.remove(call.conn, call.parts.commands, call.path["station"], UUID(call.path["key"]))
+    await meter_keys.remove(call.conn, call.parts.commands, call.path["station"], UUID(call.path["meter_key"]))
 
 
 def _key(row: Record) -> MeterKey:
@@ -87,7 +87,7 @@ ROUTES: tuple[Route, ...] = (
         MeterKeys,
     ),
     Route(
-        "DELETE", "/stations/{station}/meter-keys/{key}", remove_meter_key, ("stations:write",), "Take a meter's key back",
+        "DELETE", "/stations/{station}/meter-keys/{meter_key}", remove_meter_key, ("stations:write",), "Take a meter's key back",
         status=204,
     ),
 )  # fmt: skip
