@@ -9,9 +9,9 @@ have paid all the same, the next statement takes it back. What is not remitted i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from csms.base.clock import rfc3339
@@ -24,7 +24,8 @@ from csms.flows import books, remittances
 from csms.flows.parties import check_zone
 
 RECONCILED_DAYS_MAX = rules.PERIOD_DAYS_MAX + 2
-CURRENCIES_MAX = 40
+RECENT_DAYS = 7
+"""For so long a psp's statement of a day is asked for without anybody's doing."""
 
 
 class NeedsAnother(CsmsError):
@@ -160,6 +161,19 @@ async def ask_reconciliations(conn: Connection, psp: str, first: date, last: dat
         raise Refused(f"ask for 1 to {RECONCILED_DAYS_MAX} days at a time", "/to")
     days = [first + timedelta(days=n) for n in range(count)]
     await SQL.ask_reconciliations.run(conn, psp, days, [books.new_id() for _ in days])
+
+
+async def ask_recent(conn: Connection, psps: Sequence[str], today: date) -> int:
+    """
+    Have the statements read of the last days, before `today` (UTC), on which money of ours moved at a psp.
+
+    Days that were read are left out, those that could not be read are asked for again. Answers how many.
+    """
+    midnight = datetime.combine(today, time.min, UTC)
+    rows = await SQL.days_to_reconcile.many(conn, list(psps), midnight - timedelta(days=RECENT_DAYS), midnight)
+    for row in rows:
+        await ask_reconciliations(conn, row["psp"], row["day"], row["day"])
+    return len(rows)
 
 
 async def approve(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from csms.domain import billing
 from csms.domain.events import AuthorizationDecided
 from csms.domain.world import AUTHORIZATION_S_MAX
 from csms.flows.authorize import decided
+from csms.flows.settlements import ask_recent
 from csms.psp.base import Answer, Psp, asked_kind
 from csms.store import outbox
 from csms.worker.list_concerns import list_concerns
@@ -101,6 +102,7 @@ class Timers:
         if self._monotonic() - self._listed_at >= LIST_EVERY_S:
             self._listed_at = self._monotonic()
             await self.list_unsettled()
+            await self.read_statements()
         await self.keep_sums()
         async with self._pool.acquire() as conn:
             observe.JOBS_WAITING.set(await SQL.waiting_jobs.value(conn))
@@ -124,6 +126,13 @@ class Timers:
             await SQL.list_unsettled.run(conn, now - UNSETTLED_AFTER, now)
             await SQL.resolve_settled.run(conn, now)
             await list_concerns(conn, now)
+
+    async def read_statements(self) -> None:
+        """Psps' statements of the last days are read and compared with our books. Their days are the wall clock's."""
+        async with self._pool.acquire() as conn:
+            asked = await ask_recent(conn, list(self._psps), datetime.now(UTC).date())
+        if asked:
+            self._wake()
 
     async def keep_sums(self) -> None:
         """New bills and transfers go into the sums that reports are made from."""

@@ -704,3 +704,28 @@ where b.id = $1;
 -- name: number_tax_invoice
 -- Gives bill $1 the next number of issuer $2 in year $3; false when it has one.
 select number_tax_invoice($1, $2, $3, $4, $5);
+
+-- name: days_to_reconcile
+-- Days (UTC) from $2 to before $3 on which something of ours moved at psps $1, whose statements were not read.
+select m.psp, m.day
+from (
+    select p.psp, (p.at at time zone 'UTC')::date as day
+    from payment p
+    where p.psp = any($1::text[])
+    and p.at >= $2::timestamptz
+    and p.at < $3::timestamptz
+    union
+    select r.psp, (r.ended_at at time zone 'UTC')::date
+    from refund r
+    where r.psp = any($1)
+    and r.state = 'paid'
+    and r.ended_at >= $2
+    and r.ended_at < $3
+    union
+    select a.psp, (a.ended_at at time zone 'UTC')::date
+    from remittance_attempt a
+    where a.psp = any($1)
+    and a.ended_at >= $2
+    and a.ended_at < $3) m
+where not exists (select from psp_statement s where s.psp = m.psp and s.day = m.day and s.state = 'read')
+order by m.psp, m.day;

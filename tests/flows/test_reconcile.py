@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from csms.db import checks
-from csms.flows import books, chargebacks, remittances
+from csms.flows import books, chargebacks, remittances, settlements
 from csms.flows.reconcile import reconcile
 from csms.psp.base import LineKind, Statement, StatementLine, Unavailable
 from tests.flows.settling import (
@@ -196,3 +196,17 @@ async def test_a_remittance_without_a_clear_answer_is_paid_when_the_statement_sa
 async def test_reconciling_keeps_the_ledger_at_zero(ours: Any) -> None:
     await read(ours, line("payment", "p-1", 1_000, fee=30), line("payout", "nobody", -5, order="remittance-x-1"))
     assert await checks()["trial_balance"].many(ours) == []
+
+
+async def test_days_on_which_money_moved_are_read_without_anybodys_doing(ours: Any) -> None:
+    await payment(ours, "p-1")
+    tomorrow = DAY + timedelta(days=1)
+    assert await settlements.ask_recent(ours, ["social", "other"], DAY) == 0, "a day is read when it is over"
+    assert await settlements.ask_recent(ours, ["social", "other"], tomorrow) == 1
+    assert await ours.fetchval("select payload ->> 'day' from outbox") == str(DAY)
+    await reconcile(ours, "social", DAY, Unavailable("not yet"), LATER)
+    await ours.execute("update outbox set state = 'done'")
+    assert await settlements.ask_recent(ours, ["social"], tomorrow) == 1
+    assert await ours.fetchval("select state from outbox") == "waiting", "it is asked for again"
+    await read(ours, line("payment", "p-1", 1_000))
+    assert await settlements.ask_recent(ours, ["social"], tomorrow) == 0
