@@ -91,7 +91,7 @@ async def _charged(job: Job, of: Collection, psp: Psp) -> Answer:
     """The means are asked for anew: those of the session were refused, or held and lapsed."""
     if of.subject is None or of.issuer is None:
         return Answer("declined", reason="nobody knows whom to charge")
-    ask = Ask(of.bill_id, of.station_id, of.psp, of.issuer, of.subject, of.total_minor, of.currency, "charge_after")
+    ask = Ask(job.id, of.station_id, of.psp, of.issuer, of.subject, of.total_minor, of.currency, "charge_after")
     means = await psp.authorize(f"{job.key}/means", ask)
     if means.end != "done" or means.psp_ref is None:
         return means

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from csms.psp.social import Social, SocialSettings
 from csms.worker.loop import Worker
 from csms.worker.notify import NEWS
 from csms.worker.settling import SETTLING
-from csms.worker.tasks import TASKS, Outside
+from csms.worker.tasks import TASKS, Outside, Task
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SECRET, SocialProcess
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -216,7 +217,11 @@ def adapter(social: SocialProcess, call_s_max: float = 30.0) -> Social:
 
 @asynccontextmanager
 async def working(
-    pool: Pool, psp: Social, at_point: Callable[[str], None] = lambda name: None, notifier: Notifier | None = None
+    pool: Pool,
+    psp: Social,
+    at_point: Callable[[str], None] = lambda name: None,
+    notifier: Notifier | None = None,
+    more: Mapping[str, Task] = MappingProxyType({}),
 ) -> AsyncIterator[Worker]:
     """A worker on the outbox that hardly waits between attempts."""
     outside = Outside(
@@ -229,7 +234,7 @@ async def working(
         back_off_s=0.001,
         notifier=notifier,
     )
-    worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS}, lease_s=0.5, poll_s=0.01)
+    worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **more}, lease_s=0.5, poll_s=0.01)
     worker.start()
     try:
         yield worker

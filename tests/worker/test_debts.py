@@ -1,0 +1,117 @@
+"""A fee that a psp refused is asked for again: notice first, the same bill, never taken twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from csms import db
+from csms.db import Connection, Pool
+from csms.flows import debts
+from csms.psp.social import Social
+from csms.worker import balance
+from tests.psp.social_process import SocialProcess
+from tests.worker import scene as stage
+from tests.worker.scene import FEE, START, Scene
+
+
+def nothing(event: object) -> None:
+    """No session runs here."""
+
+
+TASKS = balance.tasks(nothing)
+
+
+@pytest.fixture
+async def psp(social: SocialProcess) -> AsyncIterator[Social]:
+    psp = stage.adapter(social)
+    yield psp
+    await psp.close()
+
+
+async def refused(pool: Pool, conn: Connection, social: SocialProcess, psp: Social) -> Scene:
+    """A fee that was declined: its driver owes it."""
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp, "charge_after")
+    await social.fail("charge", "decline")
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert (await stage.balances(conn))["driver:D:debt"] == -FEE
+    return scene
+
+
+async def step(pool: Pool, conn: Connection, psp: Social, days: float) -> dict[str, int]:
+    """What is due on that day is done; the balances after it."""
+    await debts.sweep(conn, START + timedelta(days=days))
+    async with stage.working(pool, psp, more=TASKS):
+        await stage.drained(conn)
+    return await stage.balances(conn)
+
+
+async def taken(social: SocialProcess, scene: Scene) -> int:
+    """What the psp took for this session."""
+    return sum(minor for operation, minor in await stage.effects(social, scene) if operation == "charge")
+
+
+async def test_nothing_is_charged_before_the_notice_had_its_time_and_then_once(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    for days in (0, 0.2, 0.9):
+        assert (await step(pool, conn, psp, days))["driver:D:debt"] == -FEE
+    assert await taken(social, scene) == 0
+    for days in (1.1, 1.2, 5, 9):
+        assert "driver:D:debt" not in await step(pool, conn, psp, days)
+    assert await stage.effects(social, scene) == [("charge", FEE), ("settle", FEE)]
+    assert await conn.fetchval("select state from dunning") == "resolved"
+    payment = await conn.fetchrow("select kind, amount_minor, session_id from payment")
+    assert tuple(payment) == ("session", FEE, scene.session_id)
+    wrong = await db.check(conn)
+    assert wrong.keys() <= {"bill_lines", "bills_as_sessions"}  # the scene's bill has no lines
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error_5xx", "error_after", "duplicate"])
+async def test_whatever_happens_to_the_answer_it_is_taken_once(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, fault: str
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await social.fail("charge", fault)
+    assert "driver:D:debt" not in await step(pool, conn, psp, 1.1)
+    assert await taken(social, scene) == FEE
+
+
+async def test_a_bill_declined_every_time_is_tried_three_times_and_then_listed(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await social.fail("charge", "decline", None)
+    for days in (0, 1.1, 4.2, 7.3, 10.4, 13.5, 20):
+        assert (await step(pool, conn, psp, days))["driver:D:debt"] == -FEE
+    await social.heal()
+    assert await taken(social, scene) == 0
+    assert await conn.fetchval("select count(*) from outbox where kind = 'debt.collect'") == debts.RETRIES_MAX
+    listed = await conn.fetch("select ref from exception where kind = 'debt' and resolved_at is null")
+    assert [row["ref"] for row in listed] == ["D/KRW"]
+
+
+async def test_a_debt_that_a_top_up_paid_meanwhile_is_not_charged(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await debts.sweep(conn, START + timedelta(days=1.1))
+    await pay(conn, FEE)
+    async with stage.working(pool, psp, more=TASKS):
+        await stage.drained(conn)
+    assert await taken(social, scene) == 0
+    assert "driver:D:debt" not in await stage.balances(conn)
+
+
+async def pay(conn: Connection, minor: int) -> Any:
+    return await conn.fetchval(
+        "select fund(gen_random_uuid(), 'cash', 'till-1', 'D', 'KRW', $1, $2)", minor, START + timedelta(days=1)
+    )
