@@ -12,6 +12,7 @@ import pytest
 
 from csms import db
 from csms.db import Connection, Pool
+from csms.domain.authorization import Policy
 from csms.domain.events import AuthorizationDecided, Event, Outcome
 from csms.domain.world import Rules
 from csms.flows.authorize import Asker
@@ -117,74 +118,100 @@ async def received(social: SocialProcess) -> None:
 STATE = "select state from psp_authorization"
 
 
-@pytest.mark.parametrize("policy", ["hold_capture", "charge_after"])
+DOES: dict[Policy, list[str]] = {
+    "hold_capture": ["authorize", "capture", "settle"],
+    "charge_after": ["billing_key", "charge", "settle"],
+    "pay_before_refund_rest": ["confirm", "refund", "settle"],
+}
+"""Policy -> what a psp does for one charge; the rest goes back and the shares are paid in either order."""
+
+GIVEN_BACK: dict[Policy, list[str]] = {
+    "hold_capture": ["authorize", "cancel"],
+    "pay_before_refund_rest": ["confirm", "refund"],
+}
+"""Policy -> what a psp does for a use that comes to nothing."""
+
+given_back = pytest.mark.parametrize("policy", GIVEN_BACK)
+
+
+def rules_of(policy: Policy) -> Rules:
+    """Rules by which the psp is paid so."""
+    return Rules(policies={"social": policy})
+
+
+@pytest.mark.parametrize("policy", DOES)
 async def test_a_charge_is_asked_for_taken_and_paid_out(
-    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: str
+    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy
 ) -> None:
-    rules = Rules(policies={"social": policy})  # type: ignore[dict-item]
-    async with running(dsn, pool, psp, rules=rules) as system:
+    async with running(dsn, pool, psp, rules=rules_of(policy)) as system:
         assert (await system.tell(presented(SUE))).status == "accepted"
         assert (await system.tell(started(token=SUE))).status == "accepted"
         assert (await system.tell(ended())).fee_minor == FEE
         await stage.drained(conn)
-    asked, taken = ("authorize", "capture") if policy == "hold_capture" else ("billing_key", "charge")
-    assert await effects(conn, social) == [asked, taken, "settle"]
+    assert sorted(await effects(conn, social)) == sorted(DOES[policy])
     assert await conn.fetchval("select count(*) from remittance_item where state = 'paid'") == 2
     assert await db.check(conn) == {}
 
 
+@given_back
 async def test_a_late_approval_was_answered_with_no_and_is_given_back(
-    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy
 ) -> None:
-    await social.fail("authorize", "delay", delay_s=0.3)
-    async with running(dsn, pool, psp, wait_s_max=0.05) as system:
+    await social.fail(GIVEN_BACK[policy][0], "delay", delay_s=0.3)
+    async with running(dsn, pool, psp, wait_s_max=0.05, rules=rules_of(policy)) as system:
         assert (await system.tell(started(token=SUE))).status == "invalid"
         assert await conn.fetchval(STATE) == "timed_out"
         await until(conn, STATE, "voided")
-    assert await effects(conn, social) == ["authorize", "cancel"]
+        await stage.drained(conn)
+    assert await effects(conn, social) == GIVEN_BACK[policy]
     assert await conn.fetchval("select state from session") == "invalid"
     assert await db.check(conn) == {}
 
 
+@given_back
 async def test_a_start_left_waiting_by_a_dead_process_is_decided_and_its_hold_given_back(
-    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy
 ) -> None:
-    await social.fail("authorize", "delay", delay_s=0.1)
-    async with running(dsn, pool, psp) as system:
+    await social.fail(GIVEN_BACK[policy][0], "delay", delay_s=0.1)
+    async with running(dsn, pool, psp, rules=rules_of(policy)) as system:
         system.road.submit(started(token=SUE), lambda outcome: None)
         await received(social)
         await system.asker.close()
-    async with running(dsn, pool, psp) as system:
-        await happened(conn, social, "authorize")
+    async with running(dsn, pool, psp, rules=rules_of(policy)) as system:
+        await happened(conn, social, GIVEN_BACK[policy][0])
         await system.timers.sweep()
         assert await conn.fetchval(STATE) == "asking"
         system.wall += STALE_ASK_S
         await system.timers.sweep()
         await until(conn, STATE, "voided")
-    assert await effects(conn, social) == ["authorize", "cancel"]
+        await stage.drained(conn)
+    assert await effects(conn, social) == GIVEN_BACK[policy]
     assert await conn.fetchval("select state from session") == "invalid"
     assert await db.check(conn) == {}
 
 
+@given_back
 async def test_an_authorize_without_a_start_is_given_back_by_the_timers(
-    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy
 ) -> None:
-    async with running(dsn, pool, psp) as system:
+    async with running(dsn, pool, psp, rules=rules_of(policy)) as system:
         early = make.after(-20)
         assert (await system.tell(presented(SUE, received_at=early))).status == "accepted"
         await conn.execute("update psp_authorization set decided_at = $1", early)
         await system.timers.sweep()
         await until(conn, STATE, "voided")
-    assert await effects(conn, social) == ["authorize", "cancel"]
+        await stage.drained(conn)
+    assert await effects(conn, social) == GIVEN_BACK[policy]
     assert await db.check(conn) == {}
 
 
+@given_back
 async def test_a_charge_without_energy_takes_nothing_and_gives_the_hold_back(
-    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+    dsn: str, pool: Pool, conn: Connection, social: SocialProcess, psp: Social, policy: Policy
 ) -> None:
-    async with running(dsn, pool, psp) as system:
+    async with running(dsn, pool, psp, rules=rules_of(policy)) as system:
         assert (await system.tell(started(token=SUE))).status == "accepted"
         assert (await system.tell(ended(wh=1000))).fee_minor == 0
         await stage.drained(conn)
-    assert await effects(conn, social) == ["authorize", "cancel"]
+    assert await effects(conn, social) == GIVEN_BACK[policy]
     assert await db.check(conn) == {}
