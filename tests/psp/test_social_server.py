@@ -15,14 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charge_points_sim.social import requests as ask
+from charge_points_sim.social import returns
 from charge_points_sim.social.book import Book, Rejected
 from charge_points_sim.social.state import Json, State
+from charge_points_sim.social.statements import statement
 from charge_points_sim.social.totals import journal_totals
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SocialProcess
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["authorize", "capture", "cancel", "billing_key", "charge", "settle", "limit"]),
+        st.sampled_from(
+            [
+                *("authorize", "capture", "cancel", "billing_key", "charge", "settle", "limit"),
+                *("confirm", "refund", "refund_end", "payout", "payout_end", "dispute", "dispute_end"),
+            ]
+        ),
         st.integers(0, 5),
         st.integers(1, 400),
         st.booleans(),
@@ -33,10 +40,15 @@ steps = st.lists(
 
 def new_book() -> Book:
     random = Random(7)
-    book = Book(State(), now=lambda: "now", random_32=lambda: random.getrandbits(32))
+    book = Book(State(), now=lambda: "2026-11-20T12:00:00+00:00", random_32=lambda: random.getrandbits(32))
     book.register_seller(ask.Seller("P"))
     book.register_seller(ask.Seller("O"))
     return book
+
+
+def nth(things: dict[str, Json], pick: int) -> str:
+    """The name of one of several."""
+    return list(things)[pick % len(things)]
 
 
 def act(book: Book, step: tuple[str, int, int, bool], numbers: Iterator[int]) -> None:
@@ -61,6 +73,21 @@ def act(book: Book, step: tuple[str, int, int, bool], numbers: Iterator[int]) ->
             fee = payment.captured or amount
             shares = [ask.Share("P", fee - fee // 2), *([ask.Share("O", fee // 2)] if fee > 1 else [])]
             book.settle(key, ask.Settle(order, payment.payment_key, fee, "KRW", shares))
+        case "confirm":
+            book.confirm(key, ask.Authorize(order, subject, amount, "KRW"), decline=flag and pick == 0)
+        case "refund" if payment:
+            how = "pending" if flag else ""
+            returns.refund(book, key, payment.payment_key, ask.Refund(order, amount, "why"), how)
+        case "refund_end" if book.state.refunds:
+            returns.end_refund(book, nth(book.state.refunds, pick), ask.Ended("DONE" if flag else "FAILED"))
+        case "payout":
+            returns.payout(book, key, ask.Payout(order, "P", amount, "KRW"), "pending" if flag else "")
+        case "payout_end" if book.state.payouts:
+            returns.end_payout(book, nth(book.state.payouts, pick), ask.Ended("COMPLETED" if flag else "FAILED"))
+        case "dispute" if payment:
+            returns.charge_back(book, ask.Chargeback(payment.payment_key, amount if flag else None))
+        case "dispute_end" if book.state.chargebacks:
+            returns.end_chargeback(book, nth(book.state.chargebacks, pick), ask.Ended("WON" if flag else "LOST"))
         case "limit":
             book.set_subject(ask.Subject(subject, limit_minor=amount * 3 if flag else None))
 
@@ -86,6 +113,10 @@ def test_whatever_is_tried_money_adds_up_and_the_journal_gives_the_same_books(
     totals = journal_totals(state)
     assert sum(totals["remitted"].values()) == totals["settled"] <= totals["captured"]
     assert len(state.settled_payments) == len(state.settlement_of_order)
+    moved = sum(line["amount"] for line in statement(state, "2026-11-20", 0)["lines"])
+    paid_out = sum(payout["amount"] for payout in state.payouts.values() if payout["status"] != "FAILED")
+    disputed = sum(dispute["amount"] for dispute in state.chargebacks.values() if dispute["status"] != "WON")
+    assert moved == totals["captured"] - totals["refunded"] - totals["settled"] - paid_out - disputed
     again = State()
     for entry in state.entries:
         again.apply(entry)
@@ -119,6 +150,27 @@ async def test_nothing_is_taken_after_a_cancel(social: SocialProcess) -> None:
     path = f"/v1/payments/{(await hold(social))['paymentKey']}"
     assert (await refusal(social, f"{path}/cancel", {"cancelReason": "unused"}))[1] == "accepted"
     assert await refusal(social, f"{path}/capture", {"amount": 1}) == (409, "ALREADY_PROCESSED_PAYMENT")
+
+
+async def test_a_refund_that_fails_can_be_given_again_and_one_that_arrived_cannot_fail(social: SocialProcess) -> None:
+    path = f"/v1/payments/{(await hold(social))['paymentKey']}"
+    assert (await refusal(social, f"{path}/capture", {"amount": 600}))[1] == "accepted"
+    first, second = ({"orderId": str(uuid4()), "amount": 600, "reason": "why"} for _ in range(2))
+    await social.fail("refund", "pending")
+    assert (await refusal(social, f"{path}/refunds", first))[1] == "accepted"
+    assert (await refusal(social, f"{path}/refunds", second))[0] in (400, 409)
+    assert (await refusal(social, f"/admin/refunds/{first['orderId']}", {"status": "FAILED"}))[1] == "accepted"
+    assert (await refusal(social, f"{path}/refunds", second))[1] == "accepted"
+    assert await refusal(social, f"/admin/refunds/{second['orderId']}", {"status": "FAILED"}) == (409, "ALREADY_ENDED")
+    assert (await refusal(social, f"{path}/refunds", first))[1] == "DUPLICATED_ORDER_ID"
+
+
+async def test_no_more_is_disputed_than_is_left_of_a_payment(social: SocialProcess) -> None:
+    payment = await hold(social)
+    await refusal(social, f"/v1/payments/{payment['paymentKey']}/capture", {"amount": 600})
+    dispute = {"paymentKey": payment["paymentKey"], "amount": 400}
+    assert (await refusal(social, "/admin/chargebacks", dispute))[1] == "accepted"
+    assert (await refusal(social, "/admin/chargebacks", dispute))[0] == 400
 
 
 async def test_a_settlement_is_of_what_was_taken_and_sums_to_the_fee(social: SocialProcess) -> None:
