@@ -175,11 +175,11 @@ class ChargingPeriod(Body):
 
 
 class PricedReservation(Body):
-    """A reservation before a session; one that expired had no session."""
+    """A reservation before a session; one that expired or was cancelled had none."""
 
     start_date_time: Moment
     end_date_time: Moment
-    outcome: Literal["USED", "EXPIRED"] = "USED"
+    outcome: Literal["USED", "CANCELLED", "EXPIRED"] = "USED"
 
 
 class OwnUsage(Body):

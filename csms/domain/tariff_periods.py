@@ -73,10 +73,10 @@ def portions(periods: Sequence[Period], elements: Sequence[Element], zone: ZoneI
     """
     found: dict[tuple[int, Dimension], Portion] = {}
     last: dict[str, Portion] = {}
-    flat = False
+    wanted = {component.dimension for element in elements for component in element.components}
     for part in _parts(periods, elements, zone):
         for dimension, quantity in part.amounts:
-            if not quantity or (dimension == "FLAT" and flat):
+            if not quantity or dimension not in wanted:
                 continue
             priced = pricing(dimension, elements, part.state)
             if priced is None:
@@ -89,7 +89,7 @@ def portions(periods: Sequence[Period], elements: Sequence[Element], zone: ZoneI
             portion.quantity += quantity
             portion.end = part.end
             if dimension == "FLAT":
-                flat = True
+                wanted.remove("FLAT")
             else:
                 last["ENERGY" if dimension == "ENERGY" else "TIME"] = portion
     for portion in last.values():

@@ -29,7 +29,7 @@ from csms.ocpp.schemas import Version
 from csms.ocpp.v21.tariff import default_tariff
 from csms.ocpp.vendor import cost as vendor
 
-COST_S = 30
+COST_S = 60
 """How often a running session's cost is told."""
 
 COST_ANSWER_S = 10

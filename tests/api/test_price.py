@@ -92,3 +92,23 @@ async def test_what_cannot_be_priced_is_refused_with_its_place(
     reply = await ask(rest, {**case["tariff"], **tariff}, {**case["session"], **session})
     assert reply.status == 422, reply.body
     assert pointer in [error["pointer"] for error in reply.json["errors"]], reply.json
+
+
+async def test_a_tariff_with_hours_and_an_extra_is_stored_as_it_was_sent(rest: Rest) -> None:
+    night = {"price_components": [ENERGY], "restrictions": {"start_time": "22:00", "end_time": "06:00"}}
+    extra = {"late": {"tiers": [{"price": 100}]}, "deposit": 30000}
+    document = {"id": "night", "currency": "KRW", "elements": [night, {"price_components": [ENERGY]}], "extra": extra}
+    added = await rest.ask("POST", "/tariffs", json=document)
+    assert (added.status, added.json["document"]) == (201, document)
+    wrong = {**document, "extra": {**extra, "deposit": -1}}
+    refused = await rest.ask("POST", "/tariffs", json=wrong)
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/extra/deposit")
+
+
+async def test_versions_that_are_valid_at_once_are_refused(rest: Rest) -> None:
+    first = {"id": "dated", "currency": "KRW", "elements": [{"price_components": [ENERGY]}]}
+    may = {**first, "start_date_time": "2027-05-01T00:00:00Z", "end_date_time": "2027-06-01T00:00:00Z"}
+    assert (await rest.ask("POST", "/tariffs", json=may)).status == 201
+    refused = await rest.ask("POST", "/tariffs", json={**first, "start_date_time": "2027-05-31T23:59:59Z"})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/start_date_time")
+    assert "overlapping validity" in refused.json["detail"]

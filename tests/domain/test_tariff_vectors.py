@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -109,3 +109,43 @@ def test_a_case_is_rounded_once(vector: dict[str, Any]) -> None:
     priced = price(usage_of(vector["session"]), parse(vector["tariff"]), vector["session"]["time_zone"])
     assert from_minor(priced.total_minor, priced.currency) == Fraction(rounded["incl_vat"])
     assert from_minor(priced.total_minor - priced.vat_minor, priced.currency) == Fraction(rounded["excl_vat"])
+
+
+def named(name: str) -> dict[str, Any]:
+    return next(vector for vector in VECTORS if vector["name"] == name)
+
+
+def hours(start: str, *lengths: tuple[str, int]) -> list[dict[str, Any]]:
+    """Periods of so many minutes each, one after the other, at 43 A."""
+    at, periods = datetime.fromisoformat(start), []
+    for kind, minutes in lengths:
+        dimensions = [{"type": kind, "volume": str(minutes / 60)}]
+        if kind == "TIME":
+            dimensions += [{"type": name, "volume": "43"} for name in ("MIN_CURRENT", "MAX_CURRENT")]
+        periods.append({"start_date_time": at.isoformat(), "dimensions": dimensions})
+        at += timedelta(minutes=minutes)
+    return [*periods, {"start_date_time": at.isoformat(), "dimensions": []}]
+
+
+def test_the_saturday_of_the_specification_is_priced_by_its_own_prices() -> None:
+    """OCPI 2.3.0 prints 12.28 and 13.861 there, and 2.28 for 114 minutes at 1.25: they are 2.375."""
+    tariff = parse(named("complex_monday_16A")["tariff"])
+    *periods, end = hours("2022-01-15T12:30:00Z", ("TIME", 114), ("PARKING_TIME", 71))
+    usage = usage_of({"charging_periods": periods, "end_date_time": end["start_date_time"]})
+    exact = calculate(usage, tariff, "Europe/Berlin")
+    assert (exact.exact_excl, exact.exact_incl) == (Fraction("12.375"), Fraction("13.975"))
+
+
+@pytest.mark.parametrize(("minutes", "expired", "expected"), [(22, False, "1.8"), (90, True, "10.8")])
+def test_a_price_of_expiry_replaces_that_of_the_reservation(minutes: int, expired: bool, expected: str) -> None:
+    """OCPI 2.3.0, "reservation time and expire time": 3 an hour, 6 when it expires, both in steps of 10 minutes."""
+    document = named("reservation_used_22min_step10")["tariff"]
+    time = {"type": "TIME", "vat": 20, "step_size": 600}
+    elements = [
+        {"price_components": [time | {"price": price}], "restrictions": {"reservation": kind}}
+        for price, kind in ((6, "RESERVATION_EXPIRES"), (3, "RESERVATION"))
+    ]
+    start = datetime(2019, 2, 4, 9, tzinfo=UTC)
+    period = Period(start, start + timedelta(minutes=minutes), 0, minutes * 60)
+    usage = Usage(0, 0, (), Reservation(period, expired))
+    assert calculate(usage, parse({**document, "elements": elements})).exact_incl == Fraction(expected)
