@@ -40,7 +40,7 @@ async def put_budgets(conn: Connection, driver_id: str, token: str, budgets: Seq
         seen.add((budget.period, budget.money.currency))
         try:
             ZoneInfo(budget.time_zone)
-        except (ValueError, OSError):
+        except (ValueError, KeyError, OSError):
             raise Refused(f"there is no time zone {budget.time_zone}", f"/limits/{place}/time_zone") from None
     key = await key_of(conn, driver_id, token)
     await SQL.drop_budgets.run(conn, key)

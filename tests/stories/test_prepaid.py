@@ -173,6 +173,21 @@ async def until_back(world: World, driver: str) -> None:
     raise AssertionError("the rest did not come back")
 
 
+async def test_a_driver_asks_for_money_back_and_gets_it_once(world: World) -> None:
+    driver, _ = await world.prepaid(0)
+    await top_up(world, driver, 6_000, "1")
+    await top_up(world, driver, 5_000, "2")
+    asked = {"amount": {"currency": "KRW", "minor": 7_000}, "reason": "moving away"}
+    first = await world.rest.post(f"/drivers/{driver}/refunds", asked, key=f"{driver}-back")
+    assert [part["amount"]["minor"] for part in first["parts"]] == [5_000, 2_000]
+    assert await world.rest.post(f"/drivers/{driver}/refunds", asked, key=f"{driver}-back") == first
+    with pytest.raises(RestError) as refused:
+        await world.rest.post(f"/drivers/{driver}/refunds", asked, key=f"{driver}-more")
+    assert refused.value.status == 422
+    await until_back(world, driver)
+    assert await money(world, driver) == (4_000, 0, 0)
+
+
 async def test_only_what_the_payment_service_confirms_is_a_top_up_and_only_once(world: World) -> None:
     driver, _ = await world.prepaid(0)
     await top_up(world, driver, 4_000)

@@ -13,7 +13,7 @@ import pytest
 
 from csms.bus import LocalBus
 from csms.db import Connection, Pool
-from csms.domain.commands import Answer, AnyCall, Command, StopSession
+from csms.domain.commands import Answer, AnyCall, Command, StopSession, UseMeterKeys
 from csms.domain.events import SpendingChecked
 from csms.flows.command import Commands
 from csms.store.outbox import Job, Result
@@ -34,7 +34,8 @@ class Floor:
         self.heard: list[Command] = []
 
     def connect(self, end: Any = "accepted") -> None:
-        async def answer(command: Command) -> Answer:
+        async def answer(command: Command | UseMeterKeys) -> Answer:
+            assert not isinstance(command, UseMeterKeys)
             self.heard.append(command)
             return Answer(end)
 
