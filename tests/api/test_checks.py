@@ -34,6 +34,8 @@ PLANTED: dict[str, str] = {
     "remittances_posted": "update remittance set amount_minor = amount_minor + 1",
     "chargebacks_posted": "delete from chargeback",
     "tax_invoice_numbers": "update tax_invoice set number = number + 1",
+    "refunds_on_their_way": "insert into transfer (posting_id, seq, debit, credit, asset, amount)"
+    " select id, 98, 'bank', 'psp:social:refunds', 'KRW', 1 from posting limit 1",
     "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
 }
 """What is done to the books behind the road's back, by the check that must see it."""
