@@ -1,12 +1,13 @@
 """
 Pages of PDF: a title, pairs of label and value, tables.
 
-The same content makes the same bytes: nothing in the file depends on the clock or on chance. The font is
-one that every reader of PDF has for Korean, so nothing is embedded.
+The same content makes the same bytes: nothing in the file depends on the clock or on chance. No font is
+embedded: Latin text is in one that every reader of PDF has, the rest in one that it takes from the system.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,19 +22,22 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table
 
-FONT = "HYGothic-Medium"
+FONT, WIDE_FONT = "Helvetica", "HYGothic-Medium"
 MARGIN = 16 * mm
 TEXT_LENGTH_MAX = 2_000
 """Characters of one cell: a cell is never longer than a page."""
 
 GREY, LIGHT = HexColor("#555555"), HexColor("#dddddd")
 
-pdfmetrics.registerFont(UnicodeCIDFont(FONT))
+_WIDE = re.compile(r"[^\x20-\x7e\xa0-\xff]+")
+
+pdfmetrics.registerFont(UnicodeCIDFont(WIDE_FONT))
 
 TITLE = ParagraphStyle("title", fontName=FONT, fontSize=17, leading=22, spaceAfter=2 * mm)
 HEADING = ParagraphStyle("heading", fontName=FONT, fontSize=11, leading=14, spaceBefore=5 * mm, spaceAfter=1.5 * mm)
-CELL = ParagraphStyle("cell", fontName=FONT, fontSize=8, leading=10, wordWrap="CJK")
+CELL = ParagraphStyle("cell", fontName=FONT, fontSize=8, leading=10)
 LABEL = ParagraphStyle("label", parent=CELL, textColor=GREY)
+LABEL_RIGHT = ParagraphStyle("label right", parent=LABEL, alignment=2)
 RIGHT = ParagraphStyle("right", parent=CELL, alignment=2)
 
 
@@ -87,7 +91,8 @@ def _drawn(part: Part, width: float) -> list[Flowable]:
             return [_table(cells, [width * 0.3, width * 0.7], header=False), Spacer(1, 2 * mm)]
         case Grid(heading, columns, rows, numbers):
             styles = [RIGHT if place in numbers else CELL for place in range(len(columns))]
-            cells = [[Paragraph(_safe(column), LABEL) for column in columns]]
+            heads = [LABEL_RIGHT if place in numbers else LABEL for place in range(len(columns))]
+            cells = [[Paragraph(_safe(column), style) for column, style in zip(columns, heads, strict=True)]]
             cells += [[Paragraph(_safe(cell), style) for cell, style in zip(row, styles, strict=True)] for row in rows]
             return [Paragraph(_safe(heading), HEADING), _table(cells, [width / len(columns)] * len(columns))]
 
@@ -119,8 +124,8 @@ def _foot(canvas: Canvas, document: SimpleDocTemplate) -> None:
 
 
 def _safe(text: str) -> str:
-    """Text as the markup of a paragraph."""
-    return escape(_fit(text))
+    """Text as the markup of a paragraph; what is not Latin names its font."""
+    return _WIDE.sub(lambda wide: f'<font name="{WIDE_FONT}">{wide[0]}</font>', escape(_fit(text)))
 
 
 def _fit(text: str) -> str:
