@@ -175,7 +175,7 @@ async def add_top_up(call: Call) -> tuple[int, answers.TopUp]:
     return status, answers.TopUp.model_validate(told)
 
 
-async def add_refund(call: Call) -> BalanceRefund:
+async def refund_balance(call: Call) -> BalanceRefund:
     """Send part of a balance back to the means it came from: all that is asked, or nothing."""
     new: NewRefund = call.body
     key = idempotency_key(call.request)
@@ -302,7 +302,7 @@ ROUTES = (
         answers.TopUp, NewTopUp, status=201, or_else=200, moves_money=True, connects=False,
     ),
     Route(
-        "POST", "/drivers/{driver}/refunds", add_refund, REFUND, "Send part of a balance back to where it came from",
+        "POST", "/drivers/{driver}/refunds", refund_balance, REFUND, "Send part of a balance back to where it came from",
         BalanceRefund, NewRefund, status=201, moves_money=True, connects=False,
     ),
     Route(

@@ -51,7 +51,7 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
     known = {
         "station": "S1", "provider": "P", "site": "site", "tariff": "T", "driver": "ann", "session": sessions["paid"],
         "bill": bill["id"], "command": command["id"], "parked_report": parked, "address": "driver:ann:balance",
-        "report": "bills",
+        "report": "bills", "token": "A0A0A0A0",
     }  # fmt: skip
     for route in (route for route in ROUTES if route.method == "GET"):
         answer = await rest.get(re.sub(r"{(\w+)}", lambda found: str(known[found[1]]), route.path))
