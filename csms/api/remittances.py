@@ -79,6 +79,7 @@ class Reconciliations(Body):
     psp: ChosenId
     first: Day = Field(alias="from")
     last: Day = Field(alias="to")
+    again: bool = Field(False, description="also days that were read")
 
 
 class Reading(Answer):
@@ -180,9 +181,9 @@ async def retry_remittance(call: Call) -> Remittance:
 
 
 async def read_statements(call: Call) -> Reading:
-    """Have a psp's statements read; days that were read stay as they are."""
+    """Have a psp's statements read; days that were read stay as they are unless they are to be read again."""
     body: Reconciliations = call.body
-    await settlements.ask_reconciliations(call.conn, body.psp, body.first, body.last)
+    await settlements.ask_reconciliations(call.conn, body.psp, body.first, body.last, body.again)
     return Reading(psp=body.psp, days=(body.last - body.first).days + 1)
 
 

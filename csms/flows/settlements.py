@@ -154,13 +154,13 @@ def _follows(last: Record | None, from_day: date) -> None:
         )
 
 
-async def ask_reconciliations(conn: Connection, psp: str, first: date, last: date) -> None:
-    """Have the statements of a psp read, of every day from `first` to `last` (UTC) that was not read."""
+async def ask_reconciliations(conn: Connection, psp: str, first: date, last: date, again: bool = False) -> None:
+    """Have a psp's statements read, of the days from `first` to `last` (UTC); those that were read only `again`."""
     count = (last - first).days + 1
     if not 0 < count <= RECONCILED_DAYS_MAX:
         raise Refused(f"ask for 1 to {RECONCILED_DAYS_MAX} days at a time", "/to")
     days = [first + timedelta(days=n) for n in range(count)]
-    await SQL.ask_reconciliations.run(conn, psp, days, [books.new_id() for _ in days])
+    await SQL.ask_reconciliations.run(conn, psp, days, [books.new_id() for _ in days], again)
 
 
 async def ask_recent(conn: Connection, psps: Sequence[str], today: date) -> int:

@@ -7,14 +7,14 @@ A payout is never sent twice: before it is sent again, or anew, the psp is asked
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from csms.base.errors import Conflict
 from csms.domain.statement import Ending
 from csms.flows import reconcile, remittances
 from csms.flows.remittances import Attempt
-from csms.psp.base import Answer, Payout, Psp, Standing, Unavailable
+from csms.psp.base import Answer, Payout, Psp, Standing, Statement, Unavailable
 from csms.store.outbox import Job, Result
 from csms.worker.tasks import Outside, Task, later
 
@@ -129,10 +129,16 @@ async def _later(job: Job, outside: Outside, attempt: Attempt, answer: Answer) -
 
 
 async def read_statement(job: Job, outside: Outside) -> Result:
-    """Read a psp's statement of a day, and compare it with our books."""
+    """Read a psp's statement of a day that is over on the wall clock, and compare it with our books."""
     name, day = str(job.payload["psp"]), date.fromisoformat(job.payload["day"])
     psp = outside.psps.get(name)
-    found = Unavailable(f"psp {name} is not set up here") if psp is None else await psp.statement(day)
+    found: Statement | Unavailable
+    if psp is None:
+        found = Unavailable(f"psp {name} is not set up here")
+    elif day >= datetime.fromtimestamp(outside.wall(), UTC).date():
+        found = Unavailable("the day is not over")
+    else:
+        found = await psp.statement(day)
     async with outside.pool.acquire() as conn:
         try:
             await reconcile.reconcile(conn, name, day, found, outside.clock())

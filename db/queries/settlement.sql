@@ -327,12 +327,13 @@ and details ->> 'provider' = $1
 and details ->> 'currency' = $2;
 
 -- name: ask_reconciliations
--- Jobs to read the statements of psp $1 of days $2, those that were read left out; ids $3, one per day.
+-- Jobs to read the statements of psp $1 of days $2, those that were read only if $4; ids $3, one per day.
 insert into outbox (id, kind, key, subject, payload)
 select d.id, 'psp.reconcile', 'reconcile/' || $1 || '/' || d.day, 'reconcile/' || $1,
     jsonb_build_object('psp', $1::text, 'day', d.day)
 from unnest($2::date[], $3::uuid[]) d (day, id)
-where not exists (select from psp_statement s where s.psp = $1 and s.day = d.day and s.state = 'read')
+where $4::boolean
+or not exists (select from psp_statement s where s.psp = $1 and s.day = d.day and s.state = 'read')
 order by d.day
 on conflict (key) do update
 set state = 'waiting', attempts = 0, next_at = now(), done_at = null, result = null

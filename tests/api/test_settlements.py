@@ -231,6 +231,9 @@ async def test_lines_of_psps_statements_are_listed_with_their_verdicts(house: Re
     async with house.pool.acquire() as conn:
         keys = [row["key"] for row in await conn.fetch("select key from outbox order by key")]
     assert keys == ["reconcile/social/2026-10-09", "reconcile/social/2026-10-11"], "the 10th was read"
+    reply = await house.ask("POST", "/reconciliations", json=asked | {"again": True}, scopes=RUN)
+    async with house.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from outbox") == 3
 
 
 async def test_chargebacks_are_listed(house: Rest) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from csms import db
 from csms.flows import remittances, settlements
+from csms.flows.reconcile import reconcile
 from tests.flows.settling import LATER, bill, payable, provider, settle
 from tests.psp.social_process import PROVIDER_ACCOUNT, SocialProcess
 from tests.worker import scene as stage
@@ -160,6 +161,10 @@ async def test_the_psps_statement_of_the_day_matches_what_was_paid(
     today = datetime.now(UTC).date()
     await settlements.ask_reconciliations(conn, "social", today, today)
     await work(pool, conn, social)
+    assert await conn.fetchval("select reason from psp_statement") == "the day is not over"
+    psp = stage.adapter(social)
+    await reconcile(conn, "social", today, await psp.statement(today), LATER)
+    await psp.close()
     lines = await conn.fetch(
         "select kind, theirs_minor, verdict from psp_statement_line where ours like $1", f"%{remittance}%"
     )
