@@ -7,19 +7,22 @@ afterwards is in `corrections.py` and `provisional.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from csms.base.ids import derived
 from csms.domain import ledger
 from csms.domain.authorization import Authorization
+from csms.domain.events import Reading
 from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
-from csms.domain.tariff import Price, Usage, cap, price
+from csms.domain.tariff import Period, Price, Usage, cap, price
+from csms.domain.usage import periods
 
 HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, COLLECT_PLACE, VOID_PLACE, REVIEW_PLACE, DISPUTE_PLACE, REST_PLACE = range(1, 9)
 """Which derived id a session's hold, settlement, bill, errands and exceptions take (`base.ids.derived`)."""
@@ -56,6 +59,8 @@ class Bill:
     reason: str | None = None
     made_by: str | None = None
     shares_by: SharesBy = "run"
+    periods: tuple[Period, ...] | None = None
+    """When and how the energy flowed, where the tariff asks."""
 
     @property
     def kind(self) -> Literal["charge", "credit"]:
@@ -129,8 +134,31 @@ def elapsed_s(session: Session) -> int:
     return max(0, int((session.ended_at - session.started_at).total_seconds()))
 
 
+def usage(session: Session, energy_wh: int, seconds: int, priced: Priced, series: Sequence[Reading] | None) -> Usage:
+    """
+    What a session used. Where its tariff asks when and how, its readings (by time) tell; `series` must be there.
+
+    Corrected energy is spread as the readings say, as far as they reach.
+    """
+    if not priced.tariff.needs_profile:
+        return Usage(energy_wh, seconds)
+    assert session.started_at is not None and series is not None
+    registers = [reading.register_wh for reading in series if reading.register_wh is not None]
+    base = session.meter_start_wh
+    if base is None:
+        base = min(registers, default=0)
+    end = session.started_at + timedelta(seconds=seconds)
+    return Usage(energy_wh, seconds, periods(series, session.started_at, end, base, base + energy_wh))
+
+
 def settle(
-    session: Session, energy: Energy, priced: Priced | None, received_at: datetime, *, final: bool = True
+    session: Session,
+    energy: Energy,
+    priced: Priced | None,
+    received_at: datetime,
+    series: Sequence[Reading] | None = None,
+    *,
+    final: bool = True,
 ) -> Closing:
     """
     Close a session whose start, end and payer are known, and its energy judged; not `final` when its end is our guess.
@@ -141,13 +169,13 @@ def settle(
     session = session._replace(flags=flagged(session.flags, *energy.flags), closed_at=received_at)
     if energy.held or priced is None:
         return _review(session, energy, "no_tariff" if priced is None else energy.why, received_at)
-    return close(session, energy.wh, elapsed_s(session), priced, received_at, final=final)
+    used = usage(session, energy.wh, elapsed_s(session), priced, series)
+    return close(session, used, priced, received_at, final=final)
 
 
 def close(
     session: Session,
-    energy_wh: int,
-    seconds: int,
+    used: Usage,
     priced: Priced,
     at: datetime,
     *,
@@ -163,8 +191,9 @@ def close(
     the bill says what was used, and nothing is charged.
     """
     revision = session.revision + 1
-    due, not_charged = charged(session, energy_wh, seconds, priced, waived)
+    due, not_charged = charged(session, used, priced, waived)
     shares = divide(due.total_minor, priced.split, due.vat_minor)
+    energy_wh, seconds = int(used.energy_wh), int(used.seconds)
     session = session._replace(
         state="completed" if final else "provisional",
         energy_wh=energy_wh,
@@ -185,6 +214,7 @@ def close(
         reason=reason,
         made_by=by,
         shares_by=priced.shares_by if session.means == "psp" else "run",
+        periods=used.periods,
     )
     moves = [*_funded(session, due.total_minor), *paid_out(session, shares)]
     if final:
@@ -209,7 +239,7 @@ def settlement(session: Session, revision: int, at: datetime, moves: list[Move])
     return (Posting(derived(session.id, place), key, "settle", str(session.id), at, moved),) if moved else ()
 
 
-def charged(session: Session, energy_wh: int, seconds: int, priced: Priced, waived: bool = False) -> tuple[Price, int]:
+def charged(session: Session, used: Usage, priced: Priced, waived: bool = False) -> tuple[Price, int]:
     """
     What is charged for a use, and what is not though it was used (minor units).
 
@@ -217,8 +247,8 @@ def charged(session: Session, energy_wh: int, seconds: int, priced: Priced, waiv
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
     unless a psp holds for it all the same (its token came online): of a hold no more can be taken.
     """
-    full = price(Usage(energy_wh, seconds), priced.tariff)
-    if energy_wh == 0:
+    full = price(used, priced.tariff, session.time_zone)
+    if used.energy_wh == 0:
         full = cap(full, 0)
     held = session.hold_minor > 0 and (session.means == "psp" or not session.offline)
     due = cap(full, session.hold_minor) if held else full

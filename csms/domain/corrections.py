@@ -25,11 +25,13 @@ from csms.domain.billing import (
     bill_id,
     charged,
     close,
+    elapsed_s,
     paid_out,
     refund_rest,
     settlement,
+    usage,
 )
-from csms.domain.events import BillCorrected, BillRefunded, ReviewDecided
+from csms.domain.events import BillCorrected, BillRefunded, Reading, ReviewDecided
 from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session, SharesBy
@@ -147,7 +149,9 @@ class _Given:
     to_balance_minor: int = 0
 
 
-def review(session: Session, claimed: Energy, priced: Priced | None, event: ReviewDecided) -> Correction:
+def review(
+    session: Session, claimed: Energy, priced: Priced | None, series: Sequence[Reading], event: ReviewDecided
+) -> Correction:
     """Bill a session whose evidence was held: as its registers say, as staff say, or with nothing charged."""
     if session.state != "review":
         return Correction(session, refused="it is not held for review")
@@ -158,12 +162,9 @@ def review(session: Session, claimed: Energy, priced: Priced | None, event: Revi
         energy_wh = max(0, claimed.claimed_wh) if event.energy_wh is None else event.energy_wh
     if energy_wh is None or energy_wh < 0 or (event.action == "release" and "no_interval" in claimed.flags):
         return Correction(session, refused="its registers tell no energy: correct it, or waive it")
-    assert session.started_at and session.ended_at
-    seconds = max(0, int((session.ended_at - session.started_at).total_seconds()))
     closing = close(
         session._replace(state="active", reason=None),
-        energy_wh,
-        seconds,
+        usage(session, energy_wh, elapsed_s(session), priced, series),
         priced,
         event.received_at,
         waived=event.action == "waive",
@@ -178,7 +179,9 @@ def _of(closing: Closing, resolved: tuple[str, ...]) -> Correction:
     return Correction(closing.session, (closing.bill,), closing.postings, errands=closing.errands, resolved=resolved)
 
 
-def correct(session: Session, books: Books, priced: Priced, event: BillCorrected) -> Correction:
+def correct(
+    session: Session, books: Books, priced: Priced, series: Sequence[Reading], event: BillCorrected
+) -> Correction:
     """
     Take all bills of a session back and bill it anew.
 
@@ -190,7 +193,8 @@ def correct(session: Session, books: Books, priced: Priced, event: BillCorrected
     charge, net = books.charge(), books.net()
     energy_wh = charge.energy_wh if event.energy_wh is None else event.energy_wh
     seconds = charge.seconds if event.seconds is None else event.seconds
-    due, not_charged = charged(session, energy_wh, seconds, priced)
+    used = usage(session, energy_wh, seconds, priced, series)
+    due, not_charged = charged(session, used, priced)
     shares = divide(due.total_minor, priced.split, due.vat_minor)
     taken, given = session.revision + 1, session.revision + 2
     credit = credit_of(session, charge, net, taken, event.received_at, event.reason, event.by)
@@ -207,6 +211,7 @@ def correct(session: Session, books: Books, priced: Priced, event: BillCorrected
         given,
         reason=event.reason,
         made_by=event.by,
+        periods=used.periods,
     )
     more = due.total_minor - net.total_minor
     back = _give_back(session, books, max(0, -more), credit)

@@ -79,7 +79,12 @@ def superseded(world: World, changes: Changes, session: Session, event: SessionE
     energy = judged(world, changes, over, event.received_at)
     assert energy is not None
     credit, posting, closing = provisional.supersede(
-        over, energy, world.priced_of(session), world.books[session.id], event.received_at
+        over,
+        energy,
+        world.priced_of(session),
+        world.books[session.id],
+        world.series[session.id],
+        event.received_at,
     )
     changes.bills.append(credit)
     note(world, credit)
@@ -119,7 +124,7 @@ def reviewed(world: World, changes: Changes, event: ReviewDecided) -> Outcome:
         )
     claimed = judged(world, changes, session, session.closed_at or event.received_at)
     assert claimed is not None
-    correction = corrections.review(session, claimed, world.priced_of(session), event)
+    correction = corrections.review(session, claimed, world.priced_of(session), world.series[session.id], event)
     return _written(world, changes, session, correction, event, event.action)
 
 
@@ -133,7 +138,7 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
     priced = world.priced_of(session)
     if priced is None:
         return Outcome("refused", reason="it has no settled bill")
-    correction = corrections.correct(session, world.books[session.id], priced, event)
+    correction = corrections.correct(session, world.books[session.id], priced, world.series[session.id], event)
     return _written(world, changes, session, correction, event, "corrected")
 
 

@@ -40,7 +40,9 @@ def lacks(world: World, changes: Changes, session: Session) -> bool:
     if session.id in world.books:
         return False
     if session.id in changes.opened:  # nothing of it is stored yet
-        world.series[session.id] = tuple(row.reading for row in changes.readings if row.session_id == session.id)
+        world.series[session.id] = tuple(
+            sorted({row.reading for row in changes.readings if row.session_id == session.id})
+        )
         world.books[session.id] = Books()
         return False
     changes.lacking.add((session.station_id, session.ref))
@@ -67,10 +69,12 @@ def settled(world: World, changes: Changes, session: Session, received_at: datet
         return session
     if budget.BUDGET in session.flags and session.token_key not in world.tokens and lacks(world, changes, session):
         return session
-    energy = judged(world, changes, session, received_at)
+    energy, priced = judged(world, changes, session, received_at), world.priced_of(session)
     if energy is None:
         return session
-    closing = settle(session, energy, world.priced_of(session), received_at, final=final)
+    if priced is not None and priced.tariff.needs_profile and lacks(world, changes, session):
+        return session
+    closing = settle(session, energy, priced, received_at, world.series.get(session.id), final=final)
     return closed(world, changes, session, closing)
 
 

@@ -7,6 +7,7 @@ the first bill is taken back to the last unit, and a new one is made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from csms.base.ids import derived
 from csms.domain import ledger
 from csms.domain.billing import Bill, Closing, bill_id, errands, rest, settle, unspent_minor
 from csms.domain.corrections import REVERSE_PLACES, Books, credit_of, returned
+from csms.domain.events import Reading
 from csms.domain.ledger import Posting, transfers
 from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session
@@ -37,7 +39,12 @@ def release(session: Session, at: datetime) -> Closing:
 
 
 def supersede(
-    session: Session, energy: Energy, priced: Priced | None, books: Books, received_at: datetime
+    session: Session,
+    energy: Energy,
+    priced: Priced | None,
+    books: Books,
+    series: Sequence[Reading],
+    received_at: datetime,
 ) -> tuple[Bill, Posting | None, Closing]:
     """
     The true end of a provisional session: the credit for its first bill, the posting of it, and its closing.
@@ -68,7 +75,7 @@ def supersede(
         revision=credit.revision,
         flags=tuple(flag for flag in session.flags if flag != "provisional"),
     )
-    closing = settle(anew, energy, priced, received_at)
+    closing = settle(anew, energy, priced, received_at, series)
     if closing.bill is not None:
         closing = replace(closing, bill=replace(closing.bill, reason=why, made_by="csms"))
     return credit, posting if moves else None, closing

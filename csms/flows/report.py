@@ -208,7 +208,7 @@ class Road:
         world = await self._world(events)
         outcomes, changes = decide(world, events)
         if changes.lacking:  # seldom: a rule wants to see every reading, or the books of a session
-            world = await self._world(events, _lacking(world, changes))
+            world = await self._world(events, lacking(world, changes))
             outcomes, changes = decide(world, events)
             assert not changes.lacking, "what was loaded is not lacking"
         if not changes.is_empty():
@@ -219,11 +219,11 @@ class Road:
         self._memory.remember(world)
         return outcomes, changes
 
-    async def _world(self, events: Sequence[Event], lacking: road.Wanted | None = None) -> World:
+    async def _world(self, events: Sequence[Event], more: road.Wanted | None = None) -> World:
         """All that these reports are decided on, remembered or loaded."""
         assert self._conn is not None
         world = World(self._rules, priced=self._memory.priced)
-        wanted = self._memory.recall(world, events, lacking)
+        wanted = self._memory.recall(world, events, more)
         if wanted is not None:
             await road.load(self._conn, world, wanted)
             await self._price(world)
@@ -306,7 +306,7 @@ class Road:
         _call(reply, outcome)
 
 
-def _lacking(world: World, changes: Changes) -> road.Wanted:
+def lacking(world: World, changes: Changes) -> road.Wanted:
     """What to load beside what the reports ask for: the readings, books and tokens of these sessions."""
     wanted = road.Wanted(sessions=set(changes.lacking), books=set(changes.lacking))
     for key in changes.lacking:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from csms.db import SQL, Connection, Record
-from csms.domain import tariff_document
+from csms.domain import tariff_document, usage
 from csms.domain.authorization import Authorization
 from csms.domain.billing import Bill, Concern, Errand
 from csms.domain.corrections import Books, Issued, Left
@@ -223,8 +223,12 @@ def _bill_row(b: Bill) -> tuple[object, ...]:
         s.tariff_version, s.terms_version, s.means, s.psp, s.currency, s.started_at, s.ended_at, b.energy_wh,
         b.seconds, b.price.total_minor, b.price.vat_minor, b.not_charged_minor, b.shares.operator_minor,
         b.shares.operator_vat_minor, b.shares.provider_minor, json.dumps([as_json(line) for line in b.price.lines]),
-        s.flags, b.issued_at, b.revision, b.kind, b.corrects, b.reason, b.made_by, None, b.shares_by,
+        s.flags, b.issued_at, b.revision, b.kind, b.corrects, b.reason, b.made_by, _periods(b), b.shares_by,
     )  # fmt: skip
+
+
+def _periods(b: Bill) -> str | None:
+    return None if b.periods is None else json.dumps([usage.as_json(period) for period in b.periods])
 
 
 def _errand_row(e: Errand) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from csms.domain.events import BillCorrected, BillRefunded
 from csms.domain.ledger import Posting
 from csms.domain.session import Priced, Session, Station, Terms, accepted, opened
 from csms.domain.settlement import Split
+from csms.domain.tariff import Usage
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SESSION = UUID("01900000-0000-7000-8000-000000000100")
@@ -46,7 +47,7 @@ def settled(split: Split, energy_wh: int, means: str = "balance", hold: int = 30
     session = accepted(session._replace(means=means, started_at=NOON, ended_at=NOON + timedelta(hours=1)), "ann", hold)
     if means == "psp":
         session = session._replace(psp="social", policy="hold_capture")
-    closing = close(session, energy_wh, 3600, priced_at(split), NOON)
+    closing = close(session, Usage(energy_wh, 3600), priced_at(split), NOON)
     assert closing.bill is not None
     total = closing.bill.price.total_minor
     payments = (Left(PAYMENT, "social", total),) if means == "psp" and total else ()
@@ -110,7 +111,7 @@ def test_a_corrected_session_stands_as_if_it_had_been_billed_so_at_first(
         session, books = refund.session, after(books, refund)
     event = BillCorrected("S1", "r1", NOON, session.revision, true_wh, None, "meter exchanged", "staff")
 
-    correction = corrections.correct(session, books, priced_at(split), event)
+    correction = corrections.correct(session, books, priced_at(split), (), event)
 
     assert correction.refused is None
     assert after(books, correction).net()[3:11] == right.net()[3:11]
@@ -125,7 +126,7 @@ def test_a_correction_of_an_older_bill_is_refused(split: Split, energy_wh: int) 
     session, books = settled(split, energy_wh)
     event = BillCorrected("S1", "r1", NOON, session.revision + 1, 1, None, "meter exchanged", "staff")
 
-    correction = corrections.correct(session, books, priced_at(split), event)
+    correction = corrections.correct(session, books, priced_at(split), (), event)
 
     assert correction.refused
     assert not correction.bills

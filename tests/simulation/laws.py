@@ -15,6 +15,7 @@ from uuid import UUID
 
 from csms.domain.authorization import Authorization
 from csms.domain.session import CLOSED, Session
+from csms.domain.spending import OVERSPENT, SPENT
 from csms.domain.token import key as token_key
 from tests.simulation.charges import PROMISED, Charge
 from tests.simulation.play import CALM, Play
@@ -239,26 +240,34 @@ def any_order_leaves_the_same(play: Play) -> Iterator[str]:
 
 
 def _left(play: Play) -> dict[UUID, list[object]]:
-    """All that each session left and that must not depend on the order, repetition or ids of its reports."""
+    """
+    All that each session left and that must not depend on the order, repetition or ids of its reports.
+
+    Whether a session was seen to spend what is set aside before its end was heard does: so money counts by
+    what moved in the end, not by the steps, and what is set aside for one that began offline does not count.
+    """
     left: dict[UUID, list[object]] = {}
     for session in play.store.sessions.values():
         readings = play.store.readings.get(session.id, {}).values()
         left[session.id] = [
-            (session.state, session.reason, session.means, session.hold_minor, session.energy_wh, session.fee_minor),
-            (session.started_at, session.ended_at, sorted(session.flags)),
+            (session.state, session.reason, session.means, session.energy_wh, session.fee_minor),
+            None if session.offline else session.hold_minor,
+            (session.started_at, session.ended_at, sorted({*session.flags} - {SPENT, OVERSPENT})),
             sorted((row.at, row.digest, row.register_wh) for row in readings),
         ]
     for bill in [bill for bill in play.store.bills if bill.session.id in left]:
         facts = (bill.price, bill.energy_wh, bill.seconds, bill.not_charged_minor, bill.shares)
         left[bill.session.id].append(facts)
-    moves: dict[UUID, list[object]] = {id_: [] for id_ in left}
+    moved: dict[UUID, Counter[str]] = {id_: Counter() for id_ in left}
     for posting, transfer in play.store.transfers:
-        if posting.kind != "top_up" and UUID(posting.ref) in moves:
+        if posting.kind != "top_up" and UUID(posting.ref) in moved:
             session = play.store.sessions[play.store.ids[UUID(posting.ref)]]
             names = {str(session.id): "ID", session.driver_id or "": "DRIVER"}
-            sides = [_renamed(side, names) for side in (transfer.debit, transfer.credit)]
-            moves[session.id].append((posting.kind, *sides, transfer.minor))
-    return {id_: rows + moves[id_] for id_, rows in left.items()}
+            moved[session.id][_renamed(transfer.debit, names)] -= transfer.minor
+            moved[session.id][_renamed(transfer.credit, names)] += transfer.minor
+    for id_, balances in moved.items():
+        left[id_].append(sorted((address, minor) for address, minor in balances.items() if minor))
+    return left
 
 
 def _renamed(address: str, names: dict[str, str]) -> str:

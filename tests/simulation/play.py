@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,13 +19,15 @@ from uuid import UUID
 from csms.base.errors import LostRace
 from csms.domain.authorization import Ask
 from csms.domain.decide import decide
-from csms.domain.events import AuthorizationDecided, Event, Outcome
+from csms.domain.events import AuthorizationDecided, Event, Outcome, SpendingChecked
 from csms.domain.world import Changes, World
 from csms.flows.memory import Memory
-from csms.flows.report import SAVE_ATTEMPTS_MAX
+from csms.flows.report import SAVE_ATTEMPTS_MAX, lacking
+from csms.store.road import Wanted
 from tests.make import NOON
 from tests.simulation import charges as scripts
 from tests.simulation.charges import Charge, Draw, Report
+from tests.simulation.store import Store
 from tests.simulation.town import RULES, STATIONS, store_for
 
 WAIT_S, GIVE_UP_S, SWEEP_S = 10.0, 120.0, 300.0
@@ -50,6 +52,21 @@ class Faults:
 FAULTS = Faults()
 CALM = Faults(0, 0, 0, 0, 0, 0, 0, 0)
 """No faults: every frame arrives once, soon and in order."""
+
+
+def decided(memory: Memory, store: Store, events: Sequence[Event]) -> tuple[World, list[Outcome], Changes]:
+    """Recalls, loads and decides, and once more with what the rules lacked, as `Road` does it."""
+    more: Wanted | None = None
+    while True:
+        world = World(RULES, priced=store.priced)
+        wanted = memory.recall(world, events, more)
+        if wanted is not None:
+            store.load(world, wanted)
+        outcomes, changes = decide(world, events)
+        if not changes.lacking:
+            return world, outcomes, changes
+        assert more is None, "what was loaded is not lacking"
+        more = lacking(world, changes)
 
 
 @dataclass(slots=True, eq=False)
@@ -211,12 +228,8 @@ class Play:
             return
         size = self.source.randint(1, 40)
         batch, gateway.inbox = gateway.inbox[:size], gateway.inbox[size:]
-        world = World(RULES, priced=self.store.priced)
-        wanted = gateway.memory.recall(world, [event for event, _ in batch])
-        if wanted is not None:
-            self.store.load(world, wanted)
         try:
-            outcomes, changes = decide(world, [event for event, _ in batch])
+            world, outcomes, changes = decided(gateway.memory, self.store, [event for event, _ in batch])
         except Exception as error:
             self.stuck.append(f"a rule broke: {error!r}")
             self.at(0.0, self.turn, gateway, life)
@@ -270,6 +283,8 @@ class Play:
                     reply(told[waiting.ref])
                 else:
                     self.submit(gateway, event, reply)
+        for (station_id, ref), at in part.changes.checks.items():
+            self.submit(gateway, SpendingChecked(station_id, ref, at), lambda outcome: None)
         for ask in part.changes.asks.values():
             if ask.authorization_id not in gateway.asking:
                 gateway.asking.add(ask.authorization_id)

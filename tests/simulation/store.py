@@ -16,6 +16,7 @@ from csms.base.errors import LostRace
 from csms.domain import billing
 from csms.domain.authorization import Authorization
 from csms.domain.billing import Bill, Concern, Errand
+from csms.domain.corrections import Books, issued
 from csms.domain.events import Reading, Unreadable
 from csms.domain.ledger import Posting, Transfer
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session, Station, metered
@@ -74,6 +75,14 @@ class Store:
                 self._load_authorization(world, live)
         for id_ in wanted.authorizations:
             self._load_authorization(world, id_)
+        for key in wanted.books & self.sessions.keys():
+            self._load_books(world, self.sessions[key])
+
+    def _load_books(self, world: World, session: Session) -> None:
+        world.series[session.id] = tuple(sorted(self.readings.get(session.id, {}).values()))
+        world.boots[session.id] = ()
+        bills = tuple(issued(bill) for bill in self.bills if bill.session.id == session.id)
+        world.books[session.id] = Books(bills)
 
     def _load_session(self, world: World, key: tuple[str, str]) -> None:
         session = self.sessions[key]
@@ -210,10 +219,10 @@ class Store:
                 (waiting.discard if session.state in CLOSED or session.state == "active" else waiting.add)(key)
         for digest, session_id in changes.spent.items():
             self.tokens[digest] = replace(self.tokens[digest], session_id=session_id)
-        for issued in changes.issued:
-            digest = token_key(issued.alias)
-            whose = (issued.psp, issued.issuer, issued.subject, issued.station_id)
-            row = Token(digest, "accepted", None, None, *whose, True, None, False, issued.expires_at)
+        for alias in changes.issued:
+            digest = token_key(alias.alias)
+            whose = (alias.psp, alias.issuer, alias.subject, alias.station_id)
+            row = Token(digest, "accepted", None, None, *whose, True, None, False, alias.expires_at)
             self.tokens.setdefault(digest, row)
 
     def _write_authorizations(self, changes: Changes) -> None:

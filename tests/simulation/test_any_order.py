@@ -12,15 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csms.domain.decide import decide
 from csms.domain.events import Event
-from csms.domain.world import World
 from csms.flows.memory import Memory
 from tests.make import authorized, ended, metered, started
 from tests.simulation.laws import broken
-from tests.simulation.play import Play, day
+from tests.simulation.play import Play, day, decided
 from tests.simulation.store import Store
-from tests.simulation.town import RULES, store_for
+from tests.simulation.town import store_for
 
 CHARGES = 3_000
 DAYS = range(1, 8)
@@ -75,11 +73,7 @@ def _told(frames: Sequence[Event], cuts: list[bool]) -> list[object]:
 
 
 def _carry(store: Store, memory: Memory, batch: list[Event]) -> None:
-    world = World(RULES, priced=store.priced)
-    wanted = memory.recall(world, batch)
-    if wanted is not None:
-        store.load(world, wanted)
-    _, changes = decide(world, batch)
+    world, _, changes = decided(memory, store, batch)
     store.save(changes)
     memory.remember(world)
 
