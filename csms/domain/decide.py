@@ -50,7 +50,7 @@ from csms.domain.events import (
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.plausible import plausible_time
 from csms.domain.running import running
-from csms.domain.session import CLOSED, NOTHING, Session, ended, flagged, located, started
+from csms.domain.session import CLOSED, Session, ended, flagged, located, started
 from csms.domain.signatures import standing
 from csms.domain.station_cost import compared
 from csms.domain.watch import passed
@@ -85,8 +85,11 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
     watched = world.watches.get(session.id)
     if watched is None and session.hold_minor:
         watched = spending.begin(world, session)
-    if watched is not None and passed(watched, _register(world, session), event.readings):
-        changes.checks[key] = event.received_at
+    if watched is not None:
+        before = world.progress.get(session.id)
+        highest = None if before is None else before.highest_wh
+        if passed(watched, session.meter_start_wh if highest is None else highest, event.readings):
+            changes.checks[key] = event.received_at
     readings = event.readings
     if session.ended_at is not None:
         readings = attribution.after_end(world, changes, session, readings, event.received_at)
@@ -99,12 +102,6 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
     if event.wants_cost:
         return replace(outcome, ref=session.ref, running=running(world, changes, session, event))
     return outcome
-
-
-def _register(world: World, session: Session) -> int | None:
-    """The highest register before these readings."""
-    highest = world.progress.get(session.id, NOTHING).highest_wh
-    return session.meter_start_wh if highest is None else highest
 
 
 def _signed(

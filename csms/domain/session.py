@@ -18,9 +18,9 @@ With all three it is closed; the same facts reported again change nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from csms.domain.authorization import Policy
@@ -67,6 +67,8 @@ class Priced:
     tariff: Tariff
     split: Split
     shares_by: SharesBy = "psp"
+    reaches: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What `watch.py` worked out of the tariff: sessions that start are many, amounts set aside are few."""
 
 
 class Progress(NamedTuple):

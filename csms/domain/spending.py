@@ -98,7 +98,7 @@ def _stopped(changes: Changes, session: Session, priced: Priced, over: bool, eve
 def begin(world: World, session: Session) -> Watch | None:
     """The watch of a session that was not looked at yet, kept from now on; None for one that is not limited."""
     priced = world.priced_of(session) if is_limited(session) else None
-    watched = first(session, world.progress_of(session.id), priced.tariff) if priced is not None else None
+    watched = first(session, world.progress_of(session.id), priced) if priced is not None else None
     if watched is not None:
         world.watches[session.id] = watched
     return watched

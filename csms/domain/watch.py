@@ -21,7 +21,7 @@ from csms.base.units import SECONDS_PER_HOUR
 from csms.domain.billing import Bill, Concern
 from csms.domain.events import Limit, Outcome, Reading
 from csms.domain.metering import TOLERANCE_WH
-from csms.domain.session import Progress, Session
+from csms.domain.session import Priced, Progress, Session
 from csms.domain.tariff import Tariff, Usage, price
 from csms.domain.tariff_limits import bound
 
@@ -33,6 +33,12 @@ INTERVAL_ASSUMED_S = 900
 
 POWER_ASSUMED_W = 22_000
 """Of a connector whose power nobody told us, and of a session that takes no energy yet."""
+
+REACHES_MAX = 1_000
+"""Amounts set aside, and powers, for which a tariff's first watch is remembered."""
+
+ZERO = datetime(2000, 1, 1, tzinfo=UTC)
+"""The start of the session that stands for all when a watch is worked out."""
 
 NEVER_WH = 2**63
 NEVER_AT = datetime(9999, 12, 31, tzinfo=UTC)
@@ -101,11 +107,21 @@ def limit_for(session: Session, tariff: Tariff) -> Limit | None:
     return Limit(session.hold_minor, session.currency, tariff)
 
 
-def first(session: Session, progress: Progress, tariff: Tariff) -> Watch | None:
+def first(session: Session, progress: Progress, priced: Priced) -> Watch | None:
     """The watch of a session that was not looked at yet; None while it is unknown where it began."""
-    if session.started_at is None or (session.meter_start_wh is None and progress.lowest_wh is None):
+    start_wh, started_at = session.meter_start_wh, session.started_at
+    if started_at is None or (start_wh is None and progress.lowest_wh is None):
         return None
-    return watch(session, tariff, Used(base_of(session.meter_start_wh, progress.lowest_wh)))
+    base = base_of(start_wh, progress.lowest_wh)
+    key = (session.hold_minor, session.max_power_w, session.currency)
+    reach = priced.reaches.get(key)
+    if reach is None:
+        if len(priced.reaches) >= REACHES_MAX:
+            priced.reaches.clear()
+        from_zero = session._replace(started_at=ZERO)
+        reach = priced.reaches[key] = watch(from_zero, priced.tariff, Used(0))
+    floor_wh, wh, at, outcome = reach
+    return Watch(floor_wh + base, wh + base, at if at is NEVER_AT else started_at + (at - ZERO), outcome)
 
 
 def watch(session: Session, tariff: Tariff, used: Used) -> Watch:
@@ -145,14 +161,15 @@ def passed(watched: Watch, highest_wh: int | None, readings: Iterable[Reading]) 
     hold is spent and not one reading after.
     """
     floor_wh, wh, until, _ = watched
-    for reading in readings:
-        register = reading.register_wh
+    for at, _, register, _ in readings:
+        if at >= until:
+            return True
         if register is not None:
-            if register < floor_wh or 2 * register - (register if highest_wh is None else highest_wh) >= wh:
+            if highest_wh is None:
+                highest_wh = register
+            if register + register - highest_wh >= wh or register < floor_wh:
                 return True
             highest_wh = register
-        if reading.at >= until:
-            return True
     return False
 
 
