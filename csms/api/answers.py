@@ -152,6 +152,7 @@ class Driver(Answer):
     id: str
     name: str | None
     status: str
+    rest: str
     created_at: Moment
 
 
@@ -167,34 +168,6 @@ class Token(Answer):
     type: str
     status: str
     alias: str | None
-
-
-class Balance(Answer):
-    """A driver's money in one currency: to spend, set aside for running uses, and owed."""
-
-    balance: Money
-    held: Money
-    debt: Money
-
-
-class Balances(Answer):
-    """A driver's money, one entry per currency."""
-
-    driver: str
-    balances: list[Balance]
-
-
-def balances(driver_id: str, rows: list[Record]) -> Balances:
-    """Rows of `driver_money`."""
-    entries = [
-        Balance(
-            balance=money(row["balance"], row["asset"]),
-            held=money(row["held"], row["asset"]),
-            debt=money(row["debt"], row["asset"]),
-        )
-        for row in rows
-    ]
-    return Balances(driver=driver_id, balances=entries)
 
 
 class TopUp(Answer):

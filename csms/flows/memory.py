@@ -98,6 +98,15 @@ class Memory:
             else:
                 self._drop(station_id, ref)
 
+    def due(self, now: datetime) -> list[tuple[str, str]]:
+        """Running sessions (station, ref) whose spending is to be looked at because of the time."""
+        return [
+            (station_id, ref)
+            for station_id, sessions in self.sessions.items()
+            for ref, session in sessions.items()
+            if (watch := self.watches.get(session.id)) is not None and watch.at <= now
+        ]
+
     def _drop(self, station_id: str, ref: str) -> None:
         mine = self.sessions.get(station_id)
         session = mine.pop(ref, None) if mine is not None else None
