@@ -293,6 +293,7 @@ returns setof timestamptz stable language sql as $$
     select distinct d.day::timestamp at time zone 'UTC'
     from bill_day d
     where unit = '1 day'
+    and taken is not null
     and d.day >= utc_day(first_whole(unit, since))
     and d.day < utc_day(last_whole(unit, until))
     and (d.top_era, d.top_xid) >= (at_era, pg_snapshot_xmin(taken))
@@ -300,6 +301,7 @@ returns setof timestamptz stable language sql as $$
     select distinct q.began
     from bill_quarter q
     where unit = '15 minutes'
+    and taken is not null
     and q.began >= first_whole(unit, since)
     and q.began < last_whole(unit, until)
     and (q.top_era, q.top_xid) >= (at_era, pg_snapshot_xmin(taken))
@@ -323,6 +325,23 @@ returns setof bill_quarter stable language sql as $$
     and q.began <> all (array(select too_young('15 minutes', since, until, at_era, taken)))
 $$;
 
+-- What was written since the sums were made, by its index: nothing else knows how few rows these are.
+create function bills_since_sums() returns setof bill stable language plpgsql rows 1000
+set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+    mark sum_mark := sum_mark_of('bill');
+begin
+    return query select * from bill b where (b.era, b.xid) >= (mark.era, mark.xid);
+end $$;
+
+create function transfers_since_sums() returns setof transfer stable language plpgsql rows 1000
+set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+    mark sum_mark := sum_mark_of('transfer');
+begin
+    return query select * from transfer t where (t.era, t.xid) >= (mark.era, mark.xid);
+end $$;
+
 create function unsummed_bills(unit interval, since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
 returns setof bill stable language sql as $$
     with whole as (
@@ -344,10 +363,8 @@ returns setof bill stable language sql as $$
     where in_snapshot(b.era, b.xid, at_era, taken)
     union all
     select b.*
-    from sum_mark_of('bill') m
-    cross join whole w
-    cross join lateral (
-        select * from bill where (bill.era, bill.xid) >= (m.era, m.xid)) b
+    from whole w
+    cross join bills_since_sums() b
     where b.issued_at >= w.first
     and b.issued_at < w.last
     and unit_of(unit, b.issued_at) not in (select began from young)
@@ -362,7 +379,8 @@ returns table (account text, asset text, debited bigint, credited bigint) stable
     young as materialized (
         select distinct d.day
         from account_day d, last l
-        where d.day < l.day
+        where taken is not null
+        and d.day < l.day
         and (d.top_era, d.top_xid) >= (at_era, pg_snapshot_xmin(taken))),
     span as (
         select l.day::timestamp at time zone 'UTC' as lower, until as upper from last l where until is not null
@@ -376,10 +394,8 @@ returns table (account text, asset text, debited bigint, credited bigint) stable
         where in_snapshot(t.era, t.xid, at_era, taken)
         union all
         select t.*
-        from sum_mark_of('transfer') m
-        cross join last l
-        cross join lateral (
-            select * from transfer where (transfer.era, transfer.xid) >= (m.era, m.xid)) t
+        from last l
+        cross join transfers_since_sums() t
         where t.at < l.day::timestamp at time zone 'UTC'
         and utc_day(t.at) not in (select day from young)
         and in_snapshot(t.era, t.xid, at_era, taken)),
@@ -426,9 +442,7 @@ returns table (asset text, balance bigint) stable language sql as $$
         union all
         select t.asset, case when t.credit = address then t.amount else -t.amount end
         from last l
-        cross join sum_mark_of('transfer') m
-        cross join lateral (
-            select * from transfer where (transfer.era, transfer.xid) >= (m.era, m.xid)) t
+        cross join transfers_since_sums() t
         where l.day > '-infinity'
         and address in (t.debit, t.credit)
         and t.at < l.day::timestamp at time zone 'UTC'

@@ -9,43 +9,40 @@
 -- $8 as_of: issued up to this time, as they were first known for it
 -- $9 era: of the snapshot of as_of
 -- $10 snapshot: of as_of
-with asked as (
-    select coalesce($6::text, 'day') as by, $1::timestamptz as since,
-        least($2::timestamptz, $8::timestamptz + interval '1 microsecond') as until, coalesce($7::text, 'UTC') as zone),
-part as (
-    select case a.by when 'provider' then q.provider_id when 'operator' then 'operator'
-            else (q.began at time zone a.zone)::date::text end as key,
+with part as (
+    select case coalesce($6::text, 'day') when 'provider' then q.provider_id when 'operator' then 'operator'
+            else (q.began at time zone coalesce($7::text, 'UTC'))::date::text end as key,
         q.provider_id, q.currency, q.bills, q.energy_wh, q.seconds, q.total_minor, q.vat_minor, q.not_charged_minor,
         q.operator_minor, q.operator_vat_minor, q.provider_minor
-    from asked a
-    cross join lateral summed_quarters(a.since, a.until, $9::smallint, $10::text::pg_snapshot) q
-    where a.by in ('day', 'provider', 'operator')
+    from summed_quarters($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) q
+    where coalesce($6::text, 'day') in ('day', 'provider', 'operator')
     union all
-    select case a.by when 'provider' then b.provider_id when 'operator' then 'operator'
-            else (b.issued_at at time zone a.zone)::date::text end,
+    select case coalesce($6::text, 'day') when 'provider' then b.provider_id when 'operator' then 'operator'
+            else (b.issued_at at time zone coalesce($7::text, 'UTC'))::date::text end,
         b.provider_id, b.currency, 1, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
         b.operator_minor, b.operator_vat_minor, b.provider_minor
-    from asked a
-    cross join lateral unsummed_bills('15 minutes', a.since, a.until, $9::smallint, $10::text::pg_snapshot) b
-    where a.by in ('day', 'provider', 'operator')
+    from unsummed_bills('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) b
+    where coalesce($6::text, 'day') in ('day', 'provider', 'operator')
     union all
-    select case a.by when 'station' then d.station_id when 'tariff' then d.tariff_id
+    select case coalesce($6::text, 'day') when 'station' then d.station_id when 'tariff' then d.tariff_id
             else coalesce(c.kind, 'unknown') end,
         d.provider_id, d.currency, d.bills, d.energy_wh, d.seconds, d.total_minor, d.vat_minor, d.not_charged_minor,
         d.operator_minor, d.operator_vat_minor, d.provider_minor
-    from asked a
-    cross join lateral summed_days(a.since, a.until, $9::smallint, $10::text::pg_snapshot) d
-    left join connector c on c.station_id = d.station_id and c.number = d.connector and a.by = 'connector_kind'
-    where a.by in ('station', 'connector_kind', 'tariff')
+    from summed_days($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) d
+    left join connector c on c.station_id = d.station_id and c.number = d.connector and $6::text = 'connector_kind'
+    where coalesce($6::text, 'day') in ('station', 'connector_kind', 'tariff')
     union all
-    select case a.by when 'station' then b.station_id when 'tariff' then b.tariff_id
+    select case coalesce($6::text, 'day') when 'station' then b.station_id when 'tariff' then b.tariff_id
             else coalesce(c.kind, 'unknown') end,
         b.provider_id, b.currency, 1, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
         b.operator_minor, b.operator_vat_minor, b.provider_minor
-    from asked a
-    cross join lateral unsummed_bills('1 day', a.since, a.until, $9::smallint, $10::text::pg_snapshot) b
-    left join connector c on c.station_id = b.station_id and c.number = b.connector and a.by = 'connector_kind'
-    where a.by in ('station', 'connector_kind', 'tariff')),
+    from unsummed_bills('1 day', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) b
+    left join connector c on c.station_id = b.station_id and c.number = b.connector and $6::text = 'connector_kind'
+    where coalesce($6::text, 'day') in ('station', 'connector_kind', 'tariff')),
 summed as (
     select p.key, p.currency, sum(p.bills)::bigint as bills, sum(p.energy_wh)::bigint as energy_wh,
         sum(p.seconds)::bigint as seconds, sum(p.total_minor)::bigint as fees_minor,
@@ -55,17 +52,16 @@ summed as (
     from part p
     where $3::text is null or p.provider_id = $3
     group by p.key, p.currency)
-select a.by, s.key, s.currency, s.bills, s.energy_wh, s.seconds, s.fees_minor, s.vat_minor, s.not_charged_minor,
-    s.operator_share_minor, s.operator_vat_minor, s.provider_share_minor,
+select coalesce($6::text, 'day') as by, s.key, s.currency, s.bills, s.energy_wh, s.seconds, s.fees_minor,
+    s.vat_minor, s.not_charged_minor, s.operator_share_minor, s.operator_vat_minor, s.provider_share_minor,
     json_build_array(s.key, s.currency)::text as _cursor,
     json_build_object('path', '/reports/bills', 'parameters', case
-        when a.by = 'day' then json_build_object('currency', s.currency,
-            'from', greatest(s.key::timestamp at time zone a.zone, $1::timestamptz),
-            'to', least((s.key::date + 1)::timestamp at time zone a.zone, $2::timestamptz))
-        when a.by = 'operator' or s.key = 'unknown' then json_build_object('currency', s.currency)
-        else json_build_object('currency', s.currency, a.by, s.key) end)::text as _link
+        when coalesce($6::text, 'day') = 'day' then json_build_object('currency', s.currency,
+            'from', greatest(s.key::timestamp at time zone coalesce($7::text, 'UTC'), $1::timestamptz),
+            'to', least((s.key::date + 1)::timestamp at time zone coalesce($7::text, 'UTC'), $2::timestamptz))
+        when coalesce($6::text, 'day') = 'operator' or s.key = 'unknown' then json_build_object('currency', s.currency)
+        else json_build_object('currency', s.currency, $6::text, s.key) end)::text as _link
 from summed s
-cross join asked a
 where $4::jsonb is null
 or (s.key, s.currency) > ($4::jsonb ->> 0, $4::jsonb ->> 1)
 order by s.key, s.currency

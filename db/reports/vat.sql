@@ -9,23 +9,20 @@
 -- $8 as_of: issued up to this time, as they were first known for it
 -- $9 era: of the snapshot of as_of
 -- $10 snapshot: of as_of
-with asked as (
-    select coalesce($6::text, 'month') as by, $1::timestamptz as since,
-        least($2::timestamptz, $8::timestamptz + interval '1 microsecond') as until, coalesce($7::text, 'UTC') as zone),
-part as (
+with part as (
     select q.began as at, q.provider_id, q.currency, q.bills, q.total_minor, q.vat_minor, q.operator_minor,
         q.operator_vat_minor, q.provider_minor
-    from asked a
-    cross join lateral summed_quarters(a.since, a.until, $9::smallint, $10::text::pg_snapshot) q
+    from summed_quarters($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) q
     union all
     select b.issued_at, b.provider_id, b.currency, 1, b.total_minor, b.vat_minor, b.operator_minor,
         b.operator_vat_minor, b.provider_minor
-    from asked a
-    cross join lateral unsummed_bills('15 minutes', a.since, a.until, $9::smallint, $10::text::pg_snapshot) b),
+    from unsummed_bills('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) b),
 summed as (
     select p.provider_id, p.currency,
-        case a.by when 'day' then to_char(p.at at time zone a.zone, 'YYYY-MM-DD')
-            when 'month' then to_char(p.at at time zone a.zone, 'YYYY-MM') end as period,
+        case coalesce($6::text, 'month') when 'day' then to_char(p.at at time zone coalesce($7::text, 'UTC'), 'YYYY-MM-DD')
+            when 'month' then to_char(p.at at time zone coalesce($7::text, 'UTC'), 'YYYY-MM') end as period,
         sum(p.bills)::bigint as bills, sum(p.total_minor)::bigint as fees_minor,
         sum(p.total_minor - p.vat_minor)::bigint as supply_minor, sum(p.vat_minor)::bigint as vat_minor,
         sum(p.operator_minor)::bigint as operator_share_minor,
@@ -33,7 +30,6 @@ summed as (
         sum(p.provider_minor)::bigint as provider_share_minor,
         sum(p.vat_minor - p.operator_vat_minor)::bigint as provider_vat_minor
     from part p
-    cross join asked a
     where $3::text is null or p.provider_id = $3
     group by 1, 2, 3)
 select s.provider_id as provider, s.currency, s.period, s.bills, s.fees_minor, s.supply_minor, s.vat_minor,
@@ -41,13 +37,12 @@ select s.provider_id as provider, s.currency, s.period, s.bills, s.fees_minor, s
     json_build_array(s.provider_id, s.currency, s.period)::text as _cursor,
     json_build_object('path', '/reports/bills', 'parameters', json_strip_nulls(json_build_object(
         'provider', s.provider_id, 'currency', s.currency,
-        'from', greatest(first.day::timestamp at time zone a.zone, $1::timestamptz),
-        'to', least((first.day + length)::timestamp at time zone a.zone, $2::timestamptz))))::text as _link
+        'from', greatest(first.day::timestamp at time zone coalesce($7::text, 'UTC'), $1::timestamptz),
+        'to', least((first.day + length)::timestamp at time zone coalesce($7::text, 'UTC'), $2::timestamptz))))::text as _link
 from summed s
-cross join asked a
 cross join lateral (
-    select case a.by when 'day' then s.period::date when 'month' then (s.period || '-01')::date end as day,
-        case a.by when 'day' then interval '1 day' when 'month' then interval '1 month' end as length) first
+    select case coalesce($6::text, 'month') when 'day' then s.period::date when 'month' then (s.period || '-01')::date end as day,
+        case coalesce($6::text, 'month') when 'day' then interval '1 day' when 'month' then interval '1 month' end as length) first
 where $4::jsonb is null
 or (s.provider_id, s.currency, coalesce(s.period, '')) > ($4::jsonb ->> 0, $4::jsonb ->> 1, coalesce($4::jsonb ->> 2, ''))
 order by s.provider_id, s.currency, s.period
