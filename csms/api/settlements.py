@@ -104,7 +104,7 @@ class Differences(Answer):
 
 
 class Settlement(Answer):
-    """A statement. `differences` and `adjustments` are told of a single one."""
+    """A statement. `differences` are told of a single one, to the operator."""
 
     id: str
     provider: str
@@ -192,7 +192,7 @@ async def show_settlement(call: Call) -> Settlement | web.StreamResponse:
     wanted = q.format or accepted(call.request)
     if wanted == "json":
         return await _shown(call, id_)
-    statement = await settlements.show(call.conn, id_)
+    statement = await settlements.show(call.conn, id_, compared=False)
     row = statement.row
     name = f"statement-{row['provider_id']}-{row['from_day']}-{row['to_day']}.{wanted}"
     async with turn(call.parts.streams):
@@ -289,9 +289,10 @@ async def _streamed(request: web.Request, name: str, blocks: AsyncIterator[bytes
 
 
 async def _shown(call: Call, id_: UUID) -> Settlement:
-    statement = await settlements.show(call.conn, id_)
-    d = statement.differences
-    found = Differences(days_waiting=d.days_waiting, days_unavailable=d.days_unavailable, lines_open=d.lines_open)
+    statement = await settlements.show(call.conn, id_, compared=call.client.provider is None)
+    d, found = statement.differences, None
+    if d is not None:
+        found = Differences(days_waiting=d.days_waiting, days_unavailable=d.days_unavailable, lines_open=d.lines_open)
     return _settlement(statement.row, list(statement.sums), found)
 
 

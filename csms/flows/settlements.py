@@ -47,11 +47,11 @@ class Differences:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement as it is stored: its row, its sums by currency, and what was compared."""
+    """A statement as it is stored: its row, its sums by currency, and, for the operator, what was compared."""
 
     row: Record
     sums: tuple[Record, ...]
-    differences: Differences
+    differences: Differences | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ async def approve(
         if late := await SQL.late_shares_of_statement.many(conn, statement_id):
             raise Conflict(f"a psp paid bill {late[0]['bill_id']} meanwhile; cancel this draft and draft again")
         if not accept_differences:
-            _agree((await show(conn, statement_id)).differences)
+            _agree(await _differences(conn, row))
         await SQL.approve_statement.run(conn, statement_id, by, now)
         for due in await SQL.sums_of_statements.many(conn, [statement_id]):
             await _note_negative(conn, row, due, now)
@@ -243,16 +243,20 @@ async def cancel(conn: Connection, statement_id: UUID, by: str, now: datetime) -
         await SQL.cancel_statement.run(conn, statement_id, by, now)
 
 
-async def show(conn: Connection, statement_id: UUID) -> Statement:
-    """A statement with its sums; NotFound when there is none."""
+async def show(conn: Connection, statement_id: UUID, compared: bool = True) -> Statement:
+    """A statement with its sums; NotFound when there is none. What was `compared` is not for a provider to see."""
     row = await SQL.show_statement.one(conn, statement_id)
     if row is None:
         raise NotFound("there is no such statement")
     sums = await SQL.sums_of_statements.many(conn, [statement_id])
-    psps = [found["psp"] for found in await SQL.psps_of_statement.many(conn, statement_id)]
+    return Statement(row, tuple(sums), await _differences(conn, row) if compared else None)
+
+
+async def _differences(conn: Connection, row: Record) -> Differences:
+    psps = [found["psp"] for found in await SQL.psps_of_statement.many(conn, row["id"])]
     first, last = _days(row["starts_at"], row["ends_at"])
     found: Record = await SQL.differences_of_statement.one(conn, psps, first, last, row["starts_at"], row["ends_at"])
-    return Statement(row, tuple(sums), Differences(*found))
+    return Differences(*found)
 
 
 def _days(starts_at: datetime, ends_at: datetime) -> tuple[date, date]:

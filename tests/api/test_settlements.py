@@ -246,6 +246,26 @@ async def test_chargebacks_are_listed(house: Rest) -> None:
     assert (await house.get("/chargebacks?state=won", scopes=SEE))["items"] == []
 
 
+async def test_a_providers_client_reads_its_own_statements_and_no_others(house: Rest) -> None:
+    async with house.pool.acquire() as conn:
+        await provider(conn, "Q")
+        await bill(conn, 500, IN_OCTOBER, provider_id="Q")
+    mine, theirs = await drafted(house), await drafted(house, "k-q", {**OCTOBER, "provider": "Q"})
+    await approved(house, mine["id"])
+    await approved(house, theirs["id"])
+    own = {"headers": {"Authorization": f"Bearer {await house.token(*SEE, provider='P')}"}}
+    assert [s["id"] for s in (await house.get("/settlements", **own))["items"]] == [mine["id"]]
+    shown = await house.get(f"/settlements/{mine['id']}", **own)
+    assert (shown["sums"], shown["differences"]) == (mine["sums"], None)
+    assert len((await house.get(f"/settlements/{mine['id']}/bills", **own))["items"]) == 4
+    assert len((await house.get("/remittances", **own))["items"]) == 2
+    for form in ("csv", "xlsx", "pdf"):
+        assert (await house.ask("GET", f"/settlements/{mine['id']}?format={form}", **own)).status == 200
+        assert (await house.ask("GET", f"/settlements/{theirs['id']}?format={form}", **own)).status == 404
+    for path in (f"/settlements/{theirs['id']}", f"/settlements/{theirs['id']}/bills"):
+        assert (await house.ask("GET", path, **own)).status == 404
+
+
 async def test_what_is_not_there_is_404(house: Rest) -> None:
     nowhere = "0" * 8 + "-0000-0000-0000-" + "0" * 12
     for method, path in (
