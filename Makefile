@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CODE := csms charge_points_sim tests
+ISSUER := tests/oidc
 # The first Python that is new enough and can make environments.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -36,7 +37,13 @@ format: install ## let ruff write the layout
 	$(BIN)/ruff check --fix -q $(CODE) || true
 	$(BIN)/ruff format $(CODE)
 
-test: install ## the whole test suite (ARGS="-k name" for a part)
+# An issuer made by others, for tests of access; they are left out where there is no Node.js.
+$(ISSUER)/node_modules: $(ISSUER)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		cd $(ISSUER) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules; \
+	else echo "no npm here: the tests with oidc-provider are left out"; fi
+
+test: install $(ISSUER)/node_modules ## the whole test suite (ARGS="-k name" for a part)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: install ## real arrivals charged, paid, split and reported (KEEP=1 stays up, WHOLE=1 replays the whole file)
