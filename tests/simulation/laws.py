@@ -199,7 +199,7 @@ def a_psp_is_asked_once_per_start(play: Play) -> Iterator[str]:
     """
     While an approval waits for its start, or pays one, nobody is asked again for the same single-use token.
 
-    What two gateways heard at once they may both ask; then what the second got pays nothing.
+    What two gateways heard at once they may both ask; then what one of them got pays nothing.
     """
     earlier: dict[tuple[str, bytes], Authorization] = {}
     for row in sorted(play.store.authorizations.values(), key=lambda row: row.asked_at):
@@ -209,7 +209,8 @@ def a_psp_is_asked_once_per_start(play: Play) -> Iterator[str]:
         if last is None or not play.store.tokens[row.token_key].single_use:
             continue
         is_good = last.state in ("used", "authorized") or (last.state == "voiding" and last.reason == "unused")
-        at_once = last.decided_at is not None and row.asked_at < last.decided_at and row.session_id is None
+        heard_at_once = last.decided_at is not None and row.asked_at < last.decided_at
+        at_once = heard_at_once and None in (row.session_id, last.session_id)
         if is_good and not at_once and (row.asked_at - last.asked_at).total_seconds() < RULES.authorization_s_max:
             yield f"{row.id} asks what {last.id} ({last.state}) had asked"
 
@@ -226,6 +227,16 @@ def every_fee_of_a_psp_is_collected_once(play: Play) -> Iterator[str]:
             yield f"bill of {bill.session.station_id}/{bill.session.ref} has {collects[str(bill.id)]} jobs"
 
 
+def no_fee_is_above_what_was_set_aside(play: Play) -> Iterator[str]:
+    """However late more was set aside: nobody pays more than that, but for what began offline."""
+    for session in play.store.sessions.values():
+        if session.state == "completed" and session.means == "balance" and not session.offline:
+            assert session.fee_minor is not None
+            if session.fee_minor > session.hold_minor:
+                held = session.hold_minor
+                yield f"{session.station_id}/{session.ref} costs {session.fee_minor}, {held} was set aside"
+
+
 def any_order_leaves_the_same(play: Play) -> Iterator[str]:
     """What each charge left is what it leaves on a day without faults: every report once and in order."""
     again = [charge.again() for charge in play.charges]
@@ -234,6 +245,8 @@ def any_order_leaves_the_same(play: Play) -> Iterator[str]:
     for charge, twin in zip(play.charges, again, strict=True):
         if charge.kind in PROMISED and token_key(charge.token) not in play.given_up:
             one, other = session_of(play, charge), session_of(calm, twin)
+            if (one and one.hold_minor) != (other and other.hold_minor):
+                continue  # more was set aside while it ran, on one of the two days: then more may be charged
             left = here[one.id] if one else None
             if left != (there[other.id] if other else None):
                 yield f"{_name(charge)} left {left}, in order {there[other.id] if other else None}"
@@ -244,14 +257,14 @@ def _left(play: Play) -> dict[UUID, list[object]]:
     All that each session left and that must not depend on the order, repetition or ids of its reports.
 
     Whether a session was seen to spend what is set aside before its end was heard does: so money counts by
-    what moved in the end, not by the steps, and what is set aside for one that began offline does not count.
+    what moved in the end, not by the steps.
     """
     left: dict[UUID, list[object]] = {}
     for session in play.store.sessions.values():
         readings = play.store.readings.get(session.id, {}).values()
         left[session.id] = [
             (session.state, session.reason, session.means, session.energy_wh, session.fee_minor),
-            None if session.offline else session.hold_minor,
+            session.hold_minor,
             (session.started_at, session.ended_at, sorted({*session.flags} - {SPENT, OVERSPENT})),
             sorted((row.at, row.digest, row.register_wh) for row in readings),
         ]
@@ -306,5 +319,6 @@ LAWS = (
     what_a_psp_approved_is_used_or_given_back,
     a_psp_is_asked_once_per_start,
     every_fee_of_a_psp_is_collected_once,
+    no_fee_is_above_what_was_set_aside,
     any_order_leaves_the_same,
 )

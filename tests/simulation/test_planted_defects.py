@@ -13,6 +13,8 @@ from csms.base.money import half_up, to_minor
 from csms.domain import billing, decide, payer, settlement
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, SessionEnded, SessionStarted
+from csms.domain.ledger import Move
+from csms.domain.metering import judge
 from csms.domain.session import NOTHING, Priced, Session
 from csms.domain.settlement import Shares, Split
 from csms.domain.tariff import Price, Tariff, Usage, price
@@ -112,7 +114,7 @@ def a_later_end_is_billed_too(patch: pytest.MonkeyPatch) -> Planted:
         after = real(changes, session, event)
         if after is not session and session.state == "completed":
             again = session._replace(state="active", meter_end_wh=event.meter_wh)
-            changes.add(billing.settle(again, NOTHING, Priced(TARIFF, SPLIT), event.received_at))
+            changes.add(billing.settle(again, judge(again, NOTHING), Priced(TARIFF, SPLIT), event.received_at))
         return after
 
     patch.setattr(decide, "_disputed", disputed)
@@ -121,12 +123,12 @@ def a_later_end_is_billed_too(patch: pytest.MonkeyPatch) -> Planted:
 
 def hold_kept_without_energy(patch: pytest.MonkeyPatch) -> Planted:
     """No fee, nothing to move."""
-    real = billing._moves
+    real = billing.rest
 
-    def moves(session: Session, bill: billing.Bill) -> tuple[Any, ...]:
-        return real(session, bill) if bill.price.total_minor else ()
+    def rest(session: Session) -> list[Move]:
+        return real(session) if session.fee_minor else []
 
-    patch.setattr(billing, "_moves", moves)
+    patch.setattr(billing, "rest", rest)
     return frozenset()
 
 
@@ -157,8 +159,8 @@ def spent_tokens_pay_again(patch: pytest.MonkeyPatch) -> Planted:
 def every_line_rounded(patch: pytest.MonkeyPatch) -> Planted:
     """Rounded per line and summed."""
 
-    def twice(usage: Usage, tariff: Tariff) -> Price:
-        right = price(usage, tariff)
+    def twice(usage: Usage, tariff: Tariff, zone: str | None = None) -> Price:
+        right = price(usage, tariff, zone)
         total = sum(to_minor(line.exact_incl, right.currency) for line in right.lines if line.exact_incl is not None)
         return replace(right, total_minor=total)
 
