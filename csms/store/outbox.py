@@ -167,6 +167,15 @@ class PostingRefused(CsmsError):
     """The ledger would not take a posting; nothing was written."""
 
 
+OUR_RULES = "CS002"
+"""What our SQL raises (SQLSTATE) where a rule forbids what was to be written: a payment has less left, ..."""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the books refused a result by a rule of ours: writing it again would be refused again."""
+    return isinstance(error, PostingRefused) or getattr(error, "sqlstate", None) == OUR_RULES
+
+
 async def claim(conn: Connection, count: int, lease_s: float) -> list[Job]:
     """At most `count` due jobs, leased for `lease_s` seconds to whoever called."""
     rows = await SQL.claim_jobs.many(conn, count, lease_s)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from csms import observe
 from csms.flows import settle
+from csms.psp.base import Answer
 from csms.store import outbox
 from csms.store.outbox import Job, Result
 from csms.worker.settling import SETTLING
-from csms.worker.tasks import CLAIMS_MAX, TASKS, Outside, Task
+from csms.worker.tasks import CLAIMS_MAX, TASKS, Outside, Task, later
 
 CALLS_MAX = 32
 """Jobs that one worker has in hand at a time."""
@@ -32,6 +34,8 @@ POLL_S = 1.0
 
 TROUBLE_S = 1.0
 """Pause after the database refused or was away."""
+
+REFUSED = "the books would not take what came of it"
 
 DRAIN_S_MAX = 10.0
 """How long jobs in hand may take to finish when the worker is closed; their leases lapse otherwise."""
@@ -145,16 +149,24 @@ class Worker:
                 self._let_go(result.job)
 
     async def _write(self, batch: list[Result]) -> None:
-        """All in one transaction; if that is refused, one by one, so that only a bad one is left to its lease."""
+        """
+        All in one transaction; if that is refused, one by one, so that only a bad one is left to its lease.
+
+        What our own rules refuse (a payment with too little left) counts as an attempt, and is listed in the end.
+        """
         try:
             self._outside.at_point("before_commit")
             async with self._outside.pool.acquire() as conn:
                 await outbox.save(conn, batch)
             self._outside.at_point("after_commit")
-        except Exception:
+        except Exception as error:
             if len(batch) > 1:
                 for result in batch:
                     await self._write([result])
+            elif outbox.is_refusal(error) and batch[0].error != REFUSED:
+                log.exception("result refused", job=batch[0].job.key)
+                refused = later(batch[0].job, self._outside, Answer("our_fault", reason=str(error)), "job_refused")
+                await self._write([replace(refused, error=REFUSED)])
             else:
                 log.exception("result not written", job=batch[0].job.key)
                 await asyncio.sleep(TROUBLE_S)

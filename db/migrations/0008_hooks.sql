@@ -116,6 +116,9 @@ declare
     taken integer;
     newest xid8;
 begin
+    if not exists (select from webhook_endpoint where disabled_at is null) then
+        return 0;  -- the first endpoint moves the place on
+    end if;
     select * into place from sweep where name = 'notices' for update skip locked;
     if not found then
         return 0;
@@ -124,9 +127,6 @@ begin
         update sweep set next_xid = horizon, since = now_at - interval '1 hour', system_identifier = identifier
         where name = 'notices';
         return 0;
-    end if;
-    if not exists (select from webhook_endpoint where disabled_at is null) then
-        return 0;  -- the first endpoint moves the place on
     end if;
     with fresh as (
         (select b.xid, b.issued_at as at, (

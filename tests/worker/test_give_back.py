@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from csms import db
 from csms.db import Connection, Pool
 from csms.psp.base import Refund
 from csms.psp.social import Social
@@ -213,6 +214,26 @@ async def test_a_worker_killed_at_any_point_sends_every_refund_once(
         assert [e["amount"] for e in await stage.at_psp(social, "refund", payment_key=ref)] == [5_000]
     count = len(refs)
     assert await stage.balances(conn) == {"psp:social:clearing": -LEFT * count, "driver:D:balance": LEFT * count}
+
+
+async def test_a_rest_that_a_payment_has_not_left_is_listed_and_not_tried_for_ever(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await stage.billed(conn, psp, "pay_before_refund_rest")
+    await conn.execute("update outbox set attempts = $1 where kind = 'psp.refund_rest'", FAULT_ATTEMPTS_MAX - 2)
+    await conn.execute(
+        "insert into payment values ($1, 'social', $2, 'D', 'session', $3, $4, $4, 'KRW', now())",
+        uuid4(),
+        scene.psp_ref,
+        scene.session_id,
+        HOLD,
+    )
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert ("refund", HOLD - FEE) not in await stage.effects(social, scene)
+    listed = await conn.fetchrow("select kind, ref from exception")
+    assert tuple(listed) == ("job_refused", f"session/{scene.session_id}")
+    assert await db.check(conn, {"refunds": db.checks()["refunds_on_their_way"]}) == {}
 
 
 async def test_many_workers_send_each_refund_once(
