@@ -34,6 +34,11 @@ select gen_random_uuid(), 'psp.settle', 'session/' || session_id || '/remit', 's
 from bill where means = 'psp'"""
 
 
+TOPPED_UP = """
+insert into payment (id, psp, psp_ref, driver_id, kind, amount_minor, currency, at)
+values ($1, 'social', 'pay-bob', 'bob', 'top_up', 10000, 'KRW', $2)"""
+
+
 async def a_day(conn: Any, dsn: str) -> dict[str, UUID]:
     """
     The day, told to the road, and what the worker writes after it. Answers the sessions by what they are.
@@ -60,12 +65,14 @@ async def a_day(conn: Any, dsn: str) -> dict[str, UUID]:
 
 
 async def settled(conn: Any) -> None:
-    """The statement of that day, approved by a second person and paid by hand; a chargeback; a tax invoice."""
+    """The statement of that day, approved by a second person and paid by hand; two chargebacks; a tax invoice."""
     statement_id, _ = await settlements.draft(conn, "P", DAY, DAY + timedelta(days=1), "maker", LATER)
     await settlements.approve(conn, statement_id, "checker", LATER, accept_differences=True)
     for row in await conn.fetch("select id from remittance"):
         await remittances.mark_paid(conn, row["id"], "bank-1", "checker", LATER)
     await conn.execute("update outbox set state = 'done', done_at = now() where kind = 'psp.reconcile'")
-    await chargebacks.opened(conn, "social", "dispute-1", "pay-unknown", 500, "KRW", LATER)
+    await conn.execute(TOPPED_UP, make.new_id(), LATER)
+    await chargebacks.opened(conn, "social", "dispute-1", "pay-bob", 500, "KRW", LATER)
+    await chargebacks.opened(conn, "social", "dispute-2", "pay-unknown", 500, "KRW", LATER)
     bill = await conn.fetchval("select id from bill where means = 'balance' and total_minor > 0")
     await receipts.number(conn, bill, "maker", LATER)

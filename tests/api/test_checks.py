@@ -32,10 +32,16 @@ PLANTED: dict[str, str] = {
     "statements_add_up": "delete from statement_bill where paid_by = 'run'",
     "statement_bills": "update statement_bill set paid_by = 'psp' where paid_by = 'run'",
     "remittances_posted": "update remittance set amount_minor = amount_minor + 1",
+    "payments_refunded": "update payment set refunded_minor = refunded_minor - 1 where refunded_minor > 0",
     "chargebacks_posted": "delete from chargeback",
     "tax_invoice_numbers": "update tax_invoice set number = number + 1",
     "refunds_on_their_way": "insert into transfer (posting_id, seq, debit, credit, asset, amount)"
     " select id, 98, 'bank', 'psp:social:refunds', 'KRW', 1 from posting limit 1",
+    "audit_chain": "update audit_head set n = n + 1",
+    "credits_within_charges": "update bill set kind = 'credit', corrects = id, energy_wh = -energy_wh,"
+    " seconds = -seconds, total_minor = -total_minor, vat_minor = -vat_minor, not_charged_minor = -not_charged_minor,"
+    " operator_minor = -operator_minor, operator_vat_minor = -operator_vat_minor, provider_minor = -provider_minor"
+    " where total_minor > 0",
     "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
 }
 """What is done to the books behind the road's back, by the check that must see it."""

@@ -11,7 +11,7 @@ import jsonschema_rs
 from csms import db
 from csms.api.routes import PREFIX, ROUTES
 from csms.flows.admin import SCOPES
-from tests.api.books import a_day
+from tests.api.books import a_day, settled
 from tests.api.conftest import Rest
 
 
@@ -39,11 +39,31 @@ async def test_the_document_has_every_route_and_nothing_dangling(rest: Rest) -> 
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"], reference
 
 
+GIVEN_BACK = """
+insert into refund (id, payment_id, driver_id, amount_minor, currency, psp, reason, asked_at)
+select gen_random_uuid(), id, driver_id, 1, currency, psp, 'test', at
+from payment
+limit 1
+returning id"""
+
+
+ENDPOINT = """
+insert into webhook_endpoint (id, url, secrets, created_at)
+values (gen_random_uuid(), 'https://example.test/', '{whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3}', now())
+returning id"""
+
+
 async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn: str) -> None:
     async with rest.pool.acquire() as conn:
         sessions = await a_day(conn, dsn)
+        await settled(conn)
         await conn.execute("insert into parked_report values (gen_random_uuid(), 'S1', 'a', 'r', 'x', null, now())")
         parked = await conn.fetchval("select id from parked_report")
+        settlement = await conn.fetchval("select id from statement")
+        remittance = await conn.fetchval("select id from remittance")
+        refund = await conn.fetchval(GIVEN_BACK)
+        exception = await conn.fetchval("select id from exception limit 1")
+        endpoint = await conn.fetchval(ENDPOINT)
     rest.connect("S1")
     command = await rest.post("/sessions", {"station": "S1", "connector": 1, "token": "A0A0A0A0"})
     bill = await rest.get(f"/sessions/{sessions['paid']}/bill")
@@ -51,7 +71,8 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
     known = {
         "station": "S1", "provider": "P", "site": "site", "tariff": "T", "driver": "ann", "session": sessions["paid"],
         "bill": bill["id"], "command": command["id"], "parked_report": parked, "address": "driver:ann:balance",
-        "report": "bills", "token": "A0A0A0A0",
+        "report": "bills", "token": "A0A0A0A0", "settlement": settlement, "remittance": remittance, "refund": refund,
+        "exception": exception, "endpoint": endpoint,
     }  # fmt: skip
     for route in (route for route in ROUTES if route.method == "GET"):
         answer = await rest.get(re.sub(r"{(\w+)}", lambda found: str(known[found[1]]), route.path))
