@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +19,7 @@ from csms.domain.events import Event, Outcome
 from csms.flows.command import Commands
 from csms.flows.connect import Admission, pepper_of
 from csms.flows.setup import SetupBook
+from csms.flows.tariffs import quote_of
 from csms.ocpp.gateway import Gateway
 from csms.ocpp.setup import Setup
 from csms.psp.base import Denied, VerifiedToken
@@ -28,10 +30,15 @@ FAR_AWAY = timedelta(days=3650)
 
 
 class Rig:
-    """One gateway. `issuer` says what is known of long tokens; `now` is the system's clock."""
+    """
+    One gateway. `issuer` says what is known of long tokens; `now` is the system's clock.
 
-    def __init__(self, pool: db.Pool, dsn: str) -> None:
+    With `shows_costs`, stations are told prices and costs; their seconds pass by `gateway.wheel.tick()` too.
+    """
+
+    def __init__(self, pool: db.Pool, dsn: str, *, shows_costs: bool = False) -> None:
         self.pool = pool
+        self.shows_costs = shows_costs
         self.told = make.Told(dsn)
         self.now = make.NOON
         self.issuer: dict[str, VerifiedToken] = {}
@@ -55,6 +62,7 @@ class Rig:
             verify=self._verify,
             clock=self.clock,
             setup=Setup(SetupBook(self.pool, self.clock)),
+            quotes=partial(quote_of, self.pool, self.clock) if self.shows_costs else None,
         )
         self.port = await self.gateway.start("127.0.0.1", 0)
         return self
