@@ -16,6 +16,7 @@ RESERVED: Mapping[object, Reserved] = {"RESERVATION": "RESERVATION", "RESERVATIO
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 MIDNIGHT = 0
 MINUTES_PER_HOUR = 60
+PHASE_V = 230
 THOUSAND = 1_000
 """Wh of a kWh, W of a kW."""
 
@@ -37,7 +38,8 @@ class State(NamedTuple):
     How a use stands at one instant: what restrictions ask for.
 
     `local` is the wall clock of the site, naive. Energy and time count from the start of the use.
-    Powers are W, currents A summed over the phases; None where nobody knows.
+    Powers are W, currents A summed over the phases; None where nobody knows. A current that nobody
+    knows is the power over `PHASE_V`: readings keep none.
     """
 
     local: datetime
@@ -47,6 +49,18 @@ class State(NamedTuple):
     max_power_w: int | Fraction | None
     min_current_a: int | Fraction | None
     max_current_a: int | Fraction | None
+
+    def least_current_a(self) -> int | Fraction | None:
+        """The least current, told or by the power."""
+        return _by_power(self.min_power_w) if self.min_current_a is None else self.min_current_a
+
+    def most_current_a(self) -> int | Fraction | None:
+        """The most current, told or by the power."""
+        return _by_power(self.max_power_w) if self.max_current_a is None else self.max_current_a
+
+
+def _by_power(power_w: int | Fraction | None) -> Fraction | None:
+    return None if power_w is None else Fraction(power_w) / PHASE_V
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +103,8 @@ class Restrictions:
             and (self.max_duration_s is None or state.elapsed_s < self.max_duration_s)
             and _at_least(state.min_power_w, self.min_power_w)
             and _below(state.max_power_w, self.max_power_w)
-            and _at_least(state.min_current_a, self.min_current_a)
-            and _below(state.max_current_a, self.max_current_a)
+            and (self.min_current_a is None or _at_least(state.least_current_a(), self.min_current_a))
+            and (self.max_current_a is None or _below(state.most_current_a(), self.max_current_a))
         )
 
     def _in_day(self, clock: int) -> bool:

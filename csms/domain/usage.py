@@ -12,9 +12,6 @@ from csms.base.units import SECONDS_PER_HOUR, seconds_between
 from csms.domain.events import Reading
 from csms.domain.tariff_periods import Period
 
-PHASE_V = 230
-"""Readings keep no current: where a tariff asks for it, it is the power over this voltage, a sum over phases."""
-
 POINTS_MAX = 3_000
 """Of more registers only as many are looked at, evenly chosen: a day of one every half minute."""
 
@@ -83,8 +80,6 @@ def _period(start: datetime, from_s: int, until_s: int, wh: int, powers: Sequenc
         0 if charges else length_s,
         mean_w,
         mean_w,
-        mean_w / PHASE_V,
-        mean_w / PHASE_V,
     )
 
 

@@ -231,7 +231,6 @@ def _period(period: Period, ends: datetime) -> rules.Period:
         scaled(W_PER_KW, "MIN_POWER", "POWER", "MAX_POWER"),
         scaled(W_PER_KW, "MAX_POWER", "POWER", "MIN_POWER"),
     )
-    still = Fraction(0) if parking_s and not charging_s and not energy_wh else None
     return rules.Period(
         period.start,
         ends,
@@ -240,13 +239,9 @@ def _period(period: Period, ends: datetime) -> rules.Period:
         parking_s,
         mean_w if least_w is None else least_w,
         mean_w if most_w is None else most_w,
-        _known(scaled(1, "MIN_CURRENT", "CURRENT", "MAX_CURRENT"), still),
-        _known(scaled(1, "MAX_CURRENT", "CURRENT", "MIN_CURRENT"), still),
+        scaled(1, "MIN_CURRENT", "CURRENT", "MAX_CURRENT"),
+        scaled(1, "MAX_CURRENT", "CURRENT", "MIN_CURRENT"),
     )
-
-
-def _known(told: Fraction | None, otherwise: Fraction | None) -> Fraction | None:
-    return otherwise if told is None else told
 
 
 def preview(

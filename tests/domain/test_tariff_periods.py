@@ -249,6 +249,15 @@ def test_without_a_price_of_parking_all_the_time_counts() -> None:
     assert price(usage, hourly("00:00", "00:00", day_of_week=["MONDAY"]), BERLIN).exact_incl == 10
 
 
+def test_a_current_that_nobody_told_is_that_of_the_power() -> None:
+    slow = {"price_components": [{"type": "ENERGY", "price": 1}], "restrictions": {"max_current": 32}}
+    tariff = parse(document(elements=[slow, {"price_components": [{"type": "ENERGY", "price": 5}]}]))
+    period = Period(START, START + timedelta(hours=1), 1_000, 3_600, 0, 7_359, 7_359)
+    told = replace(period, min_current_a=16, max_current_a=48)
+    faster = replace(period, min_power_w=7_360, max_power_w=7_360)
+    assert [price(used((p,)), tariff).total_minor for p in (period, told, faster)] == [1, 5, 5]
+
+
 def test_an_unknown_power_meets_no_bound_of_power() -> None:
     slow = {"price_components": [{"type": "ENERGY", "price": 1}], "restrictions": {"max_power": 16}}
     tariff = parse(document(elements=[slow, {"price_components": [{"type": "ENERGY", "price": 5}]}]))

@@ -62,6 +62,22 @@ async def test_a_tariff_by_hours_is_priced_by_all_readings(dsn: str, conn: Any) 
     assert over.fee_minor == 1_200
 
 
+async def test_parking_after_charging_is_told_by_readings_and_billed(dsn: str, conn: Any) -> None:
+    components = [{"type": "ENERGY", "price": 100}, {"type": "PARKING_TIME", "price": 600}]
+    document = {"id": "T", "currency": "KRW", "tax_included": "YES", "elements": [{"price_components": components}]}
+    await add_tariff(conn, TariffSpec(document, json.dumps(document), "P"), NOON)
+    async with Told(dsn) as told:
+        await told.tell(started())
+        await told.tell(metered(minutes=30, wh=11_000))
+        (over,) = await told.tell(ended(minutes=60, wh=11_000))
+    assert over.fee_minor == 1_000 + 300
+    lines = json.loads(await conn.fetchval("select lines from bill"))
+    assert [(line["dimension"], line["element"], line["start"], line["quantity"]) for line in lines] == [
+        ("ENERGY", 0, "2026-11-20T12:00:00Z", "10000"),
+        ("PARKING_TIME", 0, "2026-11-20T12:30:00Z", "1800"),
+    ]
+
+
 async def test_a_start_and_an_authorize_tell_what_a_use_is_priced_by(dsn: str) -> None:
     async with Told(dsn) as told:
         (shown,) = await told.tell(presented())
