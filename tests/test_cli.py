@@ -72,6 +72,22 @@ def test_an_empty_report_has_its_columns_in_csv_and_no_rows_in_json(folder: Path
     assert "is not a date" in csms("report", "bills", "--from", "soon", "--data-dir", folder, status=2)
 
 
+def test_a_report_is_written_as_a_whole_file_or_not_at_all(folder: Path, tmp_path: Path) -> None:
+    asked = ("report", "revenue", "--by", "station", "--as-of", "2026-01-01", "--data-dir", folder)
+    for form in ("csv", "json", "xlsx"):
+        files = [tmp_path / f"{number}.{form}" for number in (1, 2)]
+        for file in files:
+            assert csms(*asked, "--format", form, "--out", file) == ""
+        assert files[0].read_bytes() == files[1].read_bytes() != b""
+    assert json.loads(csms("report", "bills", "--format", "ocpi", "--data-dir", folder)) == []
+    missing = tmp_path / "missing.csv"
+    assert "by is day, provider" in csms(
+        "report", "revenue", "--by", "colour", "--out", missing, "--data-dir", folder, status=2
+    )
+    assert not missing.exists() and len(list(tmp_path.iterdir())) == 6
+    assert "--out FILE" in csms("report", "bills", "--format", "xlsx", "--data-dir", folder, status=2)
+
+
 @pytest.mark.parametrize("command", [["check"], ["report", "bills"]])
 def test_books_that_are_not_there_are_not_said_to_agree(folder: Path, command: list[str]) -> None:
     missing = folder / "misspelt"

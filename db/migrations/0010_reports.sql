@@ -95,7 +95,8 @@ security definer set search_path from current as $$
     select * from sum_mark where name = wanted
 $$;
 
--- Bills by day (UTC) and what they are asked by; and by quarter of an hour, of which the days of every zone are made.
+-- Bills by day (UTC) and what they are asked by; by day and provider, which is much less to read; and by quarter of an
+-- hour, of which the days of every zone are made.
 -- `top`: the youngest transaction in the sum.
 create table bill_day (
     day date not null,
@@ -116,6 +117,24 @@ create table bill_day (
     top_era smallint not null,
     top_xid xid8 not null,
     unique nulls not distinct (day, provider_id, station_id, connector, tariff_id, currency)
+) with (fillfactor = 70);
+
+create table bill_provider_day (
+    day date not null,
+    provider_id text not null,
+    currency text not null,
+    bills bigint not null,
+    energy_wh bigint not null,
+    seconds bigint not null,
+    total_minor bigint not null,
+    vat_minor bigint not null,
+    not_charged_minor bigint not null,
+    operator_minor bigint not null,
+    operator_vat_minor bigint not null,
+    provider_minor bigint not null,
+    top_era smallint not null,
+    top_xid xid8 not null,
+    primary key (day, provider_id, currency)
 ) with (fillfactor = 70);
 
 create table bill_quarter (
@@ -223,6 +242,26 @@ begin
         provider_minor = s.provider_minor + excluded.provider_minor,
         top_era = excluded.top_era, top_xid = excluded.top_xid;
 
+    insert into bill_provider_day as s (
+        day, provider_id, currency, bills, energy_wh, seconds, total_minor, vat_minor, not_charged_minor,
+        operator_minor, operator_vat_minor, provider_minor, top_era, top_xid)
+    select utc_day(b.issued_at), b.provider_id, b.currency, count(*), sum(b.energy_wh), sum(b.seconds),
+        sum(b.total_minor), sum(b.vat_minor), sum(b.not_charged_minor), sum(b.operator_minor),
+        sum(b.operator_vat_minor), sum(b.provider_minor), max(b.era), max(b.xid)
+    from bill b
+    where (b.era, b.xid) >= (mark.era, mark.xid)
+    and (b.era, b.xid) < (bound.era, bound.xid)
+    group by 1, 2, 3
+    on conflict (day, provider_id, currency) do update
+    set bills = s.bills + excluded.bills, energy_wh = s.energy_wh + excluded.energy_wh,
+        seconds = s.seconds + excluded.seconds, total_minor = s.total_minor + excluded.total_minor,
+        vat_minor = s.vat_minor + excluded.vat_minor,
+        not_charged_minor = s.not_charged_minor + excluded.not_charged_minor,
+        operator_minor = s.operator_minor + excluded.operator_minor,
+        operator_vat_minor = s.operator_vat_minor + excluded.operator_vat_minor,
+        provider_minor = s.provider_minor + excluded.provider_minor,
+        top_era = excluded.top_era, top_xid = excluded.top_xid;
+
     insert into bill_quarter as s (
         began, provider_id, currency, bills, energy_wh, seconds, total_minor, vat_minor, not_charged_minor,
         operator_minor, operator_vat_minor, provider_minor, top_era, top_xid)
@@ -291,7 +330,7 @@ $$;
 create function too_young(unit interval, since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
 returns setof timestamptz stable language sql as $$
     select distinct d.day::timestamp at time zone 'UTC'
-    from bill_day d
+    from bill_provider_day d
     where unit = '1 day'
     and taken is not null
     and d.day >= utc_day(first_whole(unit, since))
@@ -311,6 +350,15 @@ create function summed_days(since timestamptz, until timestamptz, at_era smallin
 returns setof bill_day stable language sql as $$
     select d.*
     from bill_day d
+    where d.day >= utc_day(first_whole('1 day', since))
+    and d.day < utc_day(last_whole('1 day', until))
+    and d.day <> all (array(select utc_day(y) from too_young('1 day', since, until, at_era, taken) y))
+$$;
+
+create function summed_provider_days(since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
+returns setof bill_provider_day stable language sql as $$
+    select d.*
+    from bill_provider_day d
     where d.day >= utc_day(first_whole('1 day', since))
     and d.day < utc_day(last_whole('1 day', until))
     and d.day <> all (array(select utc_day(y) from too_young('1 day', since, until, at_era, taken) y))

@@ -17,11 +17,11 @@ select sum_transfers($1);
 -- How many bills the report `bills` has between $1 and $2, of provider $3, in the snapshot ($4, $5), from the sums.
 select coalesce(sum(part.bills), 0)::bigint
 from (
-    select q.bills, q.provider_id
-    from summed_quarters($1, $2, $4::smallint, $5::text::pg_snapshot) q
+    select d.bills, d.provider_id
+    from summed_provider_days($1, $2, $4::smallint, $5::text::pg_snapshot) d
     union all
     select 1, b.provider_id
-    from unsummed_bills('15 minutes', $1, $2, $4::smallint, $5::text::pg_snapshot) b) part
+    from unsummed_bills('1 day', $1, $2, $4::smallint, $5::text::pg_snapshot) b) part
 where $3::text is null or part.provider_id = $3;
 
 -- name: list_cdrs
@@ -35,11 +35,10 @@ cross join lateral (select * from bill where bill.id = coalesce(b.corrects, b.id
 cross join lateral (
     select document from tariff where tariff.id = b.tariff_id and tariff.version = b.tariff_version limit 1) t
 left join lateral (select name, time_zone from site where site.id = b.site_id limit 1) s on true
-where b.issued_at >= coalesce($1::timestamptz, '-infinity')
+where b.issued_at >= greatest(coalesce($1::timestamptz, '-infinity'), coalesce($6::timestamptz, '-infinity'))
 and b.issued_at < coalesce($2::timestamptz, 'infinity')
 and in_snapshot(b.era, b.xid, $4::smallint, $5::text::pg_snapshot)
 and ($3::text is null or b.provider_id = $3)
-and (b.issued_at, b.id) > (
-    coalesce($6::timestamptz, '-infinity'), coalesce($7::uuid, '00000000-0000-0000-0000-000000000000'))
+and ($6::timestamptz is null or (b.issued_at, b.id) > ($6, $7::uuid))
 order by b.issued_at, b.id
 limit $8::bigint;

@@ -21,7 +21,8 @@ select b.id as bill, b.session_id as session, b.revision, b.kind, b.corrects, b.
     json_build_array(b.issued_at, b.id)::text as _cursor,
     json_build_object('path', '/bills/' || b.id || '/transfers')::text as _link
 from bill b
-where b.issued_at >= coalesce($1::timestamptz, '-infinity')
+where b.issued_at >= greatest(
+    coalesce($1::timestamptz, '-infinity'), coalesce(($4::jsonb ->> 0)::timestamptz, '-infinity'))
 and b.issued_at < coalesce($2::timestamptz, 'infinity')
 and b.issued_at <= coalesce($6::timestamptz, 'infinity')
 and in_snapshot(b.era, b.xid, $7::smallint, $8::text::pg_snapshot)
@@ -32,8 +33,7 @@ and ($11::text is null or b.tariff_id = $11)
 and ($12::text is null or exists (
     select from connector c where c.station_id = b.station_id and c.number = b.connector and c.kind = $12))
 and ($13::text is null or b.currency = $13)
-and (b.issued_at, b.id) > (
-    coalesce(($4::jsonb ->> 0)::timestamptz, '-infinity'),
-    coalesce(($4::jsonb ->> 1)::uuid, '00000000-0000-0000-0000-000000000000'))
+and ($4::jsonb is null
+    or (b.issued_at, b.id) > (($4::jsonb ->> 0)::timestamptz, ($4::jsonb ->> 1)::uuid))
 order by b.issued_at, b.id
 limit $5::bigint

@@ -12,13 +12,13 @@ select e.id as exception, e.kind, e.ref, e.station_id as station, e.opened_at, e
     case when e.kind in ('session_review', 'session_unsettled')
         then json_build_object('path', '/sessions/' || e.ref)::text end as _link
 from exception e
-where e.opened_at >= coalesce($1::timestamptz, '-infinity')
+where e.opened_at >= greatest(
+    coalesce($1::timestamptz, '-infinity'), coalesce(($3::jsonb ->> 0)::timestamptz, '-infinity'))
 and e.opened_at < coalesce($2::timestamptz, 'infinity')
 and ($5::text is null or e.kind = $5)
 and ($6::text is null or e.owner = $6)
 and ($7::text is null or (e.resolved_at is null) = ($7 = 'open'))
-and (e.opened_at, e.id) > (
-    coalesce(($3::jsonb ->> 0)::timestamptz, '-infinity'),
-    coalesce(($3::jsonb ->> 1)::uuid, '00000000-0000-0000-0000-000000000000'))
+and ($3::jsonb is null
+    or (e.opened_at, e.id) > (($3::jsonb ->> 0)::timestamptz, ($3::jsonb ->> 1)::uuid))
 order by e.opened_at, e.id
 limit $4::bigint

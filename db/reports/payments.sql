@@ -11,11 +11,11 @@ select p.id as payment, p.at, p.psp, p.psp_ref as payment_ref, p.kind, p.driver_
     json_build_object('path', coalesce('/sessions/' || p.session_id || '/bill',
         '/ledger/accounts/driver:' || p.driver_id || ':balance'))::text as _link
 from payment p
-where p.at >= coalesce($1::timestamptz, '-infinity')
+where p.at >= greatest(
+    coalesce($1::timestamptz, '-infinity'), coalesce(($3::jsonb ->> 0)::timestamptz, '-infinity'))
 and p.at < coalesce($2::timestamptz, 'infinity')
 and ($5::text is null or p.driver_id = $5)
-and (p.at, p.id) > (
-    coalesce(($3::jsonb ->> 0)::timestamptz, '-infinity'),
-    coalesce(($3::jsonb ->> 1)::uuid, '00000000-0000-0000-0000-000000000000'))
+and ($3::jsonb is null
+    or (p.at, p.id) > (($3::jsonb ->> 0)::timestamptz, ($3::jsonb ->> 1)::uuid))
 order by p.at, p.id
 limit $4::bigint

@@ -15,13 +15,13 @@ select r.id as refund, r.asked_at, r.driver_id as driver, r.session_id as sessio
 from refund r
 join payment p on p.id = r.payment_id
 left join bill b on b.id = r.bill_id
-where r.asked_at >= coalesce($1::timestamptz, '-infinity')
+where r.asked_at >= greatest(
+    coalesce($1::timestamptz, '-infinity'), coalesce(($4::jsonb ->> 0)::timestamptz, '-infinity'))
 and r.asked_at < coalesce($2::timestamptz, 'infinity')
 and ($3::text is null or b.provider_id = $3)
 and ($6::text is null or r.driver_id = $6)
 and ($7::text is null or r.state = $7)
-and (r.asked_at, r.id) > (
-    coalesce(($4::jsonb ->> 0)::timestamptz, '-infinity'),
-    coalesce(($4::jsonb ->> 1)::uuid, '00000000-0000-0000-0000-000000000000'))
+and ($4::jsonb is null
+    or (r.asked_at, r.id) > (($4::jsonb ->> 0)::timestamptz, ($4::jsonb ->> 1)::uuid))
 order by r.asked_at, r.id
 limit $5::bigint

@@ -10,23 +10,28 @@
 -- $9 era: of the snapshot of as_of
 -- $10 snapshot: of as_of
 with part as (
-    select case coalesce($6::text, 'day') when 'provider' then q.provider_id when 'operator' then 'operator'
-            else (q.began at time zone coalesce($7::text, 'UTC'))::date::text end as key,
+    select (q.began at time zone coalesce($7::text, 'UTC'))::date::text as key,
         q.provider_id, q.currency, q.bills, q.energy_wh, q.seconds, q.total_minor, q.vat_minor, q.not_charged_minor,
         q.operator_minor, q.operator_vat_minor, q.provider_minor
     from summed_quarters($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) q
-    where coalesce($6::text, 'day') in ('day', 'provider', 'operator')
+    where coalesce($6::text, 'day') = 'day'
     union all
-    select case coalesce($6::text, 'day') when 'provider' then b.provider_id when 'operator' then 'operator'
-            else (b.issued_at at time zone coalesce($7::text, 'UTC'))::date::text end,
+    select (b.issued_at at time zone coalesce($7::text, 'UTC'))::date::text,
         b.provider_id, b.currency, 1, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
         b.operator_minor, b.operator_vat_minor, b.provider_minor
     from unsummed_bills('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) b
-    where coalesce($6::text, 'day') in ('day', 'provider', 'operator')
+    where coalesce($6::text, 'day') = 'day'
     union all
-    select case coalesce($6::text, 'day') when 'station' then d.station_id when 'tariff' then d.tariff_id
+    select case $6::text when 'provider' then d.provider_id else 'operator' end,
+        d.provider_id, d.currency, d.bills, d.energy_wh, d.seconds, d.total_minor, d.vat_minor, d.not_charged_minor,
+        d.operator_minor, d.operator_vat_minor, d.provider_minor
+    from summed_provider_days($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+        $9::smallint, $10::text::pg_snapshot) d
+    where $6::text in ('provider', 'operator')
+    union all
+    select case $6::text when 'station' then d.station_id when 'tariff' then d.tariff_id
             else coalesce(c.kind, 'unknown') end,
         d.provider_id, d.currency, d.bills, d.energy_wh, d.seconds, d.total_minor, d.vat_minor, d.not_charged_minor,
         d.operator_minor, d.operator_vat_minor, d.provider_minor
@@ -35,14 +40,14 @@ with part as (
     left join connector c on c.station_id = d.station_id and c.number = d.connector and $6::text = 'connector_kind'
     where coalesce($6::text, 'day') in ('station', 'connector_kind', 'tariff')
     union all
-    select case coalesce($6::text, 'day') when 'station' then b.station_id when 'tariff' then b.tariff_id
-            else coalesce(c.kind, 'unknown') end,
+    select case $6::text when 'station' then b.station_id when 'tariff' then b.tariff_id
+            when 'provider' then b.provider_id when 'operator' then 'operator' else coalesce(c.kind, 'unknown') end,
         b.provider_id, b.currency, 1, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
         b.operator_minor, b.operator_vat_minor, b.provider_minor
     from unsummed_bills('1 day', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) b
     left join connector c on c.station_id = b.station_id and c.number = b.connector and $6::text = 'connector_kind'
-    where coalesce($6::text, 'day') in ('station', 'connector_kind', 'tariff')),
+    where coalesce($6::text, 'day') <> 'day'),
 summed as (
     select p.key, p.currency, sum(p.bills)::bigint as bills, sum(p.energy_wh)::bigint as energy_wh,
         sum(p.seconds)::bigint as seconds, sum(p.total_minor)::bigint as fees_minor,

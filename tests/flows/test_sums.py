@@ -163,6 +163,7 @@ async def test_sums_tell_the_same_as_the_bills_at_any_moment(
     while await conn.fetchval("select sum_bills(5)"):
         pass
     assert await conn.fetchval("select sum(bills) from bill_day") == len(writers.committed)
+    assert await conn.fetchval("select sum(bills) from bill_provider_day") == len(writers.committed)
     assert await conn.fetchval("select sum(bills) from bill_quarter") == len(writers.committed)
 
 
