@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import books, cells, report
+from tests.benchmarks import books, cells, report, reports
 from tests.benchmarks.load import Plan, Result, drive
 from tests.benchmarks.partners import NAMES, Bench, Broken, Server, csms
 
@@ -42,6 +42,8 @@ class Run:
     results: list[tuple[cells.Cell, str, list[Result]]] = field(default_factory=list)
     idle: dict[str, float] = field(default_factory=dict)
     """KiB of memory per idle connection, by partner."""
+    reports: reports.Found | None = None
+    """T10: what reports over many bills took."""
     ready_s: dict[str, float] = field(default_factory=dict)
     """Seconds until `csms serve` takes stations, `cold` and `warm`, and to the first charge of the `demo`."""
 
@@ -58,6 +60,9 @@ def measure(run: Run) -> None:
             _drive_cells(run, bench, wanted)
     if "T6" in run.targets:
         _measure_idle(run)
+    if "T10" in run.targets and "ours" in run.partners:
+        run.reports = reports.measure(run.quick)
+        print(reports.lines(run.reports), flush=True)
     if "T11" in run.targets and "ours" in run.partners:
         _measure_ready(run)
 
@@ -145,6 +150,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
             for cell, name, results in run.results
         ],
         "idle_kib_per_connection": run.idle,
+        "reports": None if run.reports is None else asdict(run.reports),
         "ready_s": run.ready_s,
     }
 

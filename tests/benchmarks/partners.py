@@ -45,6 +45,7 @@ class Server:
             )
         ready = self._ready()
         self.ready_s = time.monotonic() - self.began
+        self.http: str = ready.get("http", "")
         self.url: str = ready["ocpp"].rstrip("/").removesuffix("/ocpp") + "/ocpp"
         threading.Thread(target=self._drain, daemon=True).start()
 
