@@ -58,12 +58,12 @@ class Call:
     version: Version
     desk: Desk
     began_s: float
+    keys: Mapping[int, tuple[str, ...]]
+    """Registered public keys of the station's meters, base64 DER by connector number."""
     answer: bytes | None = None
     """Made while reading, where the answer holds what the outcome does not: an alias."""
     mark: str = "answered"
     """What became of it, for the metrics: `answered`, `mended` or `unreadable`."""
-    keys: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """Registered public keys of the station's meters, base64 DER by connector number."""
     tx_limits: TxLimits | None = None
     """Of a 2.1 station: the limits of sessions that it keeps itself."""
 

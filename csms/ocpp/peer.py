@@ -186,8 +186,9 @@ class Peer:
     def _serve(self, route: Route, frame: CallFrame, text: str) -> None:
         desk = self.desk
         now = desk.clock()
-        call = Call(self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter())
-        call.keys = self.keys
+        call = Call(
+            self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter(), self.keys
+        )
         call.tx_limits = self.tx_limits
         self._current, self._route = call, route
         try:

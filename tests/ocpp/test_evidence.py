@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -149,14 +150,61 @@ async def test_the_late_end_of_a_silent_session_leaves_the_money_of_a_prompt_one
     assert accounts == AFTER_10_KWH
 
 
+ODD_SAMPLES = (
+    '[{"value":5000,"context":"Sample.Periodic"},{"value":163630,"context":"Transaction.Begin"}]',  # Q-M06
+    "[]",  # Q-M12
+    '[{"value":" 6000.4 "}]',  # Q-M13, Q-M14
+    '[{"value":"7,0","unit":"kWh"}]',  # Q-M22
+    '[{"value":"NaN"},{"value":""},{"value":"null"},{"value":"inf"}]',  # Q-M14
+    '[{"value":"50","unit":"Hz"},{"value":"1","measurand":"SoCState","unit":"Percent"}]',  # Q-M16
+    '[{"value":999999,"phase":"L1"},{"value":999999,"location":"Cable"}]',  # one phase, another place
+)
+
+
+KILO = '"unitOfMeasure":{"unit":"Wh","multiplier":3}'
+
+
+@pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1"])
+async def test_odd_meter_values_leave_the_money_of_plain_ones(rig: Rig, version: str) -> None:
+    """Q-M06, Q-M10 to Q-M17, Q-M22: what can be understood is, what cannot is kept, and the bill is the same."""
+    charge = Charge(rig, await rig.station(version), version)
+    await charge.start()
+    for minute, samples in enumerate(ODD_SAMPLES, 1):
+        rig.now = make.after(minute)
+        if charge.is_2x:
+            samples = samples.replace('"unit":"kWh"', KILO).replace('"unit":"Hz"', '"unitOfMeasure":{"unit":"Hz"}')
+        values = f'{{"timestamp":"{rfc3339(rig.now)}","sampledValue":{samples}}}'  # Q-M15: an object, not a list
+        ref = json.dumps(charge.ref)
+        head = (
+            f'"eventType":"Updated","timestamp":"{rfc3339(rig.now)}","triggerReason":"MeterValuePeriodic","seqNo":0,'
+            f'"transactionInfo":{{"transactionId":{ref}}}'
+            if charge.is_2x
+            else f'"connectorId":1,"transactionId":{ref}'
+        )
+        action = "TransactionEvent" if charge.is_2x else "MeterValues"
+        await charge.station.say(f'[2,"odd{minute}","{action}",{{{head},"meterValue":{values}}}]')
+        assert (await charge.station.hear())[:2] == [3, f"odd{minute}"]
+        await charge.station.say(f'[2,"bad{minute}","{action}",{{{head},"meterValue":,}}]')  # Q-M10, Q-M11
+        assert (await charge.station.hear())[:2] == [4, f"bad{minute}"]
+    rig.now = make.after(60)
+    await charge.end()
+    assert await ledger(rig) == ([("hold", 1), ("settle", 4)], AFTER_10_KWH)
+    async with rig.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from parked_report") == len(ODD_SAMPLES)
+        rows = await conn.fetch("select register_wh from reading where register_wh between 1001 and 10999 order by at")
+        assert [row["register_wh"] for row in rows] == [5_000, 6_000, 7_000]
+
+
 @pytest.mark.parametrize("version", ["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
 async def test_what_a_registered_meter_signed_is_billed_and_what_was_forged_is_held(rig: Rig, version: str) -> None:
-    """The key is registered while the station is connected, and counts from its next report on."""
+    """The key is registered while the station is connected, or before: it counts from its next report on."""
     charge = Charge(rig, await rig.station(version), version)
     await charge.station.call("Heartbeat", {})
     async with rig.pool.acquire() as conn:
         arguments = (make.new_id(), "S1", 1, METER.public_key, None, make.NOON, "staff")
         await meter_keys.add(conn, rig.commands, *arguments)
+    if version == "ocpp2.1":
+        charge.station = await rig.station(version)
 
     await charge.start(METER.sign(("B", 1_000)))
     rig.now = make.after(60)
