@@ -21,7 +21,7 @@ import structlog
 from csms.base.errors import WireError
 from csms.base.money import from_minor
 from csms.domain.commands import Answer
-from csms.domain.events import Event, Outcome, SessionMetered
+from csms.domain.events import Outcome, SessionMetered
 from csms.domain.quote import Quote, Running, prices_at
 from csms.ocpp import schemas
 from csms.ocpp.calls import Call
@@ -51,6 +51,11 @@ class Ask(Protocol):
         """Send it."""
 
 
+def is_news(outcome: Outcome) -> bool:
+    """Whether there is anything of prices or costs in it."""
+    return outcome.quote is not None or outcome.running is not None or outcome.fee_minor is not None
+
+
 class Costs:
     """
     What a station was told, and what it does not know. Small, because every connection has one.
@@ -69,6 +74,7 @@ class Costs:
         "_is_busy",
         "_now",
         "_shown",
+        "_shows_running",
         "_unknown",
         "_version",
     )
@@ -82,15 +88,16 @@ class Costs:
         self._booted = booted
         self._every_s = every_s
         self._is_busy = False
+        self._shows_running = True
         self._unknown: frozenset[str] = frozenset()
         self._due: dict[str, int] = {}
         self._finals: list[dict[str, Any]] = []
         self._shown: tuple[str, str] | None = None
         self._default = ""
 
-    def wished(self, event: Event) -> Event:
-        """The event; readings of a session whose cost is to be told again ask for it."""
-        if type(event) is not SessionMetered or event.offline or self._is_busy or not self._can_show_running():
+    def wished(self, event: SessionMetered) -> SessionMetered:
+        """The readings; those of a session whose cost is to be told again ask for it. This is the hot road."""
+        if not self._shows_running or self._is_busy or event.offline:
             return event
         now = self._now()
         if now < self._due.get(event.ref, 0):
@@ -100,16 +107,16 @@ class Costs:
         self._due[event.ref] = now + self._every_s
         return event._replace(wants_cost=True)
 
-    def _can_show_running(self) -> bool:
-        return ("RunningCost" if self._version == "ocpp1.6" else "CostUpdated") not in self._unknown
-
-    def told(self, call: Call, outcome: Outcome) -> None:
-        """A report was answered: tell the station what came of it."""
-        if call.payload is None:
-            return
-        if call.action == "BootNotification" and self._version == "ocpp2.1":
+    def boot(self) -> None:
+        """The station's boot was accepted: a 2.1 station may have forgotten its tariff."""
+        if self._version == "ocpp2.1":
             self._default = ""
             self._booted()
+
+    def told(self, call: Call, outcome: Outcome) -> None:
+        """A report was answered: tell the station what came of it, as far as that `is_news`."""
+        if call.payload is None:
+            return
         if outcome.running is not None and outcome.ref is not None:
             self._running(outcome.ref, outcome.running)
         if outcome.quote is not None and outcome.status == "accepted":
@@ -177,3 +184,4 @@ class Costs:
             self._finals = []
         elif status in UNKNOWN or answer.end in ("failed", "unknown"):
             self._unknown |= {what}
+        self._shows_running = not self._unknown & {"RunningCost", "CostUpdated"}

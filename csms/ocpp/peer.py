@@ -17,11 +17,11 @@ import structlog
 
 from csms.base.clock import rfc3339
 from csms.base.errors import WireError
-from csms.domain.events import Event, Outcome, Unreadable
+from csms.domain.events import Event, Outcome, SessionMetered, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import NO_KEYS, Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
-from csms.ocpp.cost import Costs
+from csms.ocpp.cost import Costs, is_news
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
@@ -208,8 +208,8 @@ class Peer:
         elif type(read) is VerifyToken:
             self._verify(call, read)
         else:
-            if self.costs is not None:
-                read = self.costs.wished(read)  # type: ignore[arg-type]
+            if self.costs is not None and type(read) is SessionMetered:
+                read = self.costs.wished(read)
             desk.submit(read, self._decided)  # type: ignore[arg-type]
 
     def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Event | Reply | VerifyToken:
@@ -282,10 +282,12 @@ class Peer:
             self._line.close(INTERNAL_ERROR, "an answer could not be written")
             return
         self._answer(call, payload)
-        if self.costs is not None:
+        if self.costs is not None and is_news(outcome):
             self._tell_costs(self.costs, call, outcome)
         if call.action == "BootNotification":
             self.ready()
+            if self.costs is not None:
+                self.costs.boot()
             if self.on_boot is not None:
                 self.on_boot()
 
