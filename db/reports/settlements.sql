@@ -46,7 +46,8 @@ summed as (
     left join run on run.id = b.id
     group by b.provider_id, b.currency, b.day)
 select s.provider_id as provider, s.currency, s.day, s.sessions, s.credits, s.energy_wh, s.fees_minor, s.vat_minor,
-    s.operator_minor as operator_share_minor, s.operator_vat_minor, s.operator_paid_minor,
+    s.operator_minor as operator_share_minor, s.operator_vat_minor,
+    case when own_provider() is null then s.operator_paid_minor end as operator_paid_minor,
     s.provider_minor as provider_share_minor, s.provider_paid_minor,
     s.provider_minor - s.provider_paid_minor as provider_open_minor,
     json_build_array(s.provider_id, s.currency, s.day)::text as _cursor,
