@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     )
     social_operator_account: str = Field("operator", min_length=1, description="our account there, for our shares")
 
+    debt_minor_max: int = Field(0, ge=0, description="a driver who owes more, in minor units, starts nothing")
+
     webhooks_to_private: bool = Field(
         False, description="webhooks may go to http addresses and into private networks; for tests and demos"
     )

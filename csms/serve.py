@@ -129,7 +129,8 @@ async def running(
             road.submit(verdict, _nobody_waits)
 
         asker = Asker(psps, report, clock, draw.short)
-        rules = Rules(policies={name: made.policy for name, made in set_up.items()})
+        policies = {name: made.policy for name, made in set_up.items()}
+        rules = Rules(policies=policies, debt_minor_max=settings.debt_minor_max)
         road = Road(partial(db.writer, dsn), rules, asker, worker.wake, at_point)
         timers = Timers(worker_pool, psps, report, asker.asks, worker.wake, clock, draw.short)
         worker.start()

@@ -11,7 +11,7 @@ provider at most one interval.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from hashlib import sha256
@@ -188,7 +188,10 @@ def _watch(session: Session, priced: Priced, seen: Projection, now: datetime) ->
         return watched._replace(wh=seen.used.base_wh + 1, at=NEVER_AT)
     if SPENT in session.flags:
         return watched._replace(at=NEVER_AT)
-    return watched._replace(at=max(watched.at, now + timedelta(seconds=RECHECK_S)))
+    if watched.at > now:
+        return watched
+    latest = watch(session, priced.tariff, replace(seen.used, interval_s=0)).at  # when no reading comes before
+    return watched._replace(at=latest if latest > now else now + timedelta(seconds=RECHECK_S))
 
 
 def _raise(session: Session, minor: int, at: datetime) -> Posting:
