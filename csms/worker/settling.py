@@ -109,7 +109,7 @@ async def _ended(
 
 
 def _pending(job: Job, psp_ref: str | None) -> Result:
-    return Result(job, "waiting", wait_s=PENDING_WAIT_S, facts={"payout": psp_ref, "ending": None})
+    return Result(job, "waiting", wait_s=PENDING_WAIT_S, facts={"payout": psp_ref, "ending": None, "pending": psp_ref})
 
 
 async def _later(job: Job, outside: Outside, attempt: Attempt, answer: Answer) -> Result:
