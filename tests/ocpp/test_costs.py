@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from csms.domain.commands import Answer
-from csms.domain.events import Outcome
+from csms.domain.events import Outcome, SessionEnded
 from csms.domain.quote import Prices, Quote, Running
 from csms.domain.tariff import parse
 from csms.ocpp import schemas
@@ -22,6 +22,7 @@ from csms.ocpp.v21.tariff import default_tariff
 from csms.ocpp.vendor.cost import VENDOR, price_text
 from tests.domain.test_tariff import document
 from tests.make import NOON, metered
+from tests.ocpp.transcript import Conversation
 
 ENERGY = {"type": "ENERGY", "price": 320, "vat": 10}
 FLAT = {"type": "FLAT", "price": 500, "vat": 10}
@@ -262,6 +263,35 @@ def test_restrictions_are_conditions_of_a_2_1_tariff() -> None:
 )
 def test_a_tariff_that_2_1_cannot_say_is_not_sent(elements: list[dict[str, Any]]) -> None:
     assert default_tariff(Quote("T/1", parse(document(elements=elements)), None)) is None
+
+
+@pytest.mark.parametrize(
+    ("details", "fee"),
+    [
+        ({}, "12.34"),
+        ({"failureToCalculate": False}, "12.34"),
+        ({"failureToCalculate": True}, None),
+        ({"totalCost": {"currency": "EUR", "typeOfCost": "NormalCost", "total": {"exclTax": 10}}}, "10"),
+    ],
+)
+def test_the_fee_of_a_2_1_station_is_read_unless_it_could_not_compute_one(
+    details: dict[str, Any], fee: str | None
+) -> None:
+    told = Conversation("ocpp2.1")
+    total = {"currency": "EUR", "typeOfCost": "NormalCost", "total": {"exclTax": 11.22, "inclTax": 12.34}}
+    usage = {"energy": 1, "chargingTime": 60, "idleTime": 0}
+    ended = {
+        "eventType": "Ended",
+        "timestamp": "2026-11-20T12:00:00Z",
+        "triggerReason": "EVDeparted",
+        "seqNo": 1,
+        "transactionInfo": {"transactionId": "t-1"},
+        "costDetails": {"totalCost": total, "totalUsage": usage} | details,
+    }
+    told.say(json.dumps([2, "1", "TransactionEvent", ended]))
+    event = told.events[-1]
+    assert isinstance(event, SessionEnded)
+    assert event.fee_text == fee
 
 
 def test_a_price_in_words_tells_what_there_is() -> None:

@@ -156,8 +156,10 @@ def _token(token: Any) -> str | None:
 
 
 def _fee(payload: Any) -> str | None:
-    """The fee a 2.1 station computed itself; 2.0.1 has no field for it."""
+    """The fee a 2.1 station computed itself, unless it says that it could not; 2.0.1 has no field for it."""
     details = getattr(payload, "costDetails", None)
+    if details is not None and details.failureToCalculate:
+        return None
     total = details.totalCost.total if details is not None and details.totalCost is not None else None
     fee = (total.inclTax if total.inclTax is not None else total.exclTax) if total is not None else None
     return None if fee is None else str(fee)
