@@ -15,7 +15,7 @@ from csms.domain.events import Reading
 from csms.domain.plausible import TOLERANCE_WH, ceiling_wh
 
 RESET_GAP_S_MAX = 3_600
-"""A register that fell at the edge of a session began anew only if nothing can be hidden: no longer hole around the fall."""
+"""A register that fell at an edge of a session began anew only if nothing can be hidden in a longer hole."""
 
 BOOT_SLACK = timedelta(seconds=120)
 """Readings and boots are dated by clocks that were set at different moments."""
@@ -66,6 +66,8 @@ def proven(
             return Proof(0, tuple(flags), "end_below_readings")
         points = []
 
+    if start is not None and end is None and points and _may_be_either(start, points, boots):
+        return Proof(0, tuple(flags), "register_dropped")
     if start is None and len(points) > 1 and _is_leading_gap(points[0], points[1], max_power_w):
         points = points[1:]
         flags.append("register_gap")
@@ -92,6 +94,12 @@ def _is_another_register(start: Point, points: Sequence[Point], end: Point, boot
         and all(point.wh < start.wh - TOLERANCE_WH for point in points)
         and not _booted(start, points[0], boots)
     )
+
+
+def _may_be_either(start: Point, points: Sequence[Point], boots: Sequence[datetime]) -> bool:
+    """Whether a zero behind the start may be a dropout as well as the first reading of a register of the session."""
+    falls = points[0].wh == 0 and start.wh > TOLERANCE_WH and not _booted(start, points[0], boots)
+    return falls and any(point.wh >= start.wh for point in points)
 
 
 def _is_leading_gap(first: Point, second: Point, max_power_w: int | None) -> bool:

@@ -141,11 +141,11 @@ def judge(
     mean_power_w = progress.mean_power_w()
     lowest, highest = progress.lowest_wh, progress.highest_wh
     if lowest is None or highest is None:
-        return interval(start, end, elapsed_s, session.max_power_w, mean_power_w=mean_power_w)
+        return interval(start, end, elapsed_s, session.max_power_w, mean_power_w)
     if start is not None and end is not None:
         signed = SIGNED_START in session.flags and SIGNED_END in session.flags
         if signed or (lowest >= start - TOLERANCE_WH and highest <= end + TOLERANCE_WH):
-            return interval(start, end, elapsed_s, session.max_power_w, mean_power_w=mean_power_w)
+            return interval(start, end, elapsed_s, session.max_power_w, mean_power_w)
     if series is None:
         return NEEDS_SERIES
     ended_at = session.ended_at if believed else None
@@ -176,38 +176,25 @@ def interval(
     meter_end: int | None,
     elapsed_s: int | None,
     max_power_w: int | None,
-    highest_wh: int | None = None,
-    lowest_wh: int | None = None,
     mean_power_w: int | None = None,
 ) -> Energy:
     """
-    The energy of a session from its registers, in Wh.
+    The energy between two registers, in Wh.
 
-    `meter_start` and `meter_end` come from the Start and the Stop; `lowest_wh` and `highest_wh`
-    are the registers of the readings between them, which serve only where one of the pair is
-    missing (Q-M19) and are of the same class, lifetime or session-relative (Q-M03). `elapsed_s` is
-    the longer of what the station's and our clock say, None when neither can be believed.
-    `mean_power_w` is the average of the power readings, if there were any (Q-M01).
+    `elapsed_s` is how long energy can have flowed, None when no clock can be believed; `mean_power_w`
+    is the average of the power readings, if there were any (Q-M01).
 
     Held, never billed: registers missing, an end 10 Wh or more below the start (Q-M04), more than
     the connector can give (Q-R3, Q-M02), a unit wrong by about 1000 (Q-M01).
     """
-    flags: list[str] = []
-    relative = meter_start is not None and lowest_wh is not None and lowest_wh <= meter_start - TOLERANCE_WH
-    if relative:
-        flags.append("readings_of_another_register")
-        highest_wh = lowest_wh = None
-    start, end = meter_start, meter_end
-    if start is None:
-        flags.append("start_register_missing")
-        start = lowest_wh
-    if end is None:
-        flags.append("end_register_missing")
-        end = highest_wh
-    if start is None or end is None or (meter_start is None and meter_end is None and start == end):
-        return Energy(0, True, (*flags, "no_interval"))
-
-    return _limited(end - start, elapsed_s, max_power_w, mean_power_w, tuple(flags))
+    if meter_start is None or meter_end is None:
+        missing = [
+            flag
+            for flag, register in (("start_register_missing", meter_start), ("end_register_missing", meter_end))
+            if register is None
+        ]
+        return Energy(0, True, (*missing, "no_interval"))
+    return _limited(meter_end - meter_start, elapsed_s, max_power_w, mean_power_w, ())
 
 
 def _limited(

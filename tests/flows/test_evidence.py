@@ -295,13 +295,9 @@ class TestSigned:
         self, dsn: str, conn: Any, version: str, context: Literal["begin", "end"]
     ) -> None:
         value = signed(context, 1_000, "invalid", after(0))
-        story = (
-            [started(signed=(value,)), ended(**versions_of(version))]
-            if context == "begin"
-            else [started(), ended(signed=(value,), **versions_of(version))]
-        )
+        begin, end = ((value,), ()) if context == "begin" else ((), (value,))
         async with Told(dsn) as told:
-            await told.tell_apart(story)
+            await told.tell_apart([started(signed=begin), ended(signed=end, **versions_of(version))])
         assert await left(conn) == Left(
             [HOLD], [("review", None, None)], ["session_review"], ["signature_invalid"], 20_000
         )
