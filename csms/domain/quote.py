@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH
@@ -50,7 +51,9 @@ def quote(world: World, session: Session) -> Quote | None:
         return None
     key = (session.tariff_id, session.tariff_version, session.provider_id, session.terms_version)
     priced = world.priced.get(key)
-    return None if priced is None else Quote(name(*key[:2]), priced.tariff, session.time_zone)
+    return (
+        None if priced is None else _quote(session.tariff_id, session.tariff_version, priced.tariff, session.time_zone)
+    )
 
 
 def quote_at(world: World, station: Station) -> Quote | None:
@@ -59,9 +62,13 @@ def quote_at(world: World, station: Station) -> Quote | None:
     if terms is None:
         return None
     priced = world.priced.get((terms.tariff_id, terms.tariff_version, station.provider_id, terms.terms_version))
-    return (
-        None if priced is None else Quote(name(terms.tariff_id, terms.tariff_version), priced.tariff, station.time_zone)
-    )
+    return None if priced is None else _quote(terms.tariff_id, terms.tariff_version, priced.tariff, station.time_zone)
+
+
+@lru_cache(maxsize=4096)
+def _quote(tariff_id: str, version: int, tariff: Tariff, zone: str | None) -> Quote:
+    """Made once: every start has one."""
+    return Quote(name(tariff_id, version), tariff, zone)
 
 
 def name(tariff_id: str, version: int) -> str:
