@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from charge_points_sim.agreement import OPERATOR_ACCOUNT, findings, flat, money, per_provider
+from charge_points_sim.closing import close_books
 from charge_points_sim.prices import CURRENCY
 from charge_points_sim.process import Process, ProcessFailed, output
 from charge_points_sim.progress import show
@@ -30,6 +31,7 @@ from charge_points_sim.wallet import Wallet
 BIN = Path(sys.executable).parent
 """Where the commands `csms` and `charge-points-sim` are installed."""
 SETTLE_S_MAX = 60
+CLOCK_EVERY_S = 0.05
 UNEXPECTED_SHOWN_MAX = 20
 
 
@@ -48,7 +50,8 @@ class Story:
         """The whole story; True if everything agrees."""
         await self._set_up()
         await self._charge()
-        return await self._compare()
+        agrees = await self._compare()
+        return await self._close() and agrees
 
     async def _process(self, command: Sequence[str], log: str, environment: dict[str, str] | None = None) -> Process:
         process = await Process.start(command, self.folder / log, environment)
@@ -89,14 +92,8 @@ class Story:
         self.ocpp, self.url = f"{system.ready['ocpp']}", str(system.ready["http"])
         self.terminal.step("the system, with a database of its own", f"{self.ocpp}  {self.url}")
 
-        data = ["--data-dir", str(self.folder / "data")]
-        add_client = [str(BIN / "csms"), "staff", "add-client", *data, "--scope", "admin", "--json"]
-        status, said, complaint = await output(add_client)
-        if status != 0:
-            raise ProcessFailed(f"csms staff add-client: {complaint or said}")
-        client = json.loads(said)
         self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
-        self.rest = Rest(self.http, self.url, client["client_id"], client["client_secret"])
+        self.rest = await self._client("admin")
         await provision(self.rest, self.plan, self.password)
         drivers = self.plan.population.paying
         stations = len({charge.station_id for charge in self.plan.charges})
@@ -107,18 +104,40 @@ class Story:
             f"{len(self.plan.population.refused)} more have no means"
         )
 
+    async def _client(self, *scopes: str) -> Rest:
+        """A new client of the system, with these scopes."""
+        add = [str(BIN / "csms"), "staff", "add-client", "--data-dir", str(self.folder / "data"), "--json"]
+        status, said, complaint = await output([*add, *(word for scope in scopes for word in ("--scope", scope))])
+        if status != 0:
+            raise ProcessFailed(f"csms staff add-client: {complaint or said}")
+        client = json.loads(said)
+        return Rest(self.http, self.url, client["client_id"], client["client_secret"])
+
+    async def _keep_time(self, tally: Tally) -> None:
+        """The social-payment server lives in the simulation's time, so that its statements have the same days."""
+        while True:
+            await self._set_clock(tally.now)
+            await asyncio.sleep(CLOCK_EVERY_S)
+
+    async def _set_clock(self, now: int) -> None:
+        body = {"now": wire(now)}
+        async with self.http.post(f"{self.social}/admin/clock", json=body, headers=self.authorized) as answer:
+            answer.raise_for_status()
+
     async def _charge(self) -> None:
         first, last = self.plan.charges[0].arrival, max(charge.departure for charge in self.plan.charges)
         pace = "as fast as it can" if self.plan.speed is None else "an hour passes in a second"
         self.terminal.heading(f"{wire(first)[:16]}Z to {wire(last)[:16]}Z, Caltech and JPL: {pace}")
         tally = Tally(began_s=self.began_s)
-        drawing = asyncio.create_task(show(tally, self.terminal.out))
+        tally.now = first
+        beside = [asyncio.create_task(act) for act in (show(tally, self.terminal.out), self._keep_time(tally))]
         try:
             facts = await replay(self.plan, self.ocpp, self.password, Wallet(self.http, self.social).token, tally)
         finally:
-            drawing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await drawing
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+        await self._set_clock(last)
         self.facts = facts
         versions = ", ".join(f"{count} on {version}" for version, count in sorted(facts["per_version"].items()))
         self.terminal.step(f"{facts['sessions']} charges: {versions}; {facts['turned_away']} people turned away")
@@ -176,6 +195,17 @@ class Story:
         clean = not (self.facts["unexpected"] or self.facts["given_up"] or self.facts["errors"])
         self.terminal.verdict(clean, "no station was answered by an error, nobody was refused who could pay")
         return all(finding.holds for finding in checked) and zero and status == 0 and clean
+
+    async def _close(self) -> bool:
+        """Billing staff close the books: one gives back and drafts, another approves, and the psp pays."""
+        self.terminal.heading("Billing staff close the books")
+        approver = await self._client("remittance:approve", "settlement:read")
+        closed = await close_books(self.terminal, self.rest, approver, self.plan.charges)
+        status, said, complaint = await output([str(BIN / "csms"), "check", "--data-dir", str(self.folder / "data")])
+        self.terminal.verdict(status == 0, "the books still agree")
+        if status != 0:
+            self.terminal.say(said + complaint)
+        return closed and status == 0
 
     def say_where_to_look(self, keep: bool) -> None:
         """Addresses while it stays up; otherwise how to make it stay."""

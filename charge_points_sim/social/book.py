@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from charge_points_sim.social import requests as ask
@@ -174,6 +175,18 @@ class Book:
         """A payee by its id; said again, its name and account are replaced."""
         self.record("seller", "", seller=request.seller, name=request.name, account=request.account)
         return self.state.sellers[request.seller]
+
+    def set_clock(self, request: ask.Clock) -> Json:
+        """Live in the time of a simulation: a statement's days are those of the stations that were simulated."""
+        try:
+            at = datetime.fromisoformat(request.now)
+        except ValueError:
+            raise Rejected(400, "INVALID_REQUEST", "now is a time such as 2019-07-24T12:00:00Z") from None
+        if at.tzinfo is None:
+            raise Rejected(400, "INVALID_REQUEST", "now needs its offset, such as Z")
+        told = at.astimezone(UTC).isoformat(timespec="milliseconds")
+        self.now = lambda: told
+        return {"now": told}
 
     def set_subject(self, request: ask.Subject) -> Json:
         """Refuse, allow or limit a driver from now on."""

@@ -109,6 +109,12 @@ class Ended(Request):
     status: Literal["DONE", "COMPLETED", "FAILED", "WON", "LOST"]
 
 
+class Clock(Request):
+    """The time of a simulation, RFC 3339: what happens from now on happens then, until another is set."""
+
+    now: Name
+
+
 class Chargeback(Request):
     """A driver's bank takes a payment (or `amount` of it) back."""
 

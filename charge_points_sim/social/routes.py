@@ -58,6 +58,7 @@ def rules(book: Book, faults: Faults, webhooks: Webhooks) -> list[tuple[str, str
         ("POST", "/v1/payouts", "payout", ask.Payout, lambda k, i, r, h: returns.payout(book, k, r, h)),
         ("POST", "/v1/sellers", "", ask.Seller, lambda k, i, r, h: book.register_seller(r)),
         ("POST", "/admin/subjects", "", ask.Subject, lambda k, i, r, h: book.set_subject(r)),
+        ("POST", "/admin/clock", "", ask.Clock, lambda k, i, r, h: book.set_clock(r)),
         ("POST", "/admin/refunds/{id}", "", ask.Ended, lambda k, i, r, h: returns.end_refund(book, i, r)),
         ("POST", "/admin/payouts/{id}", "", ask.Ended, lambda k, i, r, h: returns.end_payout(book, i, r)),
         ("POST", "/admin/chargebacks", "", ask.Chargeback, lambda k, i, r, h: returns.charge_back(book, r)),
