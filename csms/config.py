@@ -125,6 +125,18 @@ class Settings(BaseSettings):
 
     debt_minor_max: int = Field(0, ge=0, description="a driver who owes more, in minor units, starts nothing")
 
+    stripe_secret: SecretStr | None = Field(None, description="our secret key at Stripe; none: no such payments")
+    stripe_policy: Literal["hold_capture", "charge_after", "pay_before_refund_rest"] = Field(
+        "hold_capture", description="when it is charged"
+    )
+    stripe_webhook_secrets: SecretStr | None = Field(
+        None, description="whsec_... of its webhook endpoint; two, with a space between, while one replaces the other"
+    )
+    stripe_issuer: str | None = Field(None, description="issuer of tokens whose subject is a Stripe customer")
+    stripe_audience: str = Field("csms", min_length=1, description="audience those tokens must name")
+    stripe_operator_account: str = Field("operator", min_length=1, description="our own account, in which shares stay")
+    stripe_url: str = Field("https://api.stripe.com", description="address of its API; another one for tests")
+
     webhooks_to_private: bool = Field(
         False, description="webhooks may go to http addresses and into private networks; for tests and demos"
     )

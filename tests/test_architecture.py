@@ -40,6 +40,7 @@ ONLY_IN = {
     "reportlab": {"documents"},
     "xlsxwriter": {"flows"},
     "pydantic_settings": {"config"},
+    "stripe": {"psp"},
     "authlib": {"api", "psp"},
     "joserfc": {"api", "psp"},
     "prometheus_client": {"observe"},

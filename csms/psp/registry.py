@@ -44,7 +44,25 @@ def social(options: Options) -> SetUp | None:
     return SetUp(Social(settings), options.social_policy, options.social_operator_account)
 
 
-BUILDERS: tuple[Callable[[Options], SetUp | None], ...] = (social,)
+def stripe(options: Options) -> SetUp | None:
+    """Stripe, if our secret there is set. Its SDK is imported only then: it takes a while."""
+    if options.stripe_secret is None:
+        return None
+    from csms.psp.stripe import Stripe, StripeSettings
+
+    secrets = options.stripe_webhook_secrets
+    settings = StripeSettings(
+        options.stripe_secret.get_secret_value(),
+        options.stripe_operator_account,
+        webhook_secrets=() if secrets is None else tuple(secrets.get_secret_value().split()),
+        issuer=None if options.stripe_issuer is None else options.stripe_issuer.rstrip("/"),
+        audience=options.stripe_audience,
+        url=options.stripe_url.rstrip("/"),
+    )
+    return SetUp(Stripe(settings), options.stripe_policy, options.stripe_operator_account)
+
+
+BUILDERS: tuple[Callable[[Options], SetUp | None], ...] = (social, stripe)
 """In the order in which they are asked whose token a token is."""
 
 
