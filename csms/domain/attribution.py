@@ -128,6 +128,44 @@ def _can_have_ended(session: Session, event: SessionEnded) -> bool:
     return event.meter_wh >= session.meter_start_wh - TOLERANCE_WH
 
 
+def last_known(world: World, session: Session) -> Reading | None:
+    """
+    The last register of a session that nothing is heard of; None where it has no reading.
+
+    Readings since a newer session began at its connector are not its own, nor is energy above the
+    register that one began with: a station without power may go on under the old id (quirk Q-T02).
+    """
+    readings = [reading for reading in world.series[session.id] if reading.register_wh is not None]
+    next_ = _next_at(world, session)
+    if next_ is not None:
+        readings = [reading for reading in readings if _is_before(reading, session, next_)]
+    readings = [reading for reading in readings if reading.register_wh] or readings  # a zero may be a dropout (Q-M07)
+    return max(readings, key=lambda reading: reading.at, default=None)
+
+
+def _next_at(world: World, session: Session) -> Session | None:
+    """The session that began next at the same connector."""
+    if session.connector is None or session.started_at is None:
+        return None
+    began = {
+        other.started_at: other
+        for other in world.at_connector(session.station_id, session.connector)
+        if other.started_at is not None and other.started_at > session.started_at and other.state != "invalid"
+    }
+    return began[min(began)] if began else None
+
+
+def _is_before(reading: Reading, session: Session, next_: Session) -> bool:
+    assert reading.register_wh is not None
+    assert next_.started_at is not None
+    if reading.at > next_.started_at:
+        return False
+    start, bound = session.meter_start_wh, next_.meter_start_wh
+    if start is None or bound is None or bound < start:  # another register, or one that began anew
+        return True
+    return reading.register_wh <= bound + TOLERANCE_WH
+
+
 def take_signed(changes: Changes, session: Session, values: Iterable[Signed], received_at: datetime) -> Session:
     """Keeps what the meter of a session signed, and lets it stand as evidence."""
     values = tuple(values)

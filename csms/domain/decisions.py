@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from csms.base.ids import derived
 from csms.domain import corrections, provisional
+from csms.domain.attribution import last_known
 from csms.domain.billing import Concern
 from csms.domain.corrections import Correction
 from csms.domain.events import (
@@ -40,8 +41,7 @@ def ended_provisionally(world: World, changes: Changes, event: ProvisionallyEnde
         return RECORDED
     if lacks(world, changes, session):
         return RECORDED
-    readings = [reading for reading in world.series[session.id] if reading.register_wh is not None]
-    last = max(readings, key=lambda reading: reading.at, default=None)
+    last = last_known(world, session)
     at, _ = plausible_time(last.at if last else session.started_at, event.received_at, session.started_at)
     meter_wh = last.register_wh if last else session.meter_start_wh
     over = ended(session, at, meter_wh, event.why, "provisional")

@@ -181,9 +181,13 @@ def _want(wanted: Wanted, event: Event) -> None:
             wanted.stations.add(station_id)
         case RestChosen():
             wanted.sessions.add((station_id, event.ref))
+        case ProvisionallyEnded():
+            wanted.sessions.add((station_id, event.ref))
+            wanted.stations.add(station_id)
+            wanted.books.add((station_id, event.ref))
+            wanted.connectors.add((station_id, -1))
         case (
             SpendingChecked()
-            | ProvisionallyEnded()
             | ProvisionalFinished()
             | ReviewDecided()
             | BillCorrected()

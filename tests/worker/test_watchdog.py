@@ -157,6 +157,24 @@ async def test_two_starts_without_a_stop_end_the_first_one_only(dsn: str, conn: 
     assert [kind for kind, *_ in await transfers(conn)] == ["hold", "hold", "settle", "settle"]
 
 
+async def test_what_went_on_under_the_old_id_after_a_newer_start_is_not_billed_twice(
+    dsn: str, conn: Any, pool: Any
+) -> None:
+    """Q-T02: the station lost power at noon and a half, and sends the readings of the next session with the old id."""
+    async with Watched(dsn, pool) as told:
+        await told.tell_apart(
+            [started(), metered(minutes=29, wh=4_000), started("r2", at=after(31), meter_wh=4_000),
+             metered(minutes=40, wh=5_500), metered(minutes=50, wh=7_000)]
+        )  # fmt: skip
+        assert await told.sweep(50 + 17) == ["newer_session"]
+        await told.tell(ended("r2", 70, 9_000))
+
+    rows = await conn.fetch("select ref, energy_wh from session order by ref")
+    assert [tuple(row) for row in rows] == [("r1", 3_000), ("r2", 5_000)]
+    assert await conn.fetchval("select sum(energy_wh) from bill") == 8_000
+    assert await db.check(conn) == {}
+
+
 async def test_energy_between_two_sessions_is_listed_and_billed_to_nobody(dsn: str, conn: Any, pool: Any) -> None:
     """Q-M08: the stop says 11000, the next start 11004."""
     async with Watched(dsn, pool) as told:
