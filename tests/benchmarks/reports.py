@@ -189,7 +189,10 @@ async def _plain(dsn: str, found: Found, until: datetime) -> None:
 
 def _stream(rest: Rest, server: Server, found: Found) -> None:
     """Streams bills as CSV, and some as XLSX, and watches the server's memory."""
-    for name, path in (("csv", f"/reports/bills?format=csv&limit={STREAMED}"), ("xlsx", "/reports/bills?format=xlsx&limit=100000")):
+    for name, path in (
+        ("csv", f"/reports/bills?format=csv&limit={STREAMED}"),
+        ("xlsx", "/reports/bills?format=xlsx&limit=100000"),
+    ):
         rest.take("/reports/bills?limit=1")
         before = cpu.pss_bytes([server.process.pid])
         watched, done = [before], threading.Event()
