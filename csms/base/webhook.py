@@ -51,6 +51,8 @@ def fault(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s:
     message_id, at, given = (headers.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE))
     if not message_id or not at or not given:
         return "not signed"
+    if not (message_id + at + given).isascii():
+        return "badly signed"
     expected = [_signature(key, message_id, at, body).encode() for key in keys]
     signatures = [signature.encode() for signature in given.split(" ")[:SIGNATURES_MAX]]
     if not any(hmac.compare_digest(good, signature) for good in expected for signature in signatures):

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from csms.base.ids import uuid7
 from csms.db import SQL, Connection
-from csms.domain.billing import Errand
+from csms.domain.errand import Errand
 from csms.psp.base import Event, Psp, Unverified
 from csms.store import outbox
 
@@ -31,10 +31,10 @@ SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 def read(psp: Psp, headers: Mapping[str, str], raw: bytes) -> Event | Unverified:
     """What a webhook says, and whether it is genuine and fresh. Names of headers in any case."""
-    read = psp.parse_webhook({name.lower(): value for name, value in headers.items()}, raw)
-    if isinstance(read, Event) and not 0 < len(read.event_id) <= TEXT_LENGTH_MAX:
-        return Unverified("an event without an id that can be kept", read)
-    return read
+    told = psp.parse_webhook({name.lower(): value for name, value in headers.items()}, raw)
+    if isinstance(told, Event) and not _can_be_kept(told.event_id):
+        return Unverified("an event without an id that can be kept", told)
+    return told
 
 
 async def keep(
@@ -49,9 +49,9 @@ async def keep(
     verified = isinstance(told, Event)
     digest = hashlib.sha256(psp.encode() + b"\0" + raw).hexdigest()
     id_ = uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))
-    ref = None if event is None or len(event.ref) > TEXT_LENGTH_MAX or "\0" in event.ref else event.ref
+    ref = event.ref if event is not None and _can_be_kept(event.ref) else None
     kept = {
-        name.lower(): value[:HEADER_LENGTH_MAX].replace("\0", "")
+        name.lower(): value[:HEADER_LENGTH_MAX].encode("ascii", "replace").decode().replace("\0", "")
         for name, value in list(headers.items())[:HEADERS_MAX]
         if name.lower() not in SECRET_HEADERS
     }
@@ -72,8 +72,13 @@ async def keep(
         )
         if news is None:
             return None
-        if event is not None and event.kind is not None and ref:
+        if event is not None and event.kind is not None and ref is not None:
             name = f"webhook/{id_}"
             errand = Errand(id_, "webhook.process", name, name, {"webhook": str(id_)})
             await outbox.insert_errands(conn, [errand])
     return id_
+
+
+def _can_be_kept(text: str) -> bool:
+    """Whether it is a name that the database takes: not empty, not long, no NUL, no half of a surrogate pair."""
+    return 0 < len(text) <= TEXT_LENGTH_MAX and text.isprintable()

@@ -191,6 +191,22 @@ async def test_what_cannot_be_read_is_kept_and_looked_into_by_nobody(conn: Conne
     assert await conn.fetchval("select count(*) from outbox") == 0
 
 
+async def test_a_webhook_of_odd_characters_is_kept_without_them(conn: Connection, psp: Social) -> None:
+    for number, ref in enumerate(("\\ud800", "\\u0000", "", "x" * 600)):
+        body = '{"id": "e%d", "type": "t", "at": "%s", "data": {"kind": "refund", "ref": "%s", "status": "DONE"}}'
+        raw = (body % (number, NOW.isoformat(), ref)).encode()
+        headers = {
+            "webhook-id": "\udc80",
+            "odd": "a\udc80b",
+            "webhook-signature": "v1,\udcff",
+            "webhook-timestamp": "1",
+        }
+        assert await webhooks.keep(conn, "social", webhooks.read(psp, headers, raw), headers, raw, NOW) is not None
+    rows = await conn.fetch("select ref, headers ->> 'odd' as odd from webhook_in")
+    assert {(row["ref"], row["odd"]) for row in rows} == {(None, "a?b")}
+    assert await conn.fetchval("select count(*) from outbox") == 0
+
+
 async def test_the_same_bytes_are_kept_once_and_an_unsigned_one_takes_no_genuine_ones_place(
     conn: Connection, psp: Social
 ) -> None:
