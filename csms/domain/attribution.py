@@ -14,7 +14,7 @@ from uuid import UUID
 
 from csms.base.ids import derived
 from csms.domain import spending
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.domain.events import RECORDED, ConnectorMetered, Outcome, Reading, SessionEnded, SessionMetered, Signed
 from csms.domain.folding import keep, put
 from csms.domain.plausible import TOLERANCE_WH, plausible_time

@@ -16,6 +16,7 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.domain import ledger
 from csms.domain.authorization import Authorization
+from csms.domain.errand import Concern, Errand, after_bill
 from csms.domain.events import Reading
 from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy
@@ -24,7 +25,7 @@ from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Period, Price, Usage, cap, price
 from csms.domain.usage import periods
 
-HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, COLLECT_PLACE, VOID_PLACE, REVIEW_PLACE, DISPUTE_PLACE, REST_PLACE = range(1, 9)
+HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, REVIEW_PLACE, DISPUTE_PLACE = 1, 2, 3, 6, 7
 """Which derived id a session's hold, settlement, bill, errands and exceptions take (`base.ids.derived`)."""
 
 PAID_PLACE = 11
@@ -66,29 +67,6 @@ class Bill:
     def kind(self) -> Literal["charge", "credit"]:
         """Whether it asks for money or gives some back."""
         return "charge" if self.corrects is None else "credit"
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """Work for the worker, outside the database (a row of `outbox`)."""
-
-    id: UUID
-    kind: str
-    key: str
-    subject: str
-    payload: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Concern:
-    """Something people must look at (a row of `exception`); (kind, ref) is listed once."""
-
-    id: UUID
-    kind: str
-    ref: str
-    station_id: str | None
-    details: dict[str, object]
-    opened_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +199,7 @@ def close(
         moves += rest(session)
     assert session.ended_at is not None
     posting = settlement(session, revision, session.ended_at, moves)
-    return Closing(session, bill, posting, errands(session, bill.id) if final else ())
+    return Closing(session, bill, posting, after_bill(session, bill.id, unspent_minor(session)) if final else ())
 
 
 def bill_id(session_id: UUID, revision: int) -> UUID:
@@ -295,45 +273,6 @@ def rest(session: Session) -> list[Move]:
         return [(held, ledger.psp_refunds(session.psp), unspent_minor(session))]
     assert session.driver_id
     return [(held, ledger.driver_balance(session.driver_id), unspent_minor(session))]
-
-
-def errands(session: Session, charge_id: UUID) -> tuple[Errand, ...]:
-    """What is done outside once a bill is final: the fee collected, or what was taken or held given back."""
-    subject = f"session/{session.id}"
-    unspent = unspent_minor(session)
-    found: list[Errand] = []
-    if session.means == "psp" and session.fee_minor:
-        payload: dict[str, object] = {
-            "bill": str(charge_id),
-            "session": str(session.id),
-            "station": session.station_id,
-        }
-        found.append(Errand(derived(session.id, COLLECT_PLACE), "psp.collect", f"{subject}/collect", subject, payload))
-    elif session.means == "psp" and session.authorization_id is not None and session.policy == "hold_capture":
-        found.append(void(session.authorization_id))
-    if unspent and session.means == "psp":
-        payload = {"session": str(session.id), "authorization": str(session.authorization_id), "minor": unspent}
-        key = f"{subject}/refund_rest"
-        found.append(Errand(derived(session.id, REST_PLACE), "psp.refund_rest", key, subject, payload))
-    if unspent and session.rest == "refund" and session.means == "balance":
-        found.append(refund_rest(session, unspent))
-    return tuple(found)
-
-
-def refund_rest(session: Session, minor: int) -> Errand:
-    """Sends what went back to the balance on to the means it came from, as the driver chose."""
-    payload: dict[str, object] = {"driver": session.driver_id, "minor": minor, "currency": session.currency}
-    subject, number = f"session/{session.id}", session.revision
-    key = f"{subject}/rest" + ("" if number == 1 else f"/{number}")
-    place = REST_PLACE if number == 1 else SETTLE_PLACES + number
-    return Errand(derived(session.id, place), "balance.refund_rest", key, subject, payload)
-
-
-def void(authorization_id: UUID) -> Errand:
-    """Lets the psp release what it holds for an authorization."""
-    subject = f"authorization/{authorization_id}"
-    payload: dict[str, object] = {"authorization": str(authorization_id)}
-    return Errand(derived(authorization_id, VOID_PLACE), "psp.void", f"{subject}/void", subject, payload)
 
 
 def _review(session: Session, energy: Energy, why: str, at: datetime) -> Closing:

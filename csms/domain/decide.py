@@ -14,7 +14,7 @@ from typing import Any
 
 from csms.base.ids import derived, wire_number
 from csms.domain import attribution, payer, spending
-from csms.domain.billing import DISPUTE_PLACE, Concern
+from csms.domain.billing import DISPUTE_PLACE
 from csms.domain.decisions import (
     corrected,
     ended_provisionally,
@@ -24,6 +24,7 @@ from csms.domain.decisions import (
     reviewed,
     superseded,
 )
+from csms.domain.errand import Concern
 from csms.domain.events import (
     RECORDED,
     AuthorizationDecided,

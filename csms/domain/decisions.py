@@ -10,8 +10,8 @@ from __future__ import annotations
 from csms.base.ids import derived
 from csms.domain import corrections, provisional
 from csms.domain.attribution import last_known
-from csms.domain.billing import Concern
 from csms.domain.corrections import Correction
+from csms.domain.errand import Concern
 from csms.domain.events import (
     RECORDED,
     BillCorrected,

@@ -13,8 +13,9 @@ from typing import Any
 from uuid import UUID
 
 from csms.domain import budget, payer
-from csms.domain.billing import Bill, Closing, Concern, settle
-from csms.domain.corrections import Books, issued
+from csms.domain.billing import Bill, Closing, settle
+from csms.domain.books import Books, issued
+from csms.domain.errand import Concern
 from csms.domain.events import Outcome, Reading, SessionEnded, SessionMetered, Unreadable
 from csms.domain.metering import Energy, NeedsSeries, judge
 from csms.domain.session import CLOSED, NOTHING, Session, metered, opened

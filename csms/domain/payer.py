@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import billing, budget, token
+from csms.domain import billing, budget, errand, token
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
 from csms.domain.ledger import Posting
@@ -152,7 +152,7 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
     fits = live is not None and live.currency == terms.currency and _fresh(world, live, event.received_at)
     if live is not None and live.state == "authorized" and not fits:
         _change(world, changes, live, live._replace(state="voiding", reason="unused"))
-        changes.errands.append(billing.void(live.id))
+        changes.errands.append(errand.void(live.id))
         live = None
     if live is None:
         live = Authorization(
@@ -249,7 +249,7 @@ def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outc
                 driver_id = before.driver_id or _driver(world, changes, person, event.driver_id, event.received_at)
                 after = after._replace(driver_id=driver_id)
                 changes.postings.append(billing.paid_before(after, event.received_at))
-            changes.errands.append(billing.void(before.id))
+            changes.errands.append(errand.void(before.id))
         case _:
             pass  # a verdict heard again
     if after is not before:

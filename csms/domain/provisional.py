@@ -13,8 +13,10 @@ from datetime import datetime
 
 from csms.base.ids import derived
 from csms.domain import ledger
-from csms.domain.billing import Bill, Closing, bill_id, errands, rest, settle, unspent_minor
-from csms.domain.corrections import REVERSE_PLACES, Books, credit_of, returned
+from csms.domain.billing import Bill, Closing, bill_id, rest, settle, unspent_minor
+from csms.domain.books import Books
+from csms.domain.corrections import REVERSE_PLACES, credit_of, returned
+from csms.domain.errand import after_bill
 from csms.domain.events import Reading
 from csms.domain.ledger import Posting, transfers
 from csms.domain.metering import Energy
@@ -35,7 +37,7 @@ def release(session: Session, at: datetime) -> Closing:
         moves = transfers(session.currency, *rest(session))
         id_, key = derived(session.id, RELEASE_PLACE), f"session/{session.id}/release"
         postings = (Posting(id_, key, "release", str(session.id), at, moves),)
-    return Closing(session, None, postings, errands(session, charge_id))
+    return Closing(session, None, postings, after_bill(session, charge_id, unspent_minor(session)))
 
 
 def supersede(

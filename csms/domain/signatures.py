@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.domain.events import Signed
 from csms.domain.metering import SIGNATURE_INVALID, SIGNED_END, SIGNED_START
 from csms.domain.plausible import TOLERANCE_WH

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from csms.base.ids import uuid7
 from csms.domain import budget, ledger
-from csms.domain.billing import Errand
+from csms.domain.errand import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
 from csms.domain.folding import lacks, put
 from csms.domain.ledger import Posting, transfers

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from csms.base.ids import derived
 from csms.base.money import decimal_text, from_minor
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.domain.events import SessionEnded
 from csms.domain.session import Session, flagged
 from csms.domain.world import Changes

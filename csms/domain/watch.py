@@ -18,7 +18,8 @@ from typing import NamedTuple
 from csms.base.ids import derived
 from csms.base.money import from_minor
 from csms.base.units import SECONDS_PER_HOUR
-from csms.domain.billing import Bill, Concern
+from csms.domain.billing import Bill
+from csms.domain.errand import Concern
 from csms.domain.events import Limit, Outcome, Reading
 from csms.domain.metering import TOLERANCE_WH
 from csms.domain.session import Priced, Progress, Session

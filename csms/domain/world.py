@@ -14,8 +14,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from csms.domain.authorization import Ask, Authorization, Policy
-from csms.domain.billing import Bill, Closing, Concern, Errand
-from csms.domain.corrections import Books, Correction, RefundRow
+from csms.domain.billing import Bill, Closing
+from csms.domain.books import Books, RefundRow
+from csms.domain.corrections import Correction
+from csms.domain.errand import Concern, Errand
 from csms.domain.events import ConnectorReported, Outcome, Reading, StationBooted, TokenIssued, Unreadable
 from csms.domain.ledger import Posting
 from csms.domain.session import NOTHING, Priced, Progress, Rest, Session, Station

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from csms.base.ids import uuid7
 from csms.db import SQL, Connection, Record
-from csms.domain.billing import Errand
+from csms.domain.errand import Errand
 from csms.store import outbox
 from csms.store.notices import Notice, tell
 

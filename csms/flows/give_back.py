@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 from csms.base.ids import derived
 from csms.db import Record
 from csms.domain import ledger
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.domain.ledger import Posting, transfers
 from csms.flows.settle import PAYMENT_PLACE
 from csms.store.notices import Notice, Type

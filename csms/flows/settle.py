@@ -17,7 +17,7 @@ from uuid import UUID
 from csms.base.clock import rfc3339
 from csms.base.ids import derived
 from csms.domain import ledger
-from csms.domain.billing import Concern, Errand
+from csms.domain.errand import Concern, Errand
 from csms.domain.ledger import Posting, transfers
 from csms.psp.base import PayeeShare, SettlementMessage
 from csms.store.outbox import Collection, Job, Payment, Remittance, Result

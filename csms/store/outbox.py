@@ -12,7 +12,7 @@ from uuid import UUID
 from csms.base.errors import CsmsError
 from csms.db import SQL, Connection
 from csms.domain.authorization import Policy
-from csms.domain.billing import Concern, Errand
+from csms.domain.errand import Concern, Errand
 from csms.domain.ledger import Posting
 from csms.store.notices import Notice, tell
 

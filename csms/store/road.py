@@ -13,8 +13,9 @@ from uuid import UUID
 from csms.db import SQL, Connection, Record
 from csms.domain import tariff_document, usage
 from csms.domain.authorization import Authorization
-from csms.domain.billing import Bill, Concern, Errand
-from csms.domain.corrections import Books, Issued, Left
+from csms.domain.billing import Bill
+from csms.domain.books import Books, Issued, Left
+from csms.domain.errand import Concern, Errand
 from csms.domain.events import Reading
 from csms.domain.session import Priced, Progress, Session, Station, Terms
 from csms.domain.settlement import Split

@@ -14,7 +14,7 @@ from csms.base.errors import CsmsError
 from csms.base.ids import derived
 from csms.base.money import Money
 from csms.db import SQL, Record
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.domain.statement import Ending
 from csms.flows import chargebacks, give_back, remittances, top_up
 from csms.flows.settle import CONCERN_PLACE

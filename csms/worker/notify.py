@@ -19,7 +19,7 @@ from csms.base import webhook
 from csms.base.clock import Clock, rfc3339
 from csms.base.money import Money
 from csms.db import SQL, Pool, Record
-from csms.domain.billing import Concern
+from csms.domain.errand import Concern
 from csms.hooks.base import Endpoint, Message
 from csms.store.outbox import Job, Result, Sent
 from csms.worker.hear import process

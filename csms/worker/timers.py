@@ -18,7 +18,7 @@ import structlog
 from csms import observe
 from csms.base.clock import Clock
 from csms.db import SQL, Pool, Record
-from csms.domain import billing
+from csms.domain import errand
 from csms.domain.events import AuthorizationDecided
 from csms.domain.world import AUTHORIZATION_S_MAX
 from csms.flows.authorize import decided
@@ -115,7 +115,7 @@ class Timers:
             if not rows:
                 return
             begun = await SQL.begin_voids.many(conn, [row["id"] for row in rows], [row["version"] for row in rows])
-            await outbox.insert_errands(conn, [billing.void(row["id"]) for row in begun])
+            await outbox.insert_errands(conn, [errand.void(row["id"]) for row in begun])
         log.info("unused authorizations voided", count=len(begun))
         self._wake()
 

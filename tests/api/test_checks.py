@@ -42,6 +42,9 @@ PLANTED: dict[str, str] = {
     " seconds = -seconds, total_minor = -total_minor, vat_minor = -vat_minor, not_charged_minor = -not_charged_minor,"
     " operator_minor = -operator_minor, operator_vat_minor = -operator_vat_minor, provider_minor = -provider_minor"
     " where total_minor > 0",
+    "top_ups_paid": "select post(array[(gen_random_uuid(), 'top-up/cash/x', 'top_up', 'ann', now())]::posting_in[],"
+    " array[(1, 1, 'psp:cash:clearing', 'driver:ann:balance', 'KRW', 5)]::transfer_in[])",
+    "token_spendings": "insert into token_spending select key, 'day', 'KRW', '2026-01-01', -1 from token limit 1",
     "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
 }
 """What is done to the books behind the road's back, by the check that must see it."""

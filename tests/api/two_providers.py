@@ -52,8 +52,8 @@ select gen_random_uuid(), provider_id, 'UTC', '2026-10-01', '2026-11-01', '2026-
 from station where id = $1;
 insert into remittance (id, statement_id, provider_id, currency, amount_minor, state, approved_by, created_at)
 select gen_random_uuid(), id, provider_id, 'KRW', 10, 'open', $1, now() from statement where drafted_by = $1;
-insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late)
-select b.id, t.id, b.provider_id, 'run', false
+insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late, issued_at)
+select b.id, t.id, b.provider_id, 'run', false, b.issued_at
 from statement t join bill b on b.provider_id = t.provider_id where t.drafted_by = $1;
 insert into meter_key (id, station_id, connector, public_key, curve, created_at)
 values (gen_random_uuid(), $1, 1, $1 || '-key', 'secp256r1', now());

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from csms.domain import corrections, tariff_document
 from csms.domain.billing import close
-from csms.domain.corrections import Books, Correction, Left, issued
+from csms.domain.books import Books, Left, issued
+from csms.domain.corrections import Correction
 from csms.domain.events import BillCorrected, BillRefunded
 from csms.domain.ledger import Posting
 from csms.domain.session import Priced, Session, Station, Terms, accepted, opened

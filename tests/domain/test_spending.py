@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csms.domain import tariff_document
-from csms.domain.corrections import Books
+from csms.domain.books import Books
 from csms.domain.decide import decide
 from csms.domain.events import Outcome, Reading, SessionMetered, SpendingChecked
 from csms.domain.session import Means, Priced, Session, Station, Terms, opened

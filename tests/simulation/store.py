@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.base.errors import LostRace
-from csms.domain import billing
 from csms.domain.authorization import Authorization
-from csms.domain.billing import Bill, Concern, Errand
-from csms.domain.corrections import Books, issued
+from csms.domain.billing import Bill
+from csms.domain.books import Books, issued
+from csms.domain.errand import Concern, Errand, void
 from csms.domain.events import Reading, Unreadable
 from csms.domain.ledger import Posting, Transfer
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session, Station, metered
@@ -253,7 +253,7 @@ class Store:
             if row.state == "authorized" and (row.decided_at or row.asked_at) < now - after:
                 self.authorizations[row.id] = row._replace(state="voiding", reason="unused", version=row.version + 1)
                 self.live.pop((row.station_id, row.token_key), None)
-                self.write_errands([billing.void(row.id)])
+                self.write_errands([void(row.id)])
 
 
 def is_guarded(address: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from csms.db import Connection, Pool
-from csms.domain import billing
+from csms.domain import errand as errands
 from csms.domain.authorization import Ask, Policy
 from csms.hooks.base import Notifier
 from csms.psp.base import ask_key
@@ -206,7 +206,7 @@ async def insert_job(conn: Connection, kind: str, key: str, subject: str, payloa
 
 async def insert_void(conn: Connection, authorization_id: UUID) -> None:
     """The job to release an authorization, as the rules write it."""
-    errand = billing.void(authorization_id)
+    errand = errands.void(authorization_id)
     await insert_job(conn, errand.kind, errand.key, errand.subject, json.dumps(errand.payload))
 
 
