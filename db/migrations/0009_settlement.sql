@@ -72,10 +72,12 @@ create table statement_bill (
     statement_id uuid not null references statement,
     provider_id text not null,
     paid_by text not null check (paid_by in ('psp', 'run')),
-    late boolean not null
+    late boolean not null,
+    issued_at timestamptz not null
 );
+comment on column statement_bill.issued_at is 'as the bill has it: a statement is read in this order';
 comment on column statement_bill.late is 'issued in a period that had been closed before the bill came';
-create index statement_bill_statement on statement_bill (statement_id, bill_id);
+create index statement_bill_listed on statement_bill (statement_id, issued_at, bill_id);
 
 -- What the run takes over from a psp, and gives back when the psp paid after all; each once per bill.
 create table statement_adjustment (

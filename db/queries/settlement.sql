@@ -122,8 +122,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: freeze_bills
 -- Puts every bill of a provider that was issued before the end of the period, and is on no statement, on this one.
-insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late)
-select b.id, $1, b.provider_id, b.shares_by, b.issued_at < $3
+insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late, issued_at)
+select b.id, $1, b.provider_id, b.shares_by, b.issued_at < $3, b.issued_at
 from bill b
 where b.provider_id = $2
 and b.issued_at < $4
@@ -284,8 +284,8 @@ select b.id, b.kind, b.issued_at, b.session_id, b.corrects, b.station_id, b.tari
 from statement_bill s
 join bill b on b.id = s.bill_id
 where s.statement_id = $1
-and (b.issued_at, b.id) > ($2::timestamptz, $3::uuid)
-order by b.issued_at, b.id
+and (s.issued_at, s.bill_id) > ($2::timestamptz, $3::uuid)
+order by s.issued_at, s.bill_id
 limit $4;
 
 -- name: days_of_statement
