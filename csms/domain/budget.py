@@ -96,6 +96,15 @@ def settled(world: World, changes: Changes, session: Session) -> None:
         spend(world, changes, session, min(session.fee_minor, session.hold_minor) - session.hold_minor)
 
 
+def corrected(world: World, changes: Changes, before: Session, session: Session) -> None:
+    """Staff decided on a bill: a held one is settled now, one that became lower frees what it is lower by."""
+    if before.state == "review":
+        settled(world, changes, session)
+    elif BUDGET in session.flags and not lacks(world, changes, session):
+        hold = session.hold_minor
+        spend(world, changes, session, min(0, min(session.fee_minor or 0, hold) - min(before.fee_minor or 0, hold)))
+
+
 def _token(world: World, session: Session) -> Token | None:
     if session.means != "balance" or session.token_key is None:
         return None

@@ -8,7 +8,7 @@ refused: then the outcome is `refused` with the reason in words.
 from __future__ import annotations
 
 from csms.base.ids import derived
-from csms.domain import corrections, provisional
+from csms.domain import budget, corrections, provisional
 from csms.domain.attribution import last_known
 from csms.domain.corrections import Correction
 from csms.domain.errand import Concern
@@ -165,6 +165,7 @@ def _written(
         return Outcome("refused", ref=before.ref, reason=correction.refused)
     session = correction.session
     changes.correct(correction, str(session.id), event.received_at, f"{what} by {event.by}: {event.reason}")
+    budget.corrected(world, changes, before, session)
     put(world, changes, session, world.sessions[event.station_id, event.ref])
     for bill in correction.bills:
         note(world, bill)

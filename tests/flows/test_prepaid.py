@@ -11,7 +11,7 @@ import pytest
 from csms import db
 from csms.base.errors import Conflict, Refused
 from csms.base.money import Money
-from csms.domain.events import RestChosen, SpendingChecked
+from csms.domain.events import BillCorrected, RestChosen, ReviewDecided, SpendingChecked
 from csms.flows import budgets, debts, top_up
 from csms.flows.budgets import Budget
 from csms.flows.refund_rest import Wish, send_back
@@ -185,6 +185,25 @@ async def test_a_limit_per_session_caps_its_hold_and_an_alias_shares_it(dsn: str
         await told.tell(metered(minutes=30, wh=7_500))
         await checked(told, at=after(30))
         assert (await held(conn), await jobs(conn, "station.stop")) == (2_000, ["stop/2000"])
+
+
+async def test_what_staff_decide_on_a_bill_counts_in_its_tokens_budget(dsn: str, conn: Any) -> None:
+    await budgets.put_budgets(conn, "ann", ANN, [Budget("month", Money(40_000, "KRW"))])
+
+    async def used() -> int:
+        (row,) = await budgets.list_budgets(conn, "ann", ANN, NOON)
+        return int(row["used_minor"])
+
+    async with Told(dsn) as told:
+        await told.tell_apart([started(), ended(wh=1000 + 600_000)])  # implausible: held, with what is set aside
+        assert await used() == 30_000
+        await told.tell(ReviewDecided("S1", "r1", after(90), "correct", 10_000, "read at the meter", "staff"))
+        assert await used() == 3_000
+        await told.tell(BillCorrected("S1", "r1", after(91), 1, 4_000, None, "read again", "staff"))
+        assert await used() == 1_200
+        await told.tell(BillCorrected("S1", "r1", after(92), 3, 9_000, None, "and again", "staff"))
+        assert await conn.fetchval("select fee_minor from session") == 2_700
+    await in_order(conn)
 
 
 async def test_a_driver_who_owes_starts_nothing_until_a_top_up_paid_it(dsn: str, conn: Any) -> None:
