@@ -17,7 +17,7 @@ import pytest
 
 from charge_points_sim.process import last_words
 from charge_points_sim.rest import Rest
-from tests.stories.world import SECRET, SPLIT, World
+from tests.stories.world import HOOK_SECRET, SECRET, SPLIT, World
 
 BIN = Path(sys.executable).parent
 START = "2026-01-01T00:00:00Z"
@@ -57,7 +57,12 @@ def running() -> Iterator[dict[str, str]]:
             folder,
             "csms",
             [*serve, "--clock", f"{START}@max"],
-            {"CSMS_SOCIAL_URL": payments["http"], "CSMS_SOCIAL_SECRET": SECRET},
+            {
+                "CSMS_SOCIAL_URL": payments["http"],
+                "CSMS_SOCIAL_SECRET": SECRET,
+                "CSMS_SOCIAL_WEBHOOK_SECRETS": HOOK_SECRET,
+                "CSMS_WEBHOOKS_TO_PRIVATE": "true",
+            },
         )
         processes.append(process)
         command = [str(BIN / "csms"), "staff", "add-client", "--data-dir", data, "--scope", "admin", "--json"]

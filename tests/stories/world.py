@@ -25,6 +25,8 @@ from charge_points_sim.wallet import Wallet
 
 PASSWORD = "0123456789abcdef0123456789abcdef01234567"
 SECRET = "stories-secret"
+HOOK_SECRET = "whsec_" + b64encode(b"stories" * 5).decode()
+"""Signs what the payment server tells the system."""
 PAYMENTS = {"Authorization": f"Basic {b64encode(f'{SECRET}:'.encode()).decode()}"}
 """What opens the payment server's journal."""
 SPLIT = {"operator_bp": 1000, "operator_fixed_minor": 0, "operator_min_minor": 0}
