@@ -126,14 +126,6 @@ async def draft(
                 conn, id_, provider_id, *row, due.due_minor, due.remitted_minor, due.carried_minor
             )
         await _compare(conn, id_, period)
-        body: dict[str, object] = {
-            "statement": str(id_), "provider": provider_id, "from": str(from_day), "to": str(to_day),
-            "due": [
-                {"minor": row["due_minor"], "currency": row["currency"]}
-                for row in await SQL.sums_of_statements.many(conn, [id_])
-            ],
-        }  # fmt: skip
-        await books.tell(conn, f"statement/{id_}", "statement.ready", provider_id, None, body, now)
     return id_, True
 
 
@@ -201,13 +193,27 @@ async def approve(
         if not accept_differences:
             _agree(await _differences(conn, row))
         await SQL.approve_statement.run(conn, statement_id, by, now)
-        for due in await SQL.sums_of_statements.many(conn, [statement_id]):
+        sums = await SQL.sums_of_statements.many(conn, [statement_id])
+        for due in sums:
             await _note_negative(conn, row, due, now)
             if due["remitted_minor"]:
                 await remittances.begin(
                     conn, statement_id, row["provider_id"], due["currency"], due["remitted_minor"],
                     terms["payout_psp"], terms["payout_account"], by, now,
                 )  # fmt: skip
+        await _tell(conn, row, sums, now)
+
+
+async def _tell(conn: Connection, row: Record, sums: Sequence[Record], now: datetime) -> None:
+    """`statement.ready`, to those who want to know."""
+    body: dict[str, object] = {
+        "statement": str(row["id"]),
+        "provider": row["provider_id"],
+        "from": str(row["from_day"]),
+        "to": str(row["to_day"]),
+        "due": [{"minor": due["due_minor"], "currency": due["currency"]} for due in sums],
+    }
+    await books.tell(conn, f"statement/{row['id']}", "statement.ready", row["provider_id"], None, body, now)
 
 
 def _agree(found: Differences) -> None:
@@ -223,13 +229,13 @@ def _agree(found: Differences) -> None:
 
 async def _note_negative(conn: Connection, row: Record, due: Record, now: datetime) -> None:
     if due["due_minor"] >= 0:
-        await SQL.resolve_negative_provider.run(conn, row["provider_id"], due["currency"], now)
+        await SQL.resolve_negative_statement.run(conn, row["provider_id"], due["currency"], now)
         return
     details: dict[str, object] = {
         "provider": row["provider_id"], "currency": due["currency"], "due_minor": due["due_minor"],
         "statement": str(row["id"]),
     }  # fmt: skip
-    await books.list_exception(conn, "negative_provider", f"statement/{row['id']}/{due['currency']}", details, now)
+    await books.list_exception(conn, "negative_statement", f"statement/{row['id']}/{due['currency']}", details, now)
 
 
 async def cancel(conn: Connection, statement_id: UUID, by: str, now: datetime) -> None:

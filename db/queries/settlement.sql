@@ -317,11 +317,11 @@ bills as (
     delete from statement_bill s using cancelled c where s.statement_id = c.id)
 delete from statement_adjustment a using cancelled c where a.statement_id = c.id;
 
--- name: resolve_negative_provider
--- A provider that owes nothing any more in currency $2 needs nobody, as of $3.
+-- name: resolve_negative_statement
+-- A provider whose statement is not negative any more in currency $2 needs nobody, as of $3.
 update exception
 set resolved_at = $3, resolution = 'a later statement is not negative'
-where kind = 'negative_provider'
+where kind = 'negative_statement'
 and resolved_at is null
 and details ->> 'provider' = $1
 and details ->> 'currency' = $2;

@@ -12,6 +12,7 @@ import openpyxl
 import pypdf
 import pytest
 
+from csms.flows import chargebacks, remittances
 from csms.flows.reconcile import reconcile
 from csms.psp.base import Statement, StatementLine
 from tests.api.conftest import Rest
@@ -237,8 +238,6 @@ async def test_lines_of_psps_statements_are_listed_with_their_verdicts(house: Re
 
 
 async def test_chargebacks_are_listed(house: Rest) -> None:
-    from csms.flows import chargebacks
-
     async with house.pool.acquire() as conn:
         await chargebacks.opened(conn, "social", "d-1", "pay-1", 500, "KRW", IN_OCTOBER)
     [item] = (await house.get("/chargebacks?state=opened", scopes=SEE))["items"]
@@ -277,7 +276,7 @@ async def test_what_is_not_there_is_404(house: Rest) -> None:
         assert (await house.ask(method, path, headers={"Idempotency-Key": path[-20:]})).status == 404, path
 
 
-async def test_a_drafted_statement_and_a_paid_remittance_are_told(house: Rest) -> None:
+async def test_a_statement_is_told_when_it_is_approved_and_a_remittance_when_it_is_paid(house: Rest) -> None:
     async with house.pool.acquire() as conn:
         await conn.execute(
             "insert into webhook_endpoint (id, url, types, secrets, created_at)"
@@ -285,7 +284,15 @@ async def test_a_drafted_statement_and_a_paid_remittance_are_told(house: Rest) -
         )
     id_ = (await drafted(house))["id"]
     async with house.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from notice") == 0, "a draft is nobody else's business"
+    await approved(house, id_)
+    async with house.pool.acquire() as conn:
         row = await conn.fetchrow("select type, provider_id, body from notice")
     assert (row["type"], row["provider_id"]) == ("statement.ready", "P")
     assert {"minor": 1800, "currency": "KRW"} in json.loads(row["body"])["due"]
     assert id_ == json.loads(row["body"])["statement"]
+    async with house.pool.acquire() as conn:
+        remittance = await conn.fetchval("select id from remittance where currency = 'KRW'")
+        await remittances.mark_paid(conn, remittance, "b-1", "somebody", IN_OCTOBER)
+        body = json.loads(await conn.fetchval("select body from notice where type = 'remittance.paid'"))
+    assert (body["statement"], body["amount"]) == (id_, {"minor": 1800, "currency": "KRW"})

@@ -230,7 +230,7 @@ async def test_a_late_success_of_the_psp_is_taken_back_from_the_next_statement(b
     await psp_said(books, session, "paid")
     december = await total(books, await settle(books, DECEMBER))
     assert (december["adjustments_minor"], december["carried_minor"]) == (-900, -900)
-    assert await books.fetchval("select count(*) from exception where kind = 'negative_provider'") == 1
+    assert await books.fetchval("select count(*) from exception where kind = 'negative_statement'") == 1
     assert (await total(books, await settle(books, JANUARY)))["adjustments_minor"] == 0
 
 
