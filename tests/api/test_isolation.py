@@ -187,6 +187,8 @@ async def test_a_driver_sees_its_own_under_its_id_and_as_me(
     listed = (await get("/bills"))["items"] + (await get("/drivers/me/bills"))["items"]
     assert {item["id"] for item in listed} == {own.named["bill"]} and "operator_share" not in listed[0]
     assert (await get(f"/bills/{own.named['bill']}"))["driver"] == "ann"
+    receipt = await get(f"/bills/{own.named['bill']}/receipt")
+    assert receipt["seller"] == "P" and not {"operator_share", "provider_share"} & receipt.keys()
 
 
 async def test_a_driver_stops_its_own_session(world: tuple[Rest, Things, Things], issuer: IssuerServer) -> None:
