@@ -54,7 +54,7 @@ OVER_PERCENT = 2
 RECHECK_S = 10
 """Where the bound of a price is above the price itself, time passes a watch again and again: not sooner than this."""
 
-INTERVAL_S_MAX = 1_800
+INTERVAL_S_MAX = 3_600
 """A station that was silent for longer is not taken to be silent for as long again."""
 
 
