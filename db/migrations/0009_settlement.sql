@@ -241,3 +241,12 @@ end $$;
 
 create trigger tax_invoice_unchangeable before update or delete on tax_invoice
     for each row execute function refuse_change();
+
+-- The balance of a guarded account, kept from other writers until the transaction ends; null when it never had one.
+create function lock_balance(of_address text, in_asset text) returns bigint language sql as $$
+    select balance
+    from guarded_account
+    where address = of_address
+    and asset = in_asset
+    for update
+$$;

@@ -442,7 +442,7 @@ begin
         select p.oid::regprocedure as named
         from pg_proc p
         where p.pronamespace = current_schema()::regnamespace
-        and (p.proname in ('post', 'begin_refund', 'append_audit', 'erase_driver', 'installation_key')
+        and (p.proname in ('post', 'settle_debt', 'lock_balance', 'begin_refund', 'append_audit', 'erase_driver', 'installation_key')
             or p.proname like 'ensure\_%')
     loop
         execute format('alter function %s security definer set search_path = %I, pg_temp', f.named, current_schema());

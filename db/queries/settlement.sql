@@ -31,11 +31,7 @@ where id = $1;
 
 -- name: lock_balance
 -- The balance of a guarded account, kept from other writers until the transaction ends.
-select balance
-from guarded_account
-where address = $1
-and asset = $2
-for update;
+select lock_balance($1, $2);
 
 -- name: debt_of
 -- What is owed on account $1 in currency $2: debits less credits.
