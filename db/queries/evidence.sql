@@ -1,18 +1,3 @@
--- name: load_series
--- Every reading of sessions, by time; $1 days, $2 ids.
-select r.session_id, r.at, r.digest, r.register_wh, r.power_w
-from unnest($1::date[], $2::uuid[]) k (day, session_id)
-cross join lateral (
-    select * from reading r where r.day = k.day and r.session_id = k.session_id) r
-order by r.session_id, r.at, r.digest;
-
--- name: load_boots
--- The boots of stations since a time; $1 stations, $2 times.
-select b.station_id, b.at
-from unnest($1::text[], $2::timestamptz[]) k (station_id, since)
-cross join lateral (
-    select b.station_id, b.at from station_boot b where b.station_id = k.station_id and b.at >= k.since) b;
-
 -- name: save_evidence
 -- Signed values and energy that belongs to no session, beside what save() writes and in its transaction.
 select save_evidence($1, $2);
