@@ -80,8 +80,12 @@ def spend(world: World, changes: Changes, session: Session, minor: int) -> Sessi
 
 
 def lacks(world: World, changes: Changes, session: Session) -> bool:
-    """Whether its token has a budget and is not loaded; then it is asked for, and all is decided again."""
-    if BUDGET not in session.flags or session.token_key in world.tokens:
+    """
+    Whether its token has a budget and is not loaded; then it is asked for, and all is decided again.
+
+    That of an erased driver is gone, with its budget.
+    """
+    if BUDGET not in session.flags or session.token_key is None or session.token_key in world.tokens:
         return False
     changes.lacking.add((session.station_id, session.ref))
     return True

@@ -102,5 +102,8 @@ async def _bill(conn: Connection, bill_id: UUID) -> Record:
 
 
 def _accepted(outcome: Outcome) -> None:
+    """Conflict unless it was done: what broke a rule of ours is set aside as a report, and nothing of it is done."""
     if outcome.status == "refused":
         raise Conflict(outcome.reason or "refused")
+    if outcome.status != "accepted":
+        raise Conflict("this could not be done; it is on the list of parked reports")

@@ -71,11 +71,13 @@ class Memory:
         return wanted if wanted is not None and not wanted.is_empty() else None
 
     def unpriced(self, world: World) -> set[PricedKey]:
-        """Prices that this world may need and that were never read."""
+        """Prices that this world may need and that were never read; of a closed session where its books are open."""
         keys = {
             (s.tariff_id, s.tariff_version, s.provider_id, s.terms_version)
             for s in world.sessions.values()
-            if s.state not in CLOSED and s.tariff_id is not None and s.tariff_version is not None
+            if (s.state not in CLOSED or s.id in world.books)
+            and s.tariff_id is not None
+            and s.tariff_version is not None
         }
         for station in world.stations.values():
             terms = station.terms
@@ -186,13 +188,7 @@ def _want(wanted: Wanted, event: Event) -> None:
             wanted.stations.add(station_id)
             wanted.books.add((station_id, event.ref))
             wanted.connectors.add((station_id, -1))
-        case (
-            SpendingChecked()
-            | ProvisionalFinished()
-            | ReviewDecided()
-            | BillCorrected()
-            | BillRefunded()
-        ):
+        case SpendingChecked() | ProvisionalFinished() | ReviewDecided() | BillCorrected() | BillRefunded():
             wanted.sessions.add((station_id, event.ref))
             wanted.stations.add(station_id)
             wanted.books.add((station_id, event.ref))

@@ -10,6 +10,8 @@ from uuid import UUID
 import pytest
 
 from csms import db
+from csms.base.errors import Conflict
+from csms.base.money import Money
 from csms.domain.events import (
     BillCorrected,
     BillRefunded,
@@ -19,8 +21,12 @@ from csms.domain.events import (
     ReviewDecided,
 )
 from csms.domain.world import Rules
+from csms.flows import budgets, correct
+from csms.flows.budgets import Budget
+from csms.flows.correct import By
+from csms.flows.erase import erase
 from tests import make
-from tests.make import SUE, Told, after, ended, metered, started, verdict
+from tests.make import BOB, SUE, Told, after, ended, metered, started, verdict
 
 BEFORE = Rules(policies={"social": "pay_before_refund_rest"})
 
@@ -96,6 +102,59 @@ async def test_a_correction_told_twice_is_done_once(dsn: str, conn: Any) -> None
     assert [o.status for o in both] == ["accepted", "refused"]
     assert (await bills(conn))[-1][2] == 4_000
     assert await entries(conn) - before == 3 + 4
+
+
+@pytest.mark.parametrize(
+    ("wh", "decision", "fee"),
+    [(11_000, corrected(), 1_500), (11_000, refunded(1_000), 2_000), (901_000, reviewed("correct", 8_000), 2_400)],
+)
+async def test_what_a_new_process_decides_on_an_old_bill_is_priced_and_divided_as_when_it_was_made(
+    dsn: str, conn: Any, wh: int, decision: Any, fee: int
+) -> None:
+    async with Told(dsn) as told:
+        await told.tell_apart([started(), ended(wh=wh)])
+    await conn.execute(
+        "insert into tariff (id, version, provider_id, currency, document, hold_minor, created_at)"
+        " select id, 2, provider_id, currency, replace(document::text, '300', '900')::json, 1, now() from tariff;"
+        " insert into provider_terms (provider_id, version, operator_bp, created_at) values ('P', 2, 5000, now());"
+        " update provider set terms_version = 2"
+    )
+    async with Told(dsn) as told:
+        (outcome,) = await told.tell(decision)
+
+    assert (outcome.status, outcome.fee_minor) == ("accepted", fee)
+    assert await conn.fetchval("select sum(operator_minor) from bill") == fee // 10
+
+
+async def test_staff_are_told_when_what_they_decided_broke_and_was_parked(dsn: str, conn: Any) -> None:
+    broken = [RuntimeError("a rule broke")]
+
+    def break_once(point: str) -> None:
+        if deciding and broken:
+            raise broken.pop()
+
+    deciding = False
+    async with Told(dsn, at_point=break_once) as told:
+        await told.tell_apart([started(), ended()])
+        deciding = True
+        by = By("staff", after(90), "broken plug")
+        bill_id = await conn.fetchval("select id from bill")
+        with pytest.raises(Conflict, match="parked"):
+            await correct.refund(conn, told.road.submit, bill_id, Money(5, "KRW"), "k", by)
+
+    assert len(await bills(conn)) == 1
+    assert await conn.fetchval("select action from parked_report") == "BillRefunded"
+
+
+async def test_a_bill_of_an_erased_driver_is_corrected(dsn: str, conn: Any) -> None:
+    await make.fund(conn, "bob", 3_000)
+    await budgets.put_budgets(conn, "bob", BOB, [Budget("month", Money(40_000, "KRW"))])
+    async with Told(dsn) as told:
+        await told.tell_apart([started(token=BOB), ended()])
+        await erase(conn, "bob", after(80))
+        (outcome,) = await told.tell(corrected())
+
+    assert (outcome.status, outcome.fee_minor) == ("accepted", 1_500)
 
 
 async def test_a_correction_never_charges_more_than_was_set_aside(dsn: str, conn: Any) -> None:
