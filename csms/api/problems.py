@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from csms.base.errors import Conflict, CsmsError, NotFound, Refused
+from csms.base.errors import Conflict, CsmsError, NotFound, NotYet, Refused
 from csms.store.reach import is_unavailable
 
 PROBLEM_JSON = "application/problem+json"
@@ -78,6 +78,8 @@ def of_error(error: Exception) -> Problem | None:
             return Problem(404, str(error))
         case Conflict():
             return Problem(409, str(error))
+        case NotYet():
+            return Problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
         case Refused():
             kind = "pointer" if error.field and error.field.startswith("/") else "parameter"
             errors = [{kind: error.field, "detail": error.reason}] if error.field else []

@@ -5,6 +5,7 @@ CsmsError
 ├── NotFound      the thing asked for does not exist, or is not yours to see
 ├── Refused       a person's request that breaks a rule; says which and what to do
 ├── Conflict      the request does not fit the present state, or repeats a key with another body
+├── NotYet        it may still be done: ask again, a repeat has one effect
 ├── LostRace      a writer saw older rows than it thought (SQLSTATE CS001); load and decide again
 └── WireError     a frame or payload that is not what its protocol says
 """
@@ -36,6 +37,10 @@ class Refused(CsmsError):
 
 class Conflict(CsmsError):
     """The request is well made but does not fit what is stored."""
+
+
+class NotYet(CsmsError):
+    """What was asked is not written yet, and may still be: whoever asks again has it done once all the same."""
 
 
 class LostRace(CsmsError):

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from csms.api.jsontext import NotJson, read, write
+from csms.api.problems import of_error
 from csms.api.routes import PREFIX, ROUTES
+from csms.base.errors import NotYet
 from tests.api.conftest import Reply, Rest
 
 ODD_IDS = [
@@ -144,6 +146,12 @@ async def test_no_parameter_is_our_fault(seeded: Rest) -> None:
                 reply = await seeded.ask("GET", f"{path}?{described.alias or name}={value}")
                 assert reply.status < 500, (path, name, value, reply.body)
                 assert reply.status < 400 or is_problem(reply, reply.status)
+
+
+def test_what_is_not_written_yet_is_to_be_asked_again() -> None:
+    problem = of_error(NotYet("ask again with the same key"))
+    assert problem is not None
+    assert (problem.status, problem.detail, problem.headers) == (503, "ask again with the same key", {"Retry-After": "2"})
 
 
 async def test_a_database_that_is_away_is_told_and_comes_back(rest: Rest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from csms import db
-from csms.base.errors import Conflict
+from csms.base.errors import Conflict, NotYet
 from csms.base.money import Money
 from csms.domain.events import (
     BillCorrected,
@@ -25,6 +26,7 @@ from csms.flows import budgets, correct
 from csms.flows.budgets import Budget
 from csms.flows.correct import By
 from csms.flows.erase import erase
+from csms.flows.through import through
 from tests import make
 from tests.make import BOB, SUE, Told, after, ended, metered, started, verdict
 
@@ -144,6 +146,23 @@ async def test_staff_are_told_when_what_they_decided_broke_and_was_parked(dsn: s
 
     assert len(await bills(conn)) == 1
     assert await conn.fetchval("select action from parked_report") == "BillRefunded"
+
+
+async def test_who_decides_while_nothing_can_be_written_is_sent_away_and_it_is_done_once(
+    dsn: str, pool: db.Pool, conn: Any
+) -> None:
+    async with Told(dsn) as told:
+        await told.tell_apart([started(), ended()])
+        async with pool.acquire() as other, other.transaction():
+            await other.execute("select from session for update")
+            with pytest.raises(NotYet, match="ask again"):
+                await through(told.road.submit, refunded(1_000), answer_s_max=0.1)
+            asked_again = asyncio.create_task(through(told.road.submit, refunded(1_000)))
+            await asyncio.sleep(0)
+        outcome = await asked_again
+
+    assert (outcome.status, outcome.fee_minor) == ("accepted", 2_000)
+    assert [bill[3] for bill in await bills(conn)] == [3_000, -1_000]
 
 
 async def test_a_bill_of_an_erased_driver_is_corrected(dsn: str, conn: Any) -> None:
