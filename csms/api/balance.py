@@ -303,7 +303,8 @@ ROUTES = (
     ),
     Route(
         "POST", "/drivers/{driver}/refunds", refund_balance, REFUND,
-        "Send part of a balance back to where it came from", BalanceRefund, NewRefund, status=201, moves_money=True, connects=False,
+        "Send part of a balance back to where it came from", BalanceRefund, NewRefund, status=201, moves_money=True,
+        connects=False,
     ),
     Route(
         "PUT", "/drivers/{driver}/rest", put_driver_rest, WRITE, "Keep or refund what sessions leave over", DriverRest,
