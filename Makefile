@@ -40,7 +40,8 @@ format: install ## let ruff write the layout
 # An issuer made by others, for tests of access; they are left out where there is no Node.js.
 $(ISSUER)/node_modules: $(ISSUER)/package-lock.json
 	@if command -v npm >/dev/null; then \
-		cd $(ISSUER) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules; \
+		cd $(ISSUER) && { npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules; } \
+		|| { rm -rf node_modules; echo "oidc-provider cannot be fetched: its tests are left out"; }; \
 	else echo "no npm here: the tests with oidc-provider are left out"; fi
 
 test: install $(ISSUER)/node_modules ## the whole test suite (ARGS="-k name" for a part)

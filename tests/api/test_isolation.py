@@ -202,6 +202,21 @@ async def test_a_driver_stops_its_own_session(world: tuple[Rest, Things, Things]
     assert shown.json["requested_by"] == "driver:ann"
 
 
+async def test_a_driver_is_forgotten_at_its_own_wish_once_nothing_is_open(
+    world: tuple[Rest, Things, Things], issuer: IssuerServer
+) -> None:
+    rest, _, _ = world
+    ann = {"Authorization": f"Bearer {issuer.token(sub='ann', scope='driver:self')}"}
+    refused = await rest.raw("POST", f"{PREFIX}/drivers/me/erasure", headers=ann)
+    assert refused.status == 409 and refused.json["detail"].endswith("a session has not been settled")
+    new = {"Authorization": f"Bearer {issuer.token(sub='new', scope='driver:self')}"}
+    first = (await rest.raw("GET", f"{PREFIX}/drivers/me", headers=new)).json["id"]
+    erased = await rest.raw("POST", f"{PREFIX}/drivers/me/erasure", headers=new)
+    assert (erased.status, erased.json["driver"]) == (200, first)
+    assert (await rest.raw("GET", f"{PREFIX}/drivers/me", headers=new)).json["id"] != first
+    assert (await rest.get(f"/drivers/{first}"))["status"] == "blocked"
+
+
 async def test_a_person_who_comes_first_with_a_token_becomes_a_driver(
     world: tuple[Rest, Things, Things], issuer: IssuerServer
 ) -> None:
