@@ -127,9 +127,10 @@ and not exists (select from statement_bill s where s.bill_id = b.id);
 
 -- name: take_over_failed_shares
 -- What psps did not pay of a provider's bills and will not pay any more becomes payable by the run, once per bill: their
--- settlement was given up with no share live or paid, or the fee was refused for good and is the driver's debt.
+-- settlement was given up with no share live or paid, or the fee was refused for good and is the driver's debt. Of a
+-- session's bills that is the one its job names: what a late end took back before was never told to a psp.
 with failed as (
-    select split_part(o.subject, '/', 2)::uuid as session_id
+    select (o.payload ->> 'bill')::uuid as bill_id
     from outbox o
     where o.kind in ('psp.settle', 'psp.collect')
     and o.state = 'given_up'
@@ -138,7 +139,7 @@ with failed as (
 insert into statement_adjustment (bill_id, kind, statement_id, provider_id, currency, amount_minor)
 select distinct b.id, 'psp_failed', $1::uuid, b.provider_id, b.currency, b.provider_minor
 from failed f
-join bill b on b.session_id = f.session_id
+join bill b on b.id = f.bill_id
 join statement_bill s on s.bill_id = b.id
 where s.provider_id = $2
 and s.paid_by = 'psp'

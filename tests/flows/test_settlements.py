@@ -223,6 +223,15 @@ async def test_a_fee_that_was_refused_for_good_leaves_the_share_to_the_run(books
     assert (await total(books, await settle(books)))["due_minor"] == 900
 
 
+async def test_of_a_provisional_bill_and_the_one_that_superseded_it_the_run_takes_over_the_last(books: Any) -> None:
+    _, session = await bill(books, 900, shares_by="psp")
+    for minor in (-900, 1_800):  # no psp was told of the bills before
+        await books.execute("delete from remittance_item; delete from outbox")
+        await bill(books, minor, shares_by="psp", of=session)
+    await books.execute("update outbox set state = 'given_up'; update remittance_item set state = 'failed'")
+    assert (await total(books, await settle(books)))["due_minor"] == 1_800
+
+
 async def test_a_late_success_of_the_psp_is_taken_back_from_the_next_statement(books: Any) -> None:
     _, session = await bill(books, 900, shares_by="psp")
     await psp_said(books, session, "failed")
