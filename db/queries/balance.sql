@@ -208,13 +208,14 @@ set details = excluded.details, opened_at = excluded.opened_at, resolved_at = nu
 where exception.resolved_at is not null;
 
 -- name: unpaid_bills
--- Bills whose fee a psp refused for good and that were not paid since: the oldest first.
+-- Bills whose fee a psp refused for good and that were neither paid nor changed since: the oldest first.
 select b.id as bill_id, b.session_id, b.station_id, b.psp, b.total_minor
 from posting p
-join bill b on b.session_id = p.ref::uuid and b.revision = 1
+join outbox o on o.key = 'session/' || p.ref || '/collect'
+join bill b on b.id = (o.payload ->> 'bill')::uuid
 where p.kind = 'debt'
 and p.id in (
     select posting_id from transfer where debit = 'driver:' || $1::text || ':debt' and asset = $2)
 and not exists (select from posting paid where paid.key = 'session/' || p.ref || '/debt-paid')
-and not exists (select from bill later where later.session_id = b.session_id and later.revision > 1)
+and not exists (select from bill later where later.session_id = b.session_id and later.revision > b.revision)
 order by b.issued_at, b.id;

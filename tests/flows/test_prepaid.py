@@ -11,13 +11,14 @@ import pytest
 from csms import db
 from csms.base.errors import Conflict, Refused
 from csms.base.money import Money
-from csms.domain.events import BillCorrected, RestChosen, ReviewDecided, SpendingChecked
-from csms.flows import budgets, debts, top_up
+from csms.domain.events import BillCorrected, ProvisionallyEnded, RestChosen, ReviewDecided, SpendingChecked
+from csms.flows import budgets, debts, settle, top_up
 from csms.flows.budgets import Budget
 from csms.flows.refund_rest import Wish, send_back
 from csms.psp.base import Found, top_up_order
+from csms.store import outbox
 from tests import make
-from tests.make import ANN, BOB, NOON, Told, after, ended, metered, presented, started
+from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, presented, started
 
 
 @pytest.fixture(autouse=True)
@@ -346,3 +347,18 @@ async def test_a_debt_is_paid_from_what_comes_back_to_the_balance(dsn: str, conn
     await debts.sweep(conn, NOON)
     await debts.sweep(conn, NOON)
     assert (await balance(conn, "driver:bob:debt"), await balance(conn, "driver:bob:balance")) == (0, 3_200)
+
+
+async def test_what_a_late_end_billed_is_asked_for_again_when_its_psp_refused_it(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        waits = told.send(started(token=SUE))
+        await told.tell(metered())
+        await told.tell(make.verdict(told.asks[0]))
+        await waits
+        await told.tell_apart([ProvisionallyEnded("S1", "r1", after(120), "PowerLoss"), ended(received_at=after(500))])
+    (job,) = await outbox.claim(conn, 9, 15)
+    assert job.of is not None
+    await outbox.save(conn, [settle.not_collected(job, job.of, "declined", after(501))])
+    assert [await debts.sweep(conn, NOON + timedelta(days=day)) for day in (1, 3)] == [0, 1]
+    (again,) = await outbox.claim(conn, 9, 15)
+    assert (again.kind, again.of) == ("debt.collect", job.of)
