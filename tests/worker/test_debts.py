@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.base.money import Money
 from csms.db import Connection, Pool
 from csms.flows import debts
+from csms.flows.refund_rest import Wish, send_back
 from csms.psp.social import Social
 from csms.worker import balance
 from tests.psp.social_process import SocialProcess
@@ -115,3 +117,21 @@ async def pay(conn: Connection, minor: int) -> Any:
     return await conn.fetchval(
         "select fund(gen_random_uuid(), 'cash', 'till-1', 'D', 'KRW', $1, $2)", minor, START + timedelta(days=1)
     )
+
+
+async def test_the_role_that_workers_run_as_may_do_all_of_it(dsn: str, conn: Connection) -> None:
+    await stage.parties(conn)
+    await conn.execute(
+        "select post(array[(gen_random_uuid(), 'owed', 'debt', 'x', now())]::posting_in[],"
+        " array[(1, 1, 'driver:D:debt', 'psp:social:receivable', 'KRW', 300)]::transfer_in[])"
+    )
+    workers = await db.pool(dsn, name="test", role=db.WRITER)
+    async with workers.acquire() as mine:
+        assert await debts.sweep(mine, START) == 0
+        await pay(mine, 1_000)
+        await debts.sweep(mine, START + timedelta(days=2))
+        wish = Wish("back", "D", Money(700, "KRW"), ["cash"], "asked for", "test", whole=True)
+        assert [part.minor for part in await send_back(mine, wish, START)] == [700]
+    await workers.close()
+    assert await conn.fetchval("select state from dunning") == "resolved"
+    assert (await stage.balances(conn)).keys() == {"psp:social:receivable", "psp:cash:clearing", "psp:cash:refunds"}
