@@ -224,7 +224,11 @@ def _driver(world: World, changes: Changes, person: tuple[str, str], drawn: str,
 
 
 def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outcome:
-    """Folds a verdict into its authorization. An approval after its time ran out is voided."""
+    """
+    Folds a verdict into its authorization. An approval after its time ran out is voided.
+
+    So is one after a refusal: a psp that knew nothing of an ask yet was taken for one that declined it.
+    """
     before = world.authorizations.get(event.authorization_id)
     if before is None:
         return RECORDED
@@ -241,7 +245,7 @@ def decided(world: World, changes: Changes, event: AuthorizationDecided) -> Outc
             after = before._replace(state="declined", reason=event.reason)
         case "asking", "timed_out":
             after = before._replace(state="timed_out", reason=event.reason)
-        case "timed_out", "authorized":
+        case "timed_out" | "declined", "authorized":
             after = before._replace(state="voiding", psp_ref=event.psp_ref)
             if before.policy == "pay_before_refund_rest":
                 # whoever paid is a driver: their money goes back, or to their balance if it cannot

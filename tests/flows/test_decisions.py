@@ -330,6 +330,20 @@ async def test_what_was_paid_before_is_kept_for_the_session_and_the_rest_goes_ba
     assert [tuple(row) for row in kinds] == [("psp.collect", None), ("psp.refund_rest", "27000")]
 
 
+@pytest.mark.parametrize(("rules", "kept"), [(make.SOCIAL, 0), (BEFORE, 30_000)])
+@pytest.mark.parametrize("no", ["timed_out", "declined"])
+async def test_an_approval_after_a_no_is_given_back_once(dsn: str, conn: Any, rules: Rules, kept: int, no: str) -> None:
+    async with Told(dsn, rules) as told:
+        waits = told.send(started(token=SUE))
+        await told.tell(metered())
+        await told.tell(verdict(told.asks[0], no))
+        assert (await waits).status == "invalid"
+        await told.tell_apart([verdict(told.asks[0])] * 2)
+
+    assert [row["kind"] for row in await conn.fetch("select kind from outbox")] == ["psp.void"]
+    assert await balance(conn, f"authorization:{told.asks[0].authorization_id}:held") == kept
+
+
 async def test_the_drivers_choice_counts_until_the_session_is_settled(dsn: str, conn: Any) -> None:
     choice = RestChosen("S1", "r1", after(10), "refund")
     async with Told(dsn) as told:
