@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from csms.domain.commands import Answer, Command, UseMeterKeys
+from csms.domain.commands import Answer, Command, News
 
-Handler = Callable[[Command | UseMeterKeys], Awaitable[Answer]]
+Handler = Callable[[Command | News], Awaitable[Answer]]
 
 
 def subject(station_id: str, epoch: int) -> str:
@@ -24,7 +24,7 @@ class Bus(Protocol):
     def drop(self, name: str) -> None:
         """Nobody serves `name` any more."""
 
-    async def request(self, name: str, command: Command | UseMeterKeys) -> Answer:
+    async def request(self, name: str, command: Command | News) -> Answer:
         """The answer of whoever serves `name`; `offline` when nobody does."""
         ...
 
@@ -45,7 +45,7 @@ class LocalBus:
         """Nobody serves `name` any more."""
         self._handlers.pop(name, None)
 
-    async def request(self, name: str, command: Command | UseMeterKeys) -> Answer:
+    async def request(self, name: str, command: Command | News) -> Answer:
         """The answer of whoever serves `name`; `offline` when nobody does."""
         handler = self._handlers.get(name)
         if handler is None:

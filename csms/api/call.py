@@ -94,6 +94,8 @@ class Call:
     body: Any
     request: web.Request
     conn: Connection = None
+    afterwards: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    """What is done once the request's transaction is committed, before its answer; not when it was undone."""
 
 
 Reply = BaseModel | tuple[int, BaseModel] | web.StreamResponse | None
@@ -179,7 +181,9 @@ async def answer_once(route: Route, call: Call, body: str, event: trail.Event | 
             response = await serve_once(route, connected, key, body)
         if event is not None:
             await trail.note(conn, event, response.status)
-        return response
+    for act in call.afterwards:
+        await act()
+    return response
 
 
 async def serve_once(route: Route, call: Call, key: str, body: str) -> web.Response:

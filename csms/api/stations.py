@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from pydantic import Field
 
@@ -12,6 +14,7 @@ from csms.api.paging import after_id, page
 from csms.api.shapes import Page, Paging, Parameter
 from csms.base.errors import NotFound
 from csms.db import SQL, Connection
+from csms.domain.commands import EndConnection
 from csms.domain.settlement import Split
 from csms.flows import admin, parties
 from csms.flows.tariffs import assign_tariff
@@ -56,14 +59,25 @@ async def change_station(call: Call) -> answers.Station:
         "password" in patch.model_fields_set and patch.password is None, patch.strict, patch.assume_protocol,
         [connector.spec() for connector in patch.connectors],
     )  # fmt: skip
+    if "password" in patch.model_fields_set:
+        await _end_connection(call, "this station has a new password")
     password = await admin.change_station(call.conn, call.path["station"], change)
     return await _station(call.conn, call.path["station"], password)
 
 
 async def remove_station(call: Call) -> web.StreamResponse | None:
     """Remove a station without history."""
+    await _end_connection(call, "this station was removed")
     await admin.remove_station(call.conn, call.path["station"])
     return None
+
+
+async def _end_connection(call: Call, reason: str) -> None:
+    """Once the change is committed, close the station's connection: it was let in as what it is no more."""
+    station_id = call.path["station"]
+    epoch = await SQL.epoch_of_station.value(call.conn, station_id)
+    if epoch is not None:
+        call.afterwards.append(partial(call.parts.commands.tell, station_id, epoch, EndConnection(reason)))
 
 
 async def put_tariff(call: Call) -> answers.Station:

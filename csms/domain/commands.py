@@ -42,7 +42,16 @@ class UseMeterKeys:
     keys: Mapping[int, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class EndConnection:
+    """Not for the station: its connection ends, for this reason. It may come again, as it is known now."""
+
+    reason: str
+
+
 Command = StartSession | StopSession | AnyCall
+News = UseMeterKeys | EndConnection
+"""What the process of a connection must know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from csms.base.clock import Clock
 from csms.base.errors import NotFound
 from csms.bus import Bus, subject
 from csms.db import SQL, Pool
-from csms.domain.commands import Answer, AnyCall, Command, UseMeterKeys
+from csms.domain.commands import Answer, AnyCall, Command, News
 
 State = Literal["queued", "sent", "answered", "failed", "unknown"]
 
@@ -62,7 +62,7 @@ class Commands:
         task.add_done_callback(self._running.discard)
         return Issued(command_id, task)
 
-    async def tell(self, station_id: str, epoch: int, news: UseMeterKeys) -> None:
+    async def tell(self, station_id: str, epoch: int, news: News) -> None:
         """What the process of a connection must know; nothing goes to the station, nothing is recorded."""
         await self._bus.request(subject(station_id, epoch), news)
 

@@ -17,7 +17,7 @@ from csms.base.clock import Clock
 from csms.base.errors import WireError
 from csms.bus import Bus, subject
 from csms.db import TROUBLE
-from csms.domain.commands import Answer, Command, UseMeterKeys
+from csms.domain.commands import Answer, Command, EndConnection, News, UseMeterKeys
 from csms.domain.quote import Quote
 from csms.flows.connect import Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
@@ -261,12 +261,15 @@ class Gateway:
 
     # Carrying commands
 
-    async def _command(self, socket: StationSocket, command: Command | UseMeterKeys) -> Answer:
+    async def _command(self, socket: StationSocket, command: Command | News) -> Answer:
         """Write `command` in the station's version, send it, wait for its end."""
         peer = socket.peer
         assert peer is not None
         if isinstance(command, UseMeterKeys):
             peer.keys = command.keys
+            return Answer("accepted")
+        if isinstance(command, EndConnection):
+            socket.close(frames.NORMAL, command.reason)
             return Answer("accepted")
         try:
             action, payload = COMMANDS[peer.version](command)

@@ -99,6 +99,12 @@ from station
 where id = $1
 for update;
 
+-- name: epoch_of_station
+-- The epoch of a station's newest connection.
+select epoch
+from station
+where id = $1;
+
 -- name: change_station
 -- Sets what staff may change of a station.
 update station

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csms.domain.commands import EndConnection
 from csms.domain.credential import canonical_key, opens
 from tests.api.conftest import Rest
 
@@ -159,3 +160,13 @@ async def test_a_price_is_previewed_exactly(rest: Rest) -> None:
     wrong = {**session, "end_date_time": "2026-11-19T02:00:00Z"}
     reply = await rest.ask("POST", "/tariffs/price", json={"tariff": TARIFF, "session": wrong})
     assert reply.status == 422 and reply.json["errors"][0]["pointer"] == "/session/end_date_time"
+
+
+async def test_a_new_password_or_removal_ends_the_connection_that_the_old_one_opened(seeded: Rest) -> None:
+    got = seeded.connect("BARE")
+    await seeded.ask("PATCH", "/stations/BARE", json={"strict": True})
+    await seeded.ask("PATCH", "/stations/BARE", json={"password": "short"})
+    assert got == [], "nothing of it changed, or it was refused"
+    assert (await seeded.ask("PATCH", "/stations/BARE", json={"password": None})).status == 200
+    assert (await seeded.ask("DELETE", "/stations/BARE")).status == 204
+    assert got == [EndConnection("this station has a new password"), EndConnection("this station was removed")]

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from csms import db
 from csms.base.errors import NotFound
-from csms.domain.commands import AnyCall, StartSession, StopSession
+from csms.domain.commands import AnyCall, EndConnection, StartSession, StopSession
 from csms.flows.connect import Admission
 from csms.ocpp.socket import TURN_MESSAGES_MAX
 from csms.psp.base import VerifiedToken
@@ -119,6 +119,14 @@ async def test_compression_is_spoken_when_offered(rig: Rig) -> None:
     assert "permessage-deflate" in station.socket.response.headers["Sec-WebSocket-Extensions"]  # type: ignore[union-attr]
     assert (await station.call("Heartbeat", {}))["currentTime"] == "2026-11-20T12:00:00Z"
     await station.leave()
+
+
+async def test_a_connection_ends_when_its_station_is_known_no_more_as_it_was(rig: Rig) -> None:
+    station = await rig.station("ocpp1.6")
+    await rig.commands.tell("S1", 1, EndConnection("this station has a new password"))
+    with pytest.raises(ConnectionClosed) as closed:
+        await station.hear()
+    assert closed.value.rcvd is not None and closed.value.rcvd.reason == "this station has a new password"
 
 
 async def test_the_newest_connection_wins_and_the_older_one_is_closed(rig: Rig) -> None:
