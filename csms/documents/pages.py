@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from xml.sax.saxutils import escape
 
@@ -21,6 +20,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table
+
+from csms.documents.parts import Grid, Note, Pairs, Part
 
 FONT, WIDE_FONT = "Helvetica", "HYGothic-Medium"
 MARGIN = 16 * mm
@@ -39,33 +40,6 @@ CELL = ParagraphStyle("cell", fontName=FONT, fontSize=8, leading=10)
 LABEL = ParagraphStyle("label", parent=CELL, textColor=GREY)
 LABEL_RIGHT = ParagraphStyle("label right", parent=LABEL, alignment=2)
 RIGHT = ParagraphStyle("right", parent=CELL, alignment=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Labels with their values, one pair a line."""
-
-    rows: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table under a heading; `numbers` are the places of the columns that stand to the right."""
-
-    heading: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A sentence."""
-
-    text: str
-
-
-Part = Pairs | Grid | Note
 
 
 def pdf(title: str, parts: Sequence[Part]) -> bytes:

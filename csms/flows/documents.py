@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from csms.base.money import decimal_text
 from csms.db import SQL, Connection, Record
-from csms.documents.pages import Grid, Note, Pairs, Part, pdf
+from csms.documents.parts import Grid, Note, Pairs, Part
 from csms.documents.words import Language, word
 from csms.flows.settlements import Statement
 from csms.flows.sheets import BOM, Cell, Workbook, csv_line
@@ -152,6 +152,8 @@ async def statement_pdf(conn: Connection, statement: Statement, language: Langua
         parts.append(_days(days, language))
     if adjusted := await SQL.adjustments_of_statement.many(conn, row["id"]):
         parts.append(_adjustments(adjusted, language))
+    from csms.documents.pages import pdf  # only who wants a PDF waits for it
+
     return pdf(f"{word('statement', language)} {row['provider_id']} {row['from_day']} - {row['to_day']}", parts)
 
 

@@ -13,7 +13,7 @@ from csms.base.errors import NotFound, Refused
 from csms.base.money import decimal_text
 from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH
 from csms.db import SQL, Connection, Record
-from csms.documents.pages import Grid, Pairs, Part, pdf
+from csms.documents.parts import Grid, Pairs, Part
 from csms.documents.words import Language, word
 from csms.flows import books
 
@@ -109,6 +109,8 @@ def receipt_pdf(receipt: Receipt, language: Language) -> bytes:
     parts.append(Grid(word("total", language), ("", row["currency"]), rows, frozenset({1})))
     if receipt.signed:
         parts.append(_signed(receipt, zone, language))
+    from csms.documents.pages import pdf  # only who wants a PDF waits for it
+
     return pdf(word(kind, language), parts)
 
 

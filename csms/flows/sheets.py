@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import xlsxwriter
-
 Cell = str | int | bool | None
 
 BOM = "\ufeff"
@@ -56,6 +54,8 @@ class Workbook:
     """
 
     def __init__(self, path: Path, name: str, columns: Sequence[str], made_at: datetime) -> None:
+        import xlsxwriter  # only who writes a workbook waits for it
+
         self._book = xlsxwriter.Workbook(
             str(path),
             {

@@ -12,16 +12,18 @@ import binascii
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
-from pyocmf import OCMF, PyOCMFError, SpecWarning
-from pyocmf import Reading as SignedReading
 
 from csms.domain.events import Signed
 from csms.domain.metering import to_wh
 from csms.ocpp.calls import Call
 from csms.ocpp.repair import instant
+
+if TYPE_CHECKING:
+    from pyocmf import OCMF
+    from pyocmf import Reading as SignedReading
 
 MARK = "igned"
 """Stands in every frame that holds a signed value: `SignedData` on 1.6, `signedMeterValue` on 2.x."""
@@ -93,6 +95,8 @@ def verified(text: str, encoding: str, keys: Sequence[str]) -> list[Verified]:
     `keys` are the registered ones (base64 DER); one that fits is enough. `no_key` means that none is
     registered, `unreadable` that this is no OCMF. Never raises.
     """
+    from pyocmf import OCMF, SpecWarning  # a tenth of the start-up, for the few stations that sign
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpecWarning)
@@ -122,6 +126,8 @@ def _ocmf(text: str) -> str:
 
 
 def _verdict(record: OCMF, keys: Sequence[str]) -> tuple[Literal["valid", "invalid", "no_key"], str | None]:
+    from pyocmf import PyOCMFError
+
     if not keys:
         return "no_key", None
     reason = "the signature does not fit"
