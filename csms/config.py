@@ -137,6 +137,19 @@ class Settings(BaseSettings):
     stripe_operator_account: str = Field("operator", min_length=1, description="our own account, in which shares stay")
     stripe_url: str = Field("https://api.stripe.com", description="address of its API; another one for tests")
 
+    portone_secret: SecretStr | None = Field(None, description="our V2 API secret at PortOne; none: no such payments")
+    portone_store: str | None = Field(None, description="our store there, store-...; none: the secret's own")
+    portone_policy: Literal["charge_after", "pay_before_refund_rest"] = Field(
+        "charge_after", description="when it is charged"
+    )
+    portone_webhook_secrets: SecretStr | None = Field(
+        None, description="whsec_... that signs its webhooks; two, with a space between, while one replaces the other"
+    )
+    portone_issuer: str | None = Field(None, description="issuer of tokens whose subject is a customer id at PortOne")
+    portone_audience: str = Field("csms", min_length=1, description="audience those tokens must name")
+    portone_operator_account: str = Field("operator", min_length=1, description="our own account, for our shares")
+    portone_url: str = Field("https://api.portone.io", description="address of its API; another one for tests")
+
     webhooks_to_private: bool = Field(
         False, description="webhooks may go to http addresses and into private networks; for tests and demos"
     )
@@ -157,7 +170,7 @@ class Settings(BaseSettings):
             raise ValueError("this version runs in one process, without a bus outside; leave it unset")
         return url
 
-    @field_validator("social_webhook_secrets")
+    @field_validator("social_webhook_secrets", "portone_webhook_secrets")
     @classmethod
     def _webhook_secrets_can_be_read(cls, secrets: SecretStr | None) -> SecretStr | None:
         for secret in () if secrets is None else secrets.get_secret_value().split():

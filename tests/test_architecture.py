@@ -41,6 +41,8 @@ ONLY_IN = {
     "xlsxwriter": {"flows"},
     "pydantic_settings": {"config"},
     "stripe": {"psp"},
+    "portone_server_sdk": {"psp"},
+    "httpx": {"psp"},
     "authlib": {"api", "psp"},
     "joserfc": {"api", "psp"},
     "prometheus_client": {"observe"},

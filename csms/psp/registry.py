@@ -62,7 +62,25 @@ def stripe(options: Options) -> SetUp | None:
     return SetUp(Stripe(settings), options.stripe_policy, options.stripe_operator_account)
 
 
-BUILDERS: tuple[Callable[[Options], SetUp | None], ...] = (social, stripe)
+def portone(options: Options) -> SetUp | None:
+    """PortOne, if our secret there is set. Its SDK is imported only then: it takes half a second."""
+    if options.portone_secret is None:
+        return None
+    from csms.psp.portone import PortOne, PortOneSettings
+
+    secrets = options.portone_webhook_secrets
+    settings = PortOneSettings(
+        options.portone_secret.get_secret_value(),
+        options.portone_store,
+        webhook_secrets=() if secrets is None else tuple(secrets.get_secret_value().split()),
+        issuer=None if options.portone_issuer is None else options.portone_issuer.rstrip("/"),
+        audience=options.portone_audience,
+        url=options.portone_url.rstrip("/"),
+    )
+    return SetUp(PortOne(settings), options.portone_policy, options.portone_operator_account)
+
+
+BUILDERS: tuple[Callable[[Options], SetUp | None], ...] = (social, stripe, portone)
 """In the order in which they are asked whose token a token is."""
 
 
