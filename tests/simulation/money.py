@@ -2,12 +2,15 @@
 Money as arithmetic: what each step of the system must do to the accounts, in plain integers.
 
 Arrows read debit -> credit. The model knows no session machine, no SQL and no rounding but one line of its own.
+`TheirBook` is the psp's side.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+
+from csms.psp.base import Answer, Found, Refund
 
 PRICE_PER_KWH = 300
 OPERATOR_PERCENT = 10
@@ -186,3 +189,34 @@ class Books:
     def pay_debt(self) -> None:
         """A debt is paid from the balance, as far as that goes."""
         self.move(BALANCE, DEBT, min(max(0, self.owed), self.balance))
+
+
+class TheirBook:
+    """The psp's side of refunds: what it answers next, and what it has done."""
+
+    def __init__(self) -> None:
+        self.verdict = "paid"
+        self.done: dict[str, str] = {}
+
+    async def refund(self, key: str, refund: Refund) -> Answer:
+        """By `verdict`; what is done stays as it is, whatever is asked again."""
+        if self.done.get(refund.order, "pending") == "pending" and self.verdict != "away":
+            self.done[refund.order] = "paid" if self.verdict == "lost_answer" else self.verdict
+        if self.verdict in ("away", "lost_answer"):
+            return Answer("unknown", reason="no answer")
+        standing = self.done[refund.order]
+        if standing == "failed":
+            return Answer("declined", refund.order, "account closed", "failed")
+        return Answer("done", refund.order, standing="paid" if standing == "paid" else "pending")
+
+    async def get(self, kind: str, ref: str) -> Found:
+        """How a refund stands."""
+        match self.done.get(ref):
+            case "paid":
+                return Found("paid", ref)
+            case "pending":
+                return Found("pending", ref)
+            case "failed":
+                return Found("failed", ref)
+            case _:
+                return Found("missing")

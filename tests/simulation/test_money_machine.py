@@ -16,7 +16,14 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from csms import db
 from csms.base.errors import Conflict, Refused
@@ -25,7 +32,6 @@ from csms.domain import corrections, ledger
 from csms.domain.events import BillCorrected, BillRefunded
 from csms.flows import chargebacks, debts, give_back, top_up
 from csms.flows.refund_rest import Wish, send_back
-from csms.psp.base import Answer, Found, Refund
 from csms.store import outbox
 from csms.worker import tasks
 from csms.worker.tasks import Outside
@@ -42,6 +48,7 @@ from tests.simulation.money import (
     Books,
     Dispute,
     Payment,
+    TheirBook,
     Use,
 )
 
@@ -63,37 +70,6 @@ PLACES = (("S1", 1), ("S1", 2), ("S2", 1))
 AMOUNTS = st.one_of(st.integers(1, 40_000), st.sampled_from([1, 7, 999, 30_000, 30_001]))
 ENERGY = st.one_of(st.integers(0, 120_000), st.sampled_from([0, 1, 5, 15, 100_000]))
 _numbers = itertools.count(1)
-
-
-class TheirBook:
-    """The psp's side of refunds: what it answers next, and what it has done."""
-
-    def __init__(self) -> None:
-        self.verdict = "paid"
-        self.done: dict[str, str] = {}
-
-    async def refund(self, key: str, refund: Refund) -> Answer:
-        """By `verdict`; what is done stays as it is, whatever is asked again."""
-        if self.done.get(refund.order, "pending") == "pending" and self.verdict != "away":
-            self.done[refund.order] = "paid" if self.verdict == "lost_answer" else self.verdict
-        if self.verdict in ("away", "lost_answer"):
-            return Answer("unknown", reason="no answer")
-        standing = self.done[refund.order]
-        if standing == "failed":
-            return Answer("declined", refund.order, "account closed", "failed")
-        return Answer("done", refund.order, standing="paid" if standing == "paid" else "pending")
-
-    async def get(self, kind: str, ref: str) -> Found:
-        """How a refund stands."""
-        match self.done.get(ref):
-            case "paid":
-                return Found("paid", ref)
-            case "pending":
-                return Found("pending", ref)
-            case "failed":
-                return Found("failed", ref)
-            case _:
-                return Found("missing")
 
 
 class MoneyMachine(RuleBasedStateMachine):
@@ -152,6 +128,13 @@ class MoneyMachine(RuleBasedStateMachine):
         self.now += timedelta(hours=12)
         return self.now
 
+    @initialize(minor=st.integers(20_000, 200_000), energy_wh=st.integers(10_000, 60_000))
+    def a_first_use(self, minor: int, energy_wh: int) -> None:
+        """So that every run has money to move and a bill to take back."""
+        self.top_up(minor)
+        self.start()
+        self._end(PLACES[0], energy_wh, told_twice=False)
+
     @rule(minor=AMOUNTS)
     def top_up(self, minor: int) -> None:
         ref = f"pay-{next(self.names)}"
@@ -181,8 +164,10 @@ class MoneyMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=st.data(), energy_wh=ENERGY, told_twice=st.booleans())
     def end(self, data: st.DataObject, energy_wh: int, told_twice: bool) -> None:
-        station, connector = data.draw(st.sampled_from(sorted(self.open)))
-        use, at = self.open.pop((station, connector)), self.later()
+        self._end(data.draw(st.sampled_from(sorted(self.open))), energy_wh, told_twice)
+
+    def _end(self, place: tuple[str, int], energy_wh: int, told_twice: bool) -> None:
+        station, use, at = place[0], self.open.pop(place), self.later()
         event = ended(use.ref, station_id=station, wh=1_000 + energy_wh, at=at, received_at=at)
         for _ in range(1 + told_twice):
             [outcome] = self.run(self.road.tell(event))
