@@ -63,7 +63,8 @@ class Books:
     """
     What is written of a session's money: its bills, its payments newest first, its driver's balance and debt.
 
-    `collection` is how far its psp's job is: `waiting`, `done`, `given_up`, or None without one.
+    `collection` is how far its psp's job is: `waiting`, `done`, `given_up`, or None without one. `receivable_minor`
+    is what the psp was to take and nobody knows that it did.
     """
 
     issued: tuple[Issued, ...] = ()
@@ -71,6 +72,7 @@ class Books:
     collection: str | None = None
     balance_minor: int = 0
     debt_minor: int = 0
+    receivable_minor: int = 0
 
     def charge(self) -> Issued:
         """The charge that counts: the newest."""

@@ -111,7 +111,7 @@ def correct(
     due, not_charged = charged(session, used, priced)
     shares = divide(due.total_minor, priced.split, due.vat_minor)
     taken, given = session.revision + 1, session.revision + 2
-    credit = credit_of(session, charge, net, taken, event.received_at, event.reason, event.by)
+    credit = credit_of(session, charge, net, taken, event.received_at, event.reason, event.by, _returned_by(books))
     session = session._replace(energy_wh=energy_wh, fee_minor=due.total_minor, revision=given)
     bill = Bill(
         bill_id(session.id, given),
@@ -175,7 +175,7 @@ def refund(session: Session, books: Books, event: BillRefunded) -> Correction:
         provider_minor=event.amount_minor - operator,
     )
     revision = session.revision + 1
-    credit = credit_of(session, charge, part, revision, event.received_at, event.reason, event.by)
+    credit = credit_of(session, charge, part, revision, event.received_at, event.reason, event.by, _returned_by(books))
     session = session._replace(fee_minor=(session.fee_minor or 0) - event.amount_minor, revision=revision)
     credit = replace(credit, id=event.refund_id, session=session)
     back = _give_back(session, books, event.amount_minor, credit)
@@ -189,6 +189,11 @@ def _since(books: Books) -> Issued:
     """The charge that counts less the refunds of it: what can still be given back."""
     charge = books.charge()
     return Books(tuple(bill for bill in books.issued if bill.revision >= charge.revision)).net()
+
+
+def _returned_by(books: Books) -> SharesBy:
+    """Who nets what payees return: the run, but for shares of a fee that no psp is known to have taken."""
+    return books.charge().shares_by if books.receivable_minor else "run"
 
 
 def _refusal(session: Session, books: Books, revision: int) -> str | None:
@@ -276,12 +281,20 @@ def _demanded(session: Session, books: Books, minor: int) -> list[Move]:
 
 
 def _give_back(session: Session, books: Books, minor: int, credit: Bill) -> _Given:
-    """Money for the driver: first against what is owed, then the way it was paid, what is left to the balance."""
+    """
+    Money for the driver: first against what is owed, then the way it was paid, what is left to the balance.
+
+    What a psp is not known to have taken nobody gets: it is to take that much less.
+    """
     assert session.driver_id
     held, given = ledger.session_held(session.id), _Given()
     owed = min(books.debt_minor, minor)
     given.moves.append((held, ledger.driver_debt(session.driver_id), owed))
     minor -= owed
+    if session.psp is not None and books.receivable_minor:
+        untaken = min(books.receivable_minor, minor)
+        given.moves.append((held, ledger.psp_receivable(session.psp), untaken))
+        minor -= untaken
     for number, payment in enumerate(books.payments if session.means == "psp" else ()):
         part = min(payment.left_minor, minor)
         if part:

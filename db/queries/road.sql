@@ -164,6 +164,11 @@ select s.id, s.driver_id, s.currency,
         where p.session_id = s.id
         order by p.at desc, p.id) as payments,
     (select o.state from outbox o where o.key = 'session/' || s.id || '/collect') as collection,
+    case when s.revision > 0 and s.psp is not null then (
+        select coalesce(sum(case when t.debit = r.address then t.amount else -t.amount end), 0)::bigint
+        from (values ('psp:' || s.psp || ':receivable')) r (address)
+        join posting p on p.ref = s.id::text
+        join transfer t on t.posting_id = p.id and r.address in (t.debit, t.credit)) else 0 end as receivable,
     coalesce((select g.balance from guarded_account g
               where g.address = 'driver:' || s.driver_id || ':balance' and g.asset = s.currency), 0) as balance,
     coalesce((select minor from debts_of(s.driver_id) d where d.asset = s.currency), 0) as debt

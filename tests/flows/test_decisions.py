@@ -26,7 +26,10 @@ from csms.flows import budgets, correct
 from csms.flows.budgets import Budget
 from csms.flows.correct import By
 from csms.flows.erase import erase
+from csms.flows.settle import given_up
 from csms.flows.through import through
+from csms.store import outbox
+from csms.store.outbox import Result
 from tests import make
 from tests.make import BOB, SUE, Told, after, ended, metered, started, verdict
 
@@ -213,6 +216,26 @@ async def test_a_refund_to_a_psp_takes_no_more_than_its_payment_has_left(dsn: st
     assert await conn.fetchval("select refunded_minor from payment") == 3_000
     assert await balance(conn, "psp:social:refunds") == 3_000
     assert await conn.fetchval("select count(*) from outbox where kind = 'psp.refund' and state = 'waiting'") == 2
+
+
+@pytest.mark.parametrize("decision", [corrected(energy_wh=0), refunded(3_000)])
+async def test_a_fee_that_is_not_known_to_be_taken_is_given_to_nobody(dsn: str, conn: Any, decision: Any) -> None:
+    async with Told(dsn) as told:
+        waits = told.send(started(token=SUE))
+        await told.tell(metered())
+        await told.tell(verdict(told.asks[0]))
+        await waits
+        await told.tell(ended())
+        (job,) = await outbox.claim(conn, 9, 15)
+        listed = given_up(job, "collect_failed", "unknown: no answer", after(61))
+        await outbox.save(conn, [Result(job, "given_up", concerns=(listed,))])
+        (outcome,) = await told.tell(decision)
+
+    assert (outcome.status, outcome.fee_minor) == ("accepted", 0)
+    driver_id = await conn.fetchval("select driver_id from session")
+    assert await balance(conn, f"driver:{driver_id}:balance") == 0
+    assert await balance(conn, "psp:social:receivable") == 0
+    assert [bill[3:] for bill in (await bills(conn))[:2]] == [(3_000, 300, "psp"), (-3_000, -300, "psp")]
 
 
 async def _collected(conn: Any) -> None:
