@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,12 @@ def test_the_rules_do_not_wait_read_a_clock_or_draw_a_number(path: Path) -> None
 )
 def test_the_simulator_knows_the_system_by_its_protocols_only(path: Path) -> None:
     assert not [name for _, name in _imports(path) if name.partition(".")[0] in {"csms", "tests"}]
+
+
+def test_the_system_starts_without_what_only_some_need() -> None:
+    heavy = ["pyocmf", "reportlab", "xlsxwriter", "stripe", "portone_server_sdk"]
+    code = f"import sys, csms.serve; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("folder", ["csms", "charge_points_sim", "tests"])
