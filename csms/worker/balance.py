@@ -75,6 +75,8 @@ async def collect_debt(job: Job, outside: Outside) -> Result:
     found = await psp.get("charge", str(of.session_id))
     if found.standing == "taken" and found.psp_ref is not None and found.amount_minor == of.total_minor:
         return _paid(job, of, found.psp_ref, account, outside.clock())
+    if found.standing == "unknown":  # an attempt before, under another key, may have taken it
+        return later(job, outside, Answer("unknown", reason=found.reason), "debt_collect_failed", of.station_id)
     outside.at_point("before_call")
     answer = await _charged(job, of, psp)
     outside.at_point("after_call")

@@ -69,11 +69,15 @@ where i.bill_id = r.bill_id
 and i.state = 'submitted';
 
 -- name: find_collections
--- All that is needed to collect and settle bills $1.
+-- All that is needed to collect and settle bills $1. What the statement run took over, no psp pays any more.
 select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.provider_id, b.driver_id, b.psp,
     b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.operator_minor,
     b.provider_minor, a.id as authorization_id, a.policy, a.psp_ref, coalesce(a.issuer, t.issuer) as issuer,
-    coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account, b.shares_by,
+    coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account,
+    case
+        when exists (select from statement_adjustment j where j.bill_id = b.id and j.kind = 'psp_failed') then 'run'
+        else b.shares_by
+    end as shares_by,
     a.amount_minor as authorized_minor
 from unnest($1::uuid[]) k (id)
 cross join lateral (select * from bill where bill.id = k.id limit 1) b

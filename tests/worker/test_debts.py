@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +11,15 @@ import pytest
 from csms import db
 from csms.base.money import Money
 from csms.db import Connection, Pool
-from csms.flows import debts
+from csms.flows import debts, settlements
 from csms.flows.refund_rest import Wish, send_back
 from csms.psp.social import Social
 from csms.worker import balance
 from tests.psp.social_process import SocialProcess
 from tests.worker import scene as stage
-from tests.worker.scene import FEE, START, Scene
+from tests.worker.scene import FEE, PROVIDER_SHARE, START, Scene
+
+LATER = datetime(2027, 6, 1, tzinfo=UTC)
 
 
 def nothing(event: object) -> None:
@@ -135,3 +137,38 @@ async def test_the_role_that_workers_run_as_may_do_all_of_it(dsn: str, conn: Con
     await workers.close()
     assert await conn.fetchval("select state from dunning") == "resolved"
     assert (await stage.balances(conn)).keys() == {"psp:social:receivable", "psp:cash:clearing", "psp:cash:refunds"}
+
+
+async def test_a_debt_collected_after_the_run_took_its_share_over_is_not_paid_out_by_the_psp_too(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    first, _ = await settlements.draft(conn, "P", date(2026, 11, 1), date(2026, 12, 1), "maker", LATER)
+    await settlements.approve(conn, first, "checker", LATER, accept_differences=True)
+    assert await conn.fetchval("select amount_minor from remittance") == PROVIDER_SHARE
+    await conn.execute("delete from outbox where kind = 'psp.reconcile'")
+    assert "driver:D:debt" not in await step(pool, conn, psp, 1.1)
+    assert await stage.effects(social, scene) == [("charge", FEE)]
+    assert await conn.fetchval("select count(*) from remittance_item") == 0
+
+
+async def test_while_nobody_knows_what_an_attempt_took_no_other_is_made(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await social.fail("charge", "error_after", None)
+    await social.fail("get", "error_5xx", None)
+    calls: list[list[str]] = []
+    for days in (1.1, 5):
+        await debts.sweep(conn, START + timedelta(days=days))
+        await conn.execute("update outbox set attempts = 50 where state = 'waiting'")
+        calls.append([])
+        async with stage.working(pool, psp, calls[-1].append, more=TASKS):
+            await stage.drained(conn)
+    await social.heal()
+    assert ["before_call" in points for points in calls] == [False, False]
+    assert await conn.fetchval("select count(*) from exception where kind = 'debt_collect_failed'") > 0
+    assert "driver:D:debt" not in await step(pool, conn, psp, 9)
+    assert await taken(social, scene) == FEE
