@@ -102,9 +102,17 @@ select
             coalesce(d.rest, 'keep'), coalesce(t.alias_of, t.key),
             array(select row(b.period, b.currency, b.limit_minor, b.time_zone) from token_budget b
                   where b.token_key = coalesce(t.alias_of, t.key)),
-            array(select row(u.period, u.currency, u.period_began, u.used_minor) from token_spending u
-                  where u.token_key = coalesce(t.alias_of, t.key)
-                  order by u.period_began desc limit 24))
+            array(select row(b.period, b.currency, u.period_began, u.used_minor)
+                  from token_budget b
+                  cross join lateral (
+                      select *
+                      from token_spending u
+                      where u.token_key = b.token_key
+                      and u.period = b.period
+                      and u.currency = b.currency
+                      order by u.period_began desc
+                      limit 24) u
+                  where b.token_key = coalesce(t.alias_of, t.key)))
         from wanted_tokens t
         left join lateral (select state from session s where s.id = t.session_id limit 1) u on true
         left join lateral (select * from driver d where d.id = t.person_id limit 1) d on true

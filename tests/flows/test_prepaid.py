@@ -173,6 +173,20 @@ async def test_a_budget_ends_with_its_period_and_counts_in_its_own_zone(dsn: str
     assert await held(conn, "next") == 3_000
 
 
+async def test_a_months_limit_holds_at_its_end_beside_that_of_a_day(dsn: str, conn: Any) -> None:
+    limits = [Budget("day", Money(30_000, "KRW")), Budget("month", Money(45_000, "KRW"))]
+    await budgets.put_budgets(conn, "ann", ANN, limits)  # each day 1,500: the month's is spent on its last
+    async with Told(dsn) as told:
+        for day in range(30):
+            at = NOON + timedelta(days=11 + day)
+            ref = f"r{day}"
+            told_end = ended(ref, wh=6_000, at=at + timedelta(hours=1), received_at=at + timedelta(hours=1))
+            await told.tell_apart([started(ref, at=at), told_end])
+        at = NOON + timedelta(days=41)
+        (outcome,) = await told.tell(started("last", at=at))
+    assert (outcome.status, outcome.reason) == ("no_credit", "budget_spent")
+
+
 async def test_a_limit_per_session_caps_its_hold_and_an_alias_shares_it(dsn: str, conn: Any) -> None:
     await conn.execute(
         "insert into token (key, value, type, driver_id, alias_of, created_at) select sha256('0A11A50A'), '0A11A50A',"
