@@ -49,7 +49,7 @@ def collected(job: Job, of: Collection, payment: str, operator_account: str, at:
         facts={"payment": payment},
         postings=() if paid_before else (_posting(of, COLLECTED_PLACE, "collected", moves, at),),
         errands=(_settle_errand(job, of, payment, operator_account),) if by_psp else (),
-        submitted=_submitted(of, operator_account, at) if by_psp else (),
+        submitted=shares(of, operator_account, at) if by_psp else (),
         payments=(
             Payment(
                 derived(of.session_id, PAYMENT_PLACE),
@@ -121,7 +121,7 @@ def settled(job: Job, of: Collection, settlement_ref: str, operator_account: str
         "done",
         facts={"settlement": settlement_ref},
         postings=(_posting(of, SETTLED_PLACE, "remitted", moves, at),),
-        submitted=_submitted(of, operator_account, at),
+        submitted=shares(of, operator_account, at),
         remitted=((of.bill_id, "paid", settlement_ref),),
     )
 
@@ -153,7 +153,7 @@ def lacks_account(of: Collection) -> bool:
     return of.provider_minor > 0 and of.provider_account is None
 
 
-def _submitted(of: Collection, operator_account: str, at: datetime) -> tuple[Remittance, ...]:
+def shares(of: Collection, operator_account: str, at: datetime) -> tuple[Remittance, ...]:
     """The shares as they are recorded; none while the provider lacks an account, so nothing can be paid."""
     if lacks_account(of):
         return ()

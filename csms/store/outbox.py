@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from csms.base.errors import CsmsError
-from csms.db import SQL, Connection
+from csms.db import SQL, Connection, Record
 from csms.domain.authorization import Policy
 from csms.domain.errand import Concern, Errand
 from csms.domain.ledger import Posting
@@ -54,7 +54,8 @@ class Job:
     A claimed row of the outbox.
 
     `key` is what the psp gets as idempotency key; `attempts` counts this one too, `claims` also those
-    whose worker died with it. `of` is the bill that the job is about, where it is about one.
+    whose worker died with it. `unclear`: an attempt before may have had its effect, and nobody could say.
+    `of` is the bill that the job is about, where it is about one.
     """
 
     id: UUID
@@ -64,6 +65,7 @@ class Job:
     payload: dict[str, Any]
     attempts: int
     claims: int
+    unclear: bool = False
     of: Collection | None = None
 
 
@@ -179,14 +181,16 @@ def is_refusal(error: Exception) -> bool:
 async def claim(conn: Connection, count: int, lease_s: float) -> list[Job]:
     """At most `count` due jobs, leased for `lease_s` seconds to whoever called."""
     rows = await SQL.claim_jobs.many(conn, count, lease_s)
-    jobs = [
-        Job(r["id"], r["kind"], r["key"], r["subject"], json.loads(r["payload"]), r["attempts"] + 1, r["claims"])
-        for r in rows
-    ]
+    jobs = [_job(row) for row in rows]
     if bills := {UUID(job.payload["bill"]) for job in jobs if "bill" in job.payload}:
         found = {row["bill_id"]: Collection(*row) for row in await SQL.find_collections.many(conn, list(bills))}
         jobs = [replace(job, of=found.get(UUID(job.payload["bill"]))) if "bill" in job.payload else job for job in jobs]
     return jobs
+
+
+def _job(row: Record) -> Job:
+    payload, attempts = json.loads(row["payload"]), row["attempts"] + 1
+    return Job(row["id"], row["kind"], row["key"], row["subject"], payload, attempts, row["claims"], row["unclear"])
 
 
 async def renew(conn: Connection, jobs: Sequence[UUID], lease_s: float) -> None:

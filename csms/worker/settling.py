@@ -16,7 +16,7 @@ from csms.flows import reconcile, remittances
 from csms.flows.remittances import Attempt
 from csms.psp.base import Answer, Payout, Psp, Standing, Statement, Unavailable
 from csms.store.outbox import Job, Result
-from csms.worker.tasks import Outside, Task, later
+from csms.worker.tasks import Outside, Task, later, maybe_done
 
 PENDING_WAIT_S = 600.0
 """Banks take hours: how soon the psp is asked again, when no webhook comes before."""
@@ -34,7 +34,8 @@ async def payout(job: Job, outside: Outside) -> Result:
         return Result(job, "done")
     psp = outside.psps.get(attempt.psp)
     if psp is None:
-        return await _later(job, outside, attempt, Answer("our_fault", reason=f"psp {attempt.psp} is not set up here"))
+        answer = Answer("our_fault", reason=f"psp {attempt.psp} is not set up here")
+        return await _later(job, outside, attempt, answer, paid_maybe=maybe_done(job, answer))
     if job.attempts > 1 or job.claims > 1:
         known = await _standing(job, outside, attempt, psp)
         if known is not None:
@@ -112,14 +113,18 @@ def _pending(job: Job, psp_ref: str | None) -> Result:
     return Result(job, "waiting", wait_s=PENDING_WAIT_S, facts={"payout": psp_ref, "ending": None, "pending": psp_ref})
 
 
-async def _later(job: Job, outside: Outside, attempt: Attempt, answer: Answer) -> Result:
-    """Another try; after the last one what was certainly not carried out has failed, the rest stays submitted."""
+async def _later(job: Job, outside: Outside, attempt: Attempt, answer: Answer, *, paid_maybe: bool = False) -> Result:
+    """
+    Another try; after the last one what was certainly not carried out has failed, the rest stays submitted.
+
+    `paid_maybe`: an attempt before may have been, and the psp could not be asked.
+    """
     result = later(job, outside, answer, "payout_failed")
     if result.state != "given_up":
         return result
     reason = result.error or answer.end
     async with outside.pool.acquire() as conn:
-        if answer.end == "unknown":
+        if answer.end == "unknown" or paid_maybe:
             await remittances.not_known(conn, attempt.remittance_id, attempt.attempt, reason, outside.clock())
         else:
             await remittances.ended(

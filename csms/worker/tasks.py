@@ -144,9 +144,11 @@ async def remit(job: Job, outside: Outside) -> Result:
             return settle.not_settled(job, of, answer.reason or "declined", outside.clock())
         case _:
             result = later(job, outside, answer, "settle_failed", of.station_id)
-            if result.state == "given_up" and answer.end != "unknown":
-                return replace(result, remitted=((of.bill_id, "failed", None),))
-            return result
+            if result.state != "given_up":
+                return result
+            if maybe_done(job, answer):  # the shares stay live, so that the statement run does not pay them too
+                return replace(result, submitted=settle.shares(of, account, outside.clock()))
+            return replace(result, remitted=((of.bill_id, "failed", None),))
 
 
 async def void(job: Job, outside: Outside) -> Result:
@@ -244,19 +246,26 @@ def pending(job: Job, outside: Outside, psp_ref: str | None, concern: str, stati
     return Result(job, "waiting", wait_s=pause, facts={"pending": psp_ref})
 
 
+def maybe_done(job: Job, answer: Answer) -> bool:
+    """Whether a call of this job may have had its effect: nobody could say of one, or its worker died with it."""
+    return answer.end == "unknown" or job.unclear or job.claims > job.attempts
+
+
 def later(job: Job, outside: Outside, answer: Answer, concern: str, station_id: str | None = None) -> Result:
     """Another attempt after a pause that doubles, with jitter; after the last one it is given up and listed."""
     reason = f"{answer.end}: {answer.reason}"
+    facts: dict[str, object] | None = {"unclear": True} if maybe_done(job, answer) else None
     limit = FAULT_ATTEMPTS_MAX if answer.end == "our_fault" else ATTEMPTS_MAX
     if job.attempts >= limit or answer.end == "declined":
         return Result(
             job,
             "given_up",
             error=reason,
+            facts=facts,
             concerns=(settle.given_up(job, concern, reason, outside.clock(), station_id),),
         )
     pause = min(BACK_OFF_S_MAX, outside.back_off_s * 2.0 ** min(job.attempts - 1, 30))
-    return Result(job, "waiting", wait_s=pause * outside.random.uniform(0.5, 1.5), error=reason)
+    return Result(job, "waiting", wait_s=pause * outside.random.uniform(0.5, 1.5), error=reason, facts=facts)
 
 
 Task = Callable[[Job, Outside], Awaitable[Result]]

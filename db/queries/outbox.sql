@@ -1,6 +1,8 @@
 -- name: claim_jobs
 -- Leases at most $1 due jobs for $2 seconds, oldest first; of one subject only the first. No lock outlives this statement.
-select id, kind, key, subject, payload::text as payload, attempts, claims
+-- `unclear`: what the attempt before left with it says that one of them may have had its effect.
+select id, kind, key, subject, payload::text as payload, attempts, claims,
+    coalesce(result ?| array['unclear', 'pending'], false) as unclear
 from claim_jobs($1, $2);
 
 -- name: waiting_jobs

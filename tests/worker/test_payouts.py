@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,10 @@ import pytest
 from csms import db
 from csms.flows import remittances, settlements
 from csms.flows.reconcile import reconcile
+from csms.store import outbox
+from csms.store.outbox import Result
+from csms.worker.settling import payout
+from csms.worker.tasks import Outside, Task
 from tests.flows.settling import LATER, bill, payable, provider, settle
 from tests.psp.social_process import PROVIDER_ACCOUNT, SocialProcess
 from tests.worker import scene as stage
@@ -188,3 +193,31 @@ async def test_a_job_of_an_ended_attempt_does_nothing(
     await work(pool, conn, social)
     assert await paid_there(social, remittance) == []
     assert await db.checks()["trial_balance"].many(conn) == []
+
+
+@pytest.mark.parametrize(("told", "state"), [(True, "submitted"), (False, "failed")])
+async def test_what_a_psp_that_is_not_set_up_any_more_may_have_paid_is_not_paid_by_hand(
+    pool: Any, conn: Any, social: SocialProcess, remittance: UUID, told: bool, state: str
+) -> None:
+    if told:
+        await social.fail("payout", "error_after", count=None)
+        await social.fail("get", "error_5xx", count=None)
+        psp = stage.adapter(social)
+        async with stage.working(pool, psp):
+            await tried(conn)
+        await psp.close()
+        await social.heal()
+    result = await without_psp(pool, conn, payout)
+    assert (result.state, await states(conn)) == ("given_up", [(1, state)])
+    listed = await conn.fetchval("select kind from exception where kind like 'remittance%'")
+    assert listed == ("remittance_unknown" if told else "remittance_failed")
+
+
+async def without_psp(pool: Any, conn: Any, task: Task) -> Result:
+    """The last attempt of the one job that waits, by a worker that has no psp any more."""
+    await conn.execute(
+        "update outbox set attempts = 50, claims = 50, next_at = now(), leased_until = null where state = 'waiting'"
+    )
+    (job,) = await outbox.claim(conn, 9, 15)
+    outside = Outside(pool, {}, {}, lambda: LATER, random.Random(1))
+    return await task(job, outside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
@@ -12,11 +13,14 @@ import pytest
 from csms.db import Connection, Pool
 from csms.domain.authorization import Policy
 from csms.flows import settle
+from csms.psp.base import Psp
 from csms.psp.social import Social
 from csms.store import outbox
+from csms.worker import tasks
+from csms.worker.tasks import Outside, Task
 from tests.psp.social_process import OPERATOR_ACCOUNT, PROVIDER_ACCOUNT, SocialProcess
 from tests.worker import scene as stage
-from tests.worker.scene import FEE, OPERATOR_SHARE, PROVIDER_SHARE
+from tests.worker.scene import FEE, OPERATOR_SHARE, PROVIDER_SHARE, START
 
 PAID = {"bank": -OPERATOR_SHARE, "operator:fee": OPERATOR_SHARE}
 """What is left of a fee that was collected and paid out: the operator's money in its bank."""
@@ -119,6 +123,34 @@ async def test_a_refused_settlement_leaves_the_shares_payable_and_is_listed(
     }
     assert {row["state"] for row in await conn.fetch("select state from remittance_item")} == {"failed"}
     assert [row["kind"] for row in await conn.fetch("select kind from exception")] == ["settle_failed"]
+
+
+@pytest.mark.parametrize(("told", "state"), [(True, "submitted"), (False, "failed")])
+async def test_shares_are_left_to_the_run_only_where_the_psp_was_certainly_not_told(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social, told: bool, state: str
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp)
+    await attempt(pool, conn, tasks.collect, {"social": psp})
+    if told:
+        await social.fail("settle", "error_after")
+        await social.fail("get", "error_5xx")
+        assert (await attempt(pool, conn, tasks.remit, {"social": psp})).state == "waiting"
+        await social.heal()
+    await conn.execute("update outbox set attempts = attempts + 50, claims = claims + 50")
+    assert (await attempt(pool, conn, tasks.remit, {})).state == "given_up"
+    assert {row["state"] for row in await conn.fetch("select state from remittance_item")} == {state}
+    assert (("settle", FEE) in await stage.effects(social, scene)) == told
+
+
+async def attempt(pool: Pool, conn: Connection, task: Task, psps: dict[str, Psp]) -> outbox.Result:
+    """One attempt of the one job that waits, by a worker that has these psps."""
+    await conn.execute("update outbox set next_at = now(), leased_until = null")
+    (job,) = await outbox.claim(conn, 9, 15)
+    accounts = dict.fromkeys(psps, OPERATOR_ACCOUNT)
+    result = await task(job, Outside(pool, psps, accounts, lambda: START, random.Random(1)))
+    await outbox.save(conn, [result])
+    return result
 
 
 @pytest.mark.parametrize("account", [None, "nobody"])
