@@ -61,22 +61,23 @@ async def collect_debt(job: Job, outside: Outside) -> Result:
     """
     Charge a bill that its psp refused before, by whatever means the driver has there now.
 
-    The bill is the same, and so is its order at the psp: what was taken after all is found, not taken twice.
+    The bill is the same, and so is its order at the psp: what was taken after all is found, not taken twice. That is
+    looked at first: it is booked also where the debt was paid meanwhile, and the driver has it in the balance.
     """
     of = job.of
     assert of is not None, "the job names a bill that was stored with it"
     psp, account = outside.psps.get(of.psp), outside.operator_accounts.get(of.psp)
     if psp is None or account is None:
         return Result(job, "done", facts={"declined": f"psp {of.psp} is not set up here"})
-    async with outside.pool.acquire() as conn:
-        owed = await SQL.owed.value(conn, of.driver_id, of.currency)
-    if owed < of.total_minor:
-        return Result(job, "done", facts={"paid": True})
     found = await psp.get("charge", str(of.session_id))
     if found.standing == "taken" and found.psp_ref is not None and found.amount_minor == of.total_minor:
         return _paid(job, of, found.psp_ref, account, outside.clock())
     if found.standing == "unknown":  # an attempt before, under another key, may have taken it
         return later(job, outside, Answer("unknown", reason=found.reason), "debt_collect_failed", of.station_id)
+    async with outside.pool.acquire() as conn:
+        owed = await SQL.owed.value(conn, of.driver_id, of.currency)
+    if owed < of.total_minor:
+        return Result(job, "done", facts={"paid": True})
     outside.at_point("before_call")
     answer = await _charged(job, of, psp)
     outside.at_point("after_call")

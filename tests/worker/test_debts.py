@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -113,6 +114,28 @@ async def test_a_debt_that_a_top_up_paid_meanwhile_is_not_charged(
         await stage.drained(conn)
     assert await taken(social, scene) == 0
     assert "driver:D:debt" not in await stage.balances(conn)
+
+
+async def test_what_a_worker_took_before_it_died_is_booked_though_a_top_up_paid_the_debt_meanwhile(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await debts.sweep(conn, START + timedelta(days=1.1))
+    died = asyncio.Event()
+
+    def die(point: str) -> None:
+        if point == "before_commit":
+            died.set()
+            raise ConnectionResetError("the worker is gone")
+
+    async with stage.working(pool, psp, die, more=TASKS):
+        await asyncio.wait_for(died.wait(), 10)
+    await pay(conn, FEE)
+    await step(pool, conn, psp, 1.2)
+    assert await taken(social, scene) == FEE
+    stands = await step(pool, conn, psp, 1.3)
+    assert ("driver:D:debt" in stands, stands["driver:D:balance"]) == (False, FEE)
 
 
 async def pay(conn: Connection, minor: int) -> Any:
