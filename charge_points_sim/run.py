@@ -197,6 +197,8 @@ def describe(facts: dict[str, Any]) -> str:
         f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
         f"{facts['answers_lost']} of them lost, errors: {facts['errors']}, connections: {facts['connections']}",
     ]
+    if facts["stopped"]:
+        lines.append(f"stopped by the system: {facts['stopped']}")
     return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])
 
 

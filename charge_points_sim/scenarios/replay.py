@@ -51,7 +51,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """How far the replay is. `unexpected` lists, in words, what should not have happened."""
+    """
+    How far the replay is.
+
+    `stopped` counts charges that the system ended; `unexpected` lists, in words, what should not have happened.
+    """
 
     charges: int = 0
     running: int = 0
@@ -59,6 +63,7 @@ class Tally:
     done: int = 0
     energy_wh: int = 0
     turned_away: int = 0
+    stopped: int = 0
     now: int = 0
     began_s: float = field(default_factory=time.monotonic)
     first_charge_s: float | None = None
@@ -109,6 +114,7 @@ def summary(tally: Tally, fleet: Fleet, seconds: float) -> dict[str, Any]:
         "sessions": tally.done,
         "energy_wh": tally.energy_wh,
         "turned_away": tally.turned_away,
+        "stopped": tally.stopped,
         "per_version": tally.per_version,
         "seconds": round(seconds, 3),
         "sessions_per_s": round(tally.done / seconds, 1),
@@ -216,18 +222,24 @@ class Life:
         tally.running += 1
         for at, wh, power_w in readings(charge, self._plan.reading_every_s):
             await self._reach(pace, actor, at, charge.departure)
+            if session.ended_at is not None:
+                break
             register = session.start_wh + wh
             await connection.do(partial(station.meter, session, register, power_w=power_w))
-        await self._reach(pace, actor, charge.departure, charge.departure)
-        await connection.do(partial(station.end, session, session.start_wh + charge.delivered_wh))
+        else:
+            await self._reach(pace, actor, charge.departure, charge.departure)
+        if session.ended_at is None:
+            await connection.do(partial(station.end, session, session.start_wh + charge.delivered_wh))
+        else:  # the system stopped it
+            tally.stopped += 1
         connection.tell(partial(station.show, 1, "available"))
-        self._count(charge)
+        self._count(session)
 
-    def _count(self, charge: Charge) -> None:
+    def _count(self, session: Session) -> None:
         tally, version = self._tally, self.station.device.version
         if tally.first_charge_s is None:
             tally.first_charge_s = time.monotonic() - tally.began_s
         tally.running -= 1
         tally.done += 1
-        tally.energy_wh += charge.delivered_wh
+        tally.energy_wh += session.register_wh - session.start_wh
         tally.per_version[version] = tally.per_version.get(version, 0) + 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import Counter
+from collections.abc import Coroutine, Mapping
 from random import Random
 
 import pytest
@@ -12,7 +14,7 @@ from charge_points_sim.connection import CannotConnect
 from charge_points_sim.faults import Faults
 from charge_points_sim.run import ONE_DAY
 from charge_points_sim.scenarios import day
-from charge_points_sim.scenarios.charge import read
+from charge_points_sim.scenarios.charge import Charge, read
 from charge_points_sim.scenarios.drivers import Driver, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
 from tests.sim.system import System
@@ -83,3 +85,30 @@ async def test_an_ordinary_day_is_charged_within_the_day() -> None:
     facts = await run(dataclasses.replace(PLAN, charges=charges, turned_away=0), system)
     assert facts["sessions"] == len(charges) > 4
     assert all(c.departure < 1_563_969_600 + 86_400 for c in charges)
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+async def test_a_charge_that_the_system_stops_ends_once_and_gives_no_more_energy(version: str) -> None:
+    system = System()
+    charge = Charge("one", "CA-303", "kim", 1_563_969_600, 1_563_969_600 + 20 * 3600, 20_000)
+
+    def stop_at_the_second_reading(action: str, answer: Mapping[str, object]) -> Mapping[str, object]:
+        if action == "MeterValues" and system.seen[action] == 2:
+            number = next(iter(system.by_start.values()))
+            spawn(system.ask(charge.station_id, "RemoteStopTransaction", {"transactionId": number}))
+        if action == "TransactionEvent" and system.seen[action] == 3:
+            ref = next(iter(system.numbers))
+            spawn(system.ask(charge.station_id, "RequestStopTransaction", {"transactionId": ref}))
+        return answer
+
+    stops: list[asyncio.Task[None]] = []
+
+    def spawn(ask: Coroutine[object, object, None]) -> None:
+        stops.append(asyncio.create_task(ask))
+
+    system.tamper = stop_at_the_second_reading
+    plan = dataclasses.replace(PLAN, charges=[charge], versions=[version], turned_away=0, speed=36_000)
+    facts = await run(plan, system)
+    assert (facts["sessions"], facts["stopped"], facts["unexpected"]) == (1, 1, [])
+    assert len(stops) == len(system.ends) == 1
+    assert isinstance(facts["energy_wh"], int) and 0 < facts["energy_wh"] < 20_000
