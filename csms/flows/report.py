@@ -100,6 +100,7 @@ class Road:
         self._at_point = at_point
         self._memory = Memory()
         self._inbox: list[Item] = []
+        self._checks: set[tuple[str, str]] = set()  # sessions that the inbox has a look for
         self._arrived = asyncio.Event()
         self._waiters: dict[UUID, list[tuple[Event, Outcome, Reply]]] = {}
         self._asking: set[UUID] = set()
@@ -118,8 +119,15 @@ class Road:
             self._arrived.set()
 
     def check(self, event: SpendingChecked) -> None:
-        """Has a session's spending looked at; nobody waits for the outcome."""
-        self.submit(event, _nobody_waits)
+        """
+        Has a session's spending looked at; nobody waits for the outcome.
+
+        One look that has not begun is enough: while the database is away they would pile up.
+        """
+        key = (event.station_id, event.ref)
+        if key not in self._checks:
+            self._checks.add(key)
+            self.submit(event, _nobody_waits)
 
     def spending_due(self, now: datetime) -> list[tuple[str, str]]:
         """Sessions (station, ref) that run here and whose spending is to be looked at because of the time."""
@@ -154,6 +162,8 @@ class Road:
                 await self._arrived.wait()
                 continue
             batch, self._inbox = self._inbox[:BATCH_MAX], self._inbox[BATCH_MAX:]
+            if self._checks:
+                self._checks -= {(event.station_id, event.ref) for event, _ in batch if type(event) is SpendingChecked}
             for part in self._lanes(batch):
                 try:
                     await self._carry(part)
@@ -255,7 +265,7 @@ class Road:
                 else:  # its session went on by a verdict heard elsewhere, or before: told again, it gets its answer
                     self.submit(event, reply)
         for (station_id, ref), at in changes.checks.items():
-            self.submit(SpendingChecked(station_id, ref, at), _nobody_waits)
+            self.check(SpendingChecked(station_id, ref, at))
         for ask in changes.asks.values():
             if ask.authorization_id not in self._asking:
                 self._asking.add(ask.authorization_id)

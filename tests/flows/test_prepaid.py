@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from csms import db
+from csms import db, observe
 from csms.base.errors import Conflict, Refused
 from csms.base.money import Money
 from csms.domain.events import BillCorrected, ProvisionallyEnded, RestChosen, ReviewDecided, SpendingChecked
@@ -104,6 +104,28 @@ async def test_a_look_that_comes_after_the_end_or_for_nobody_changes_nothing(dsn
         await checked(told, "r1", "S2")
     assert await jobs(conn, "station.stop") == []
     assert await balance(conn, "driver:ann:balance") == 47_000
+
+
+async def test_looks_that_have_not_begun_do_not_pile_up(dsn: str, pool: db.Pool, conn: Any) -> None:
+    async with Told(dsn) as told:
+        await spent_session(told, conn)
+        async with pool.acquire() as other, other.transaction():
+            await other.execute("select from session for update")
+            stuck = told.send(metered(minutes=11, wh=4_100))  # passes the watch; its own look comes after it
+            waits = told.send(ended(minutes=12, wh=4_100))
+            await asyncio.sleep(0.1)
+            before = reports_taken()
+            for second in range(1_000):
+                told.road.check(SpendingChecked("S1", "r1", after(12 + second)))
+        await asyncio.gather(stuck, waits)
+        await told.tell(presented())
+    assert reports_taken() - before < 10
+
+
+def reports_taken() -> float:
+    """Reports that were written in batches, by our metrics."""
+    (metric,) = observe.BATCH_REPORTS.collect()
+    return next(sample.value for sample in metric.samples if sample.name.endswith("_sum"))
 
 
 async def test_two_processes_raise_a_hold_once(dsn: str, conn: Any) -> None:
