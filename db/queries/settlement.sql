@@ -469,7 +469,7 @@ set order_ref = excluded.order_ref, day = excluded.day, at = excluded.at, curren
 select b.id as bill_id, b.session_id, b.provider_id, b.currency, b.provider_minor, b.operator_minor, l.psp_ref, l.at
 from psp_statement_line l
 join outbox o on o.key = 'session/' || l.order_ref || '/remit' and o.state = 'given_up'
-join bill b on b.session_id = (o.payload ->> 'session')::uuid and b.revision = 1
+join bill b on b.id = (o.payload ->> 'bill')::uuid
 where l.psp = $1
 and l.day = $2
 and l.kind = 'settlement'
@@ -536,9 +536,9 @@ with ours as (
             select -sum(i.amount_minor)
             from remittance_item i
             where i.bill_id = b.id and i.psp = l.psp and i.state = 'paid'), b.currency
-        from bill b
-        where l.kind = 'settlement' and not l.inward and b.revision = 1
-        and b.session_id = case when l.order_ref ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then l.order_ref::uuid end
+        from outbox j
+        join bill b on b.id = (j.payload ->> 'bill')::uuid
+        where l.kind = 'settlement' and not l.inward and j.key = 'session/' || l.order_ref || '/remit'
         union all
         select 'chargeback/' || c.id, case when l.inward then c.amount_minor else -c.amount_minor end, c.currency
         from chargeback c

@@ -147,6 +147,19 @@ async def test_chargebacks_match_and_come_back_when_won(ours: Any) -> None:
     assert await ours.fetchval("select array_agg(distinct verdict) from psp_statement_line") == ["matched"]
 
 
+async def test_the_bill_that_superseded_a_provisional_one_is_what_its_psp_paid_after_all(ours: Any) -> None:
+    _, session = await bill(ours, 900, shares_by="psp")
+    for minor in (-900, 1_800):  # no psp was told of the bills before
+        await ours.execute("delete from remittance_item; delete from outbox")
+        last, _ = await bill(ours, minor, shares_by="psp", of=session)
+    await ours.execute("update outbox set state = 'given_up'; update remittance_item set state = 'failed'")
+    assert (await total(ours, await settle(ours)))["due_minor"] == 1_800
+    await read(ours, line("settlement", "set-1", -1_980, order=str(session)))
+    assert await verdicts(ours) == {"settlement set-1": "matched"}
+    assert await ours.fetchval("select ours from psp_statement_line") == f"bill/{last}"
+    assert (await total(ours, await settle(ours, DECEMBER)))["adjustments_minor"] == -1_800
+
+
 async def test_a_day_that_cannot_be_read_is_kept_as_such_and_read_later(ours: Any) -> None:
     await reconcile(ours, "social", DAY, Unavailable("not yet"), LATER)
     assert await ours.fetchrow("select state, reason from psp_statement") == ("unavailable", "not yet")
