@@ -112,3 +112,11 @@ where e.kind = any ($1::text[])
 and e.resolved_at is null
 and not exists (
     select from unnest($2::text[], $3::text[]) c (kind, ref) where c.kind = e.kind and c.ref = e.ref);
+
+-- name: resolve_exception
+-- The exception ($1, $2) needs nobody any more: resolution $3, at $4.
+update exception
+set resolved_at = $4, resolution = $3
+where kind = $1
+and ref = $2
+and resolved_at is null;

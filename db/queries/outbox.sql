@@ -130,3 +130,17 @@ and next_at > now();
 -- name: tell
 -- Tells the endpoints that want it; answers how many messages that makes.
 select tell($1::notice_in[]);
+
+-- name: reopen_job
+-- A job that was given up is tried again under its key; no row comes back when it was not given up.
+update outbox
+set state = 'waiting', attempts = 0, next_at = now(), done_at = null
+where key = $1
+and state = 'given_up'
+returning id;
+
+-- name: job_is_over
+-- Whether no worker works on job $1 any more.
+select state <> 'waiting'
+from outbox
+where key = $1;
