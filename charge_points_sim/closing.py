@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,9 @@ from charge_points_sim.scenarios.charge import Charge
 from charge_points_sim.terminal import Terminal
 
 GIVEN_BACK_MINOR = 100
-PAID_S_MAX = 30
+PAID_S_MAX = 180
+PERIOD_MAX = timedelta(days=366)
+"""Of one statement; what is older and on none comes with it."""
 
 
 async def close_books(terminal: Terminal, staff: Rest, approver: Rest, charges: Sequence[Charge]) -> bool:
@@ -27,8 +29,8 @@ async def close_books(terminal: Terminal, staff: Rest, approver: Rest, charges: 
     terminal.step(
         f"{money(GIVEN_BACK_MINOR)} of a charge goes back to its driver: {shares} of the provider; a credit says so"
     )
-    first = _day(min(charge.arrival for charge in charges))
     end = _day(max(charge.departure for charge in charges))
+    first = max(_day(min(charge.arrival for charge in charges)), end - PERIOD_MAX)
     drafts = [await _draft(staff, site, first, end) for site in sorted({charge.site for charge in charges})]
     terminal.step(f"statements of {first} to before {end}, {TIME_ZONE}, are drafted, and compared with the psp's")
     refused = all([await _is_refused(staff, draft) for draft in drafts])
