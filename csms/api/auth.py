@@ -195,8 +195,8 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in parts[:2])
     except (ValueError, binascii.Error, RecursionError):
         raise _not_valid() from None
-    if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise _not_valid()
+    if not isinstance(header, dict) or not isinstance(claims, dict) or "crit" in header:
+        raise _not_valid()  # what is critical must be understood (RFC 7515, section 4.1.11), and nothing is
     return header, claims
 
 

@@ -16,6 +16,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
 
+from csms.base.ids import CHOSEN_ID
+
 LEEWAY_S = 5
 REFETCH_S_MIN = 60.0
 """Keys that are known are not fetched again sooner: unknown key ids are free to make up."""
@@ -145,6 +147,8 @@ class Checker:
             async with self._http.post(endpoint, data=form, auth=auth, allow_redirects=False) as response:
                 response.raise_for_status()
                 answer = await response.json(content_type=None)
+            if not isinstance(answer, dict):
+                raise ValueError("not a JSON object")
             # RFC 7662 leaves out what it need not say; who asks for itself is named by its client alone
             told = {"iss": issuer.issuer, "exp": int(self._wall()) + 1, "sub": answer.get("client_id"), **answer}
             self._claims.validate(told)
@@ -157,14 +161,14 @@ class Checker:
     def _bearer(self, claims: Mapping[str, Any]) -> Bearer:
         """What the claims say of who asks."""
         issuer, subject = self.issuer, claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX or "\0" in subject:
+        if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX or not subject.isprintable():
             raise NotGood("the subject is not a name")
         told = claims.get(issuer.scope_claim, ())
         scopes = told.split() if isinstance(told, str) else told
         if not isinstance(scopes, Iterable) or not all(isinstance(scope, str) for scope in scopes):
             raise NotGood("the scopes are not names")
         provider = None if issuer.provider_claim is None else claims.get(issuer.provider_claim)
-        if issuer.provider_claim is not None and (not isinstance(provider, str) or not provider):
+        if issuer.provider_claim is not None and not (isinstance(provider, str) and CHOSEN_ID.fullmatch(provider)):
             raise NotGood("the token names no provider")
         return Bearer(issuer, subject, frozenset(scopes), provider)
 

@@ -23,7 +23,7 @@ class IssuerServer:
 
     url: str = ""
     keys: list[ECKey] = field(default_factory=lambda: [new_key()])
-    opaque: dict[str, dict[str, Any]] = field(default_factory=dict)
+    opaque: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def token(self, key: ECKey | None = None, header: dict[str, Any] | None = None, **claims: Any) -> str:

@@ -136,6 +136,9 @@ async def test_a_token_signed_otherwise_is_refused(rest: Rest) -> None:
     head, body, signature = good.split(".")
     assert await judged(rest, f"{head}.{encoded(claims(scope='admin', sub='x'))}.{signature}") == 401
     assert await judged(rest, f"{encoded({'alg': 'none', 'typ': 'at+jwt'})}.{body}.") == 401
+    for odd in ({"crit": 7}, {"crit": ["exp"]}, {"kid": 7}, {"kid": "made-up"}, {"jwk": 7}, {"zip": "DEF"}, {"x5c": 3}):
+        other = encoded({"alg": "ES256", "typ": "at+jwt", **odd})
+        assert await judged(rest, f"{other}.{body}.{signature}") == 401, odd
     public = json.dumps(key.as_dict(private=False)).encode()
     confused = f"{encoded({'alg': 'HS256', 'typ': 'at+jwt'})}.{body}"
     forged = base64.urlsafe_b64encode(hmac.digest(public, confused.encode(), hashlib.sha256)).decode().rstrip("=")
