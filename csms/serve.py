@@ -44,12 +44,13 @@ from csms.psp import registry
 from csms.psp.base import Denied, Psp, VerifiedToken
 from csms.worker import balance, stations
 from csms.worker.loop import Worker
-from csms.worker.notify import NEWS, Herald
+from csms.worker.notify import NEWS, NEWS_SWEEP_S, Herald
 from csms.worker.settling import SETTLING
-from csms.worker.spending import SpendingTimer
+from csms.worker.spending import SPENDING_SWEEP_S, SpendingTimer
+from csms.worker.sweep import sweeping
 from csms.worker.tasks import TASKS, Outside
-from csms.worker.timers import Timers
-from csms.worker.watchdog import SILENT_AFTER, SILENT_AFTER_SIMULATED, Watchdog
+from csms.worker.timers import TIMERS_SWEEP_S, Timers
+from csms.worker.watchdog import SILENT_AFTER, SILENT_AFTER_SIMULATED, WATCHDOG_SWEEP_S, Watchdog
 
 EDGE_CONNECTIONS_MAX = 3
 WORKER_CONNECTIONS_MAX = 4
@@ -144,12 +145,17 @@ async def running(
         watchdog = Watchdog(
             worker_pool, lambda event: road.submit(event, _nobody_waits), clock, silent_after=silent_after
         )
-        for timer in (timers, spending, herald, watchdog):
-            timer.start()
-            stack.push_async_callback(timer.close)
+        for sweeps in (
+            sweeping("timers", timers.sweep, TIMERS_SWEEP_S),
+            sweeping("spending", spending.sweep, SPENDING_SWEEP_S),
+            sweeping("news", herald.sweep, NEWS_SWEEP_S),
+            sweeping("watchdog", watchdog.sweep, WATCHDOG_SWEEP_S),
+            sweeping("commands", partial(_end_forgotten, edge_pool, clock), FORGOTTEN_SWEEP_S, at_once=True),
+            sweeping("books", partial(_check_books, api_pool), CHECK_S),
+            sweeping("answers", partial(_forget_answers, api_pool), ANSWERS_SWEEP_S, at_once=True),
+        ):
+            await stack.enter_async_context(sweeps)
         stack.push_async_callback(commands.stop)
-        for chore in (_end_forgotten(edge_pool, clock), _watch_books(api_pool), _forget_answers(api_pool)):
-            stack.callback(asyncio.create_task(chore).cancel)
         gateway = Gateway(
             submit=_following(road.submit, clock),
             admission=Admission(edge_pool, await pepper_of(edge_pool), clock),
@@ -210,41 +216,24 @@ def _connected(gateway: Gateway, version: str) -> int:
 
 
 async def _end_forgotten(pool: db.Pool, clock: Clock) -> None:
-    """Now and then, end the commands of processes that died."""
-    age = FORGOTTEN_AFTER if clock is clocks.wall else FORGOTTEN_AFTER_SIMULATED
-    while True:
-        try:
-            await end_forgotten(pool, clock, age)
-        except db.TROUBLE as error:
-            log.warning("forgotten commands cannot be ended now", error=str(error))
-        await asyncio.sleep(FORGOTTEN_SWEEP_S)
+    """End the commands of processes that died."""
+    await end_forgotten(pool, clock, FORGOTTEN_AFTER if clock is clocks.wall else FORGOTTEN_AFTER_SIMULATED)
 
 
-async def _watch_books(pool: db.Pool) -> None:
-    """Now and then, run every invariant; what does not hold is a metric and a line in the log."""
-    while True:
-        await asyncio.sleep(CHECK_S)
-        try:
-            async with pool.acquire() as conn:
-                wrong = await db.check(conn)
-        except db.TROUBLE as error:
-            log.warning("the books cannot be checked now", error=str(error))
-            continue
-        for name in db.checks():
-            observe.CHECK_ROWS.labels(name).set(len(wrong.get(name, ())))
-        for name, rows in wrong.items():
-            log.error("check failed", check=name, rows=len(rows), first=str(dict(rows[0])))
+async def _check_books(pool: db.Pool) -> None:
+    """Run every invariant; what does not hold is a metric and a line in the log."""
+    async with pool.acquire() as conn:
+        wrong = await db.check(conn)
+    for name in db.checks():
+        observe.CHECK_ROWS.labels(name).set(len(wrong.get(name, ())))
+    for name, rows in wrong.items():
+        log.error("check failed", check=name, rows=len(rows), first=str(dict(rows[0])))
 
 
 async def _forget_answers(pool: db.Pool) -> None:
-    """Now and then, forget first answers to requests that nobody repeats any more."""
-    while True:
-        try:
-            async with pool.acquire() as conn:
-                await idempotency.sweep(conn)
-        except db.TROUBLE as error:
-            log.warning("old answers cannot be forgotten now", error=str(error))
-        await asyncio.sleep(ANSWERS_SWEEP_S)
+    """Forget first answers to requests that nobody repeats any more."""
+    async with pool.acquire() as conn:
+        await idempotency.sweep(conn)
 
 
 @asynccontextmanager

@@ -7,13 +7,10 @@ takes nothing for days is told nothing any more, and people are told so.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID, uuid5
-
-import structlog
 
 from csms.base import webhook
 from csms.base.clock import Clock, rfc3339
@@ -31,10 +28,8 @@ WAITS_S = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 FAILING_S_MAX = 3 * 24 * 3600.0
 """An endpoint that took nothing for so long is disabled."""
 
-SWEEP_S = 2.0
+NEWS_SWEEP_S = 2.0
 SWEEP_ROWS_MAX = 500
-
-log = structlog.get_logger("notify")
 
 
 async def notify(job: Job, outside: Outside) -> Result:
@@ -94,23 +89,12 @@ def _disabled(row: Record, why: str, last_error: str, outside: Outside) -> Conce
 
 
 class Herald:
-    """Looks for news every `SWEEP_S` seconds from `start` to `close`; `wake` tells the worker of the jobs it made."""
+    """Looks for news at every `sweep`; `wake` tells the worker of the jobs it made."""
 
     def __init__(self, pool: Pool, clock: Clock, wake: Callable[[], None]) -> None:
         self._pool = pool
         self._clock = clock
         self._wake = wake
-        self._loop: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._loop = asyncio.create_task(self._run(), name="herald")
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
 
     async def sweep(self) -> int:
         """Make messages of all that is new; answers how much that was."""
@@ -123,14 +107,6 @@ class Herald:
         if total:
             self._wake()
         return total
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("cannot look for news")
 
 
 NEWS: Mapping[str, Task] = {"notify": notify, "webhook.process": process}

@@ -6,18 +6,15 @@ Flat and time prices grow while nothing is reported. A process that starts looks
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-import structlog
-
 from csms.base.clock import Clock
-from csms.db import SQL, TROUBLE, Pool
+from csms.db import SQL, Pool
 from csms.domain.events import SpendingChecked
 from csms.flows import debts
 
-SWEEP_S = 3.0
+SPENDING_SWEEP_S = 3.0
 
 DEBTS_EVERY = 100
 """Debts are looked at every so many sweeps."""
@@ -28,12 +25,10 @@ RUNNING_FOR_MAX = timedelta(days=60)
 
 Due = Callable[[datetime], Iterable[tuple[str, str]]]
 
-log = structlog.get_logger("spending")
-
 
 class SpendingTimer:
     """
-    Sweeps from `start` to `close`.
+    `sweep` looks at what is due.
 
     `due` names the sessions (station, ref) whose watch has passed by an instant; `check` puts a report
     on the road; `wake` tells the worker of new jobs. `clock` is the system's.
@@ -56,17 +51,6 @@ class SpendingTimer:
         self._pace = pace
         self._looked_at_all = False
         self._sweeps = 0
-        self._loop: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to sweep."""
-        self._loop = asyncio.create_task(self._run(), name="spending")
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Everything that is due, once."""
@@ -87,13 +71,3 @@ class SpendingTimer:
     def _look(self, sessions: Iterable[tuple[str, str]], now: datetime) -> None:
         for station_id, ref in sessions:
             self._check(SpendingChecked(station_id, ref, now))
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await self.sweep()
-            except TROUBLE as error:
-                log.warning("spending cannot be looked at now", error=str(error))
-            except Exception:
-                log.exception("spending sweep failed")

@@ -27,7 +27,7 @@ from csms.psp.base import Answer, Psp, asked_kind
 from csms.store import outbox
 from csms.worker.list_concerns import list_concerns
 
-SWEEP_S = 5.0
+TIMERS_SWEEP_S = 5.0
 SWEEP_ROWS_MAX = 200
 
 UNSETTLED_AFTER = timedelta(hours=1)
@@ -53,7 +53,7 @@ log = structlog.get_logger("timers")
 
 class Timers:
     """
-    Sweeps every `SWEEP_S` seconds from `start` to `close`.
+    `sweep` does what is due.
 
     `report` takes verdicts to the road, `is_asked` says whether this process still asks for one,
     `wake` tells the worker of new jobs. `clock` is the system's: it judges how long an authorization
@@ -84,17 +84,6 @@ class Timers:
         self._monotonic = monotonic
         self._undecided_since: dict[UUID, float] = {}
         self._listed_at = -LIST_EVERY_S
-        self._loop: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to sweep."""
-        self._loop = asyncio.create_task(self._run(), name="timers")
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Everything that is due, once; and how much work waits is measured."""
@@ -176,11 +165,3 @@ class Timers:
 
     def _tell(self, row: Record, verdict: str, answer: Answer) -> None:
         self._report(decided(row["id"], row["station_id"], verdict, answer, self._clock, self._draw_driver_id))
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await self.sweep()
-            except Exception:
-                log.exception("sweep failed")

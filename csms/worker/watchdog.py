@@ -6,7 +6,6 @@ Looked at again at every sweep, so a sweep may fail or run twice: the road decid
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ from csms.base.clock import Clock
 from csms.db import SQL, Pool
 from csms.domain.events import ProvisionalFinished, ProvisionallyEnded
 
-SWEEP_S = 300.0
+WATCHDOG_SWEEP_S = 300.0
 """A sweep reads all sessions that are not old: not every few seconds."""
 
 SILENT_AFTER = timedelta(minutes=15)
@@ -40,7 +39,7 @@ Report = Callable[[ProvisionallyEnded | ProvisionalFinished], None]
 
 
 class Watchdog:
-    """Sweeps from `start` to `close`. `report` puts an event on the road; `clock` is the system's."""
+    """Its `sweep` does what is due. `report` puts an event on the road; `clock` is the system's."""
 
     def __init__(
         self,
@@ -56,17 +55,6 @@ class Watchdog:
         self._clock = clock
         self._silent_after = silent_after
         self._final_after = final_after
-        self._loop: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to sweep."""
-        self._loop = asyncio.create_task(self._run(), name="watchdog")
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Everything that is due, once; and energy that a meter counted between sessions is listed (quirk Q-M08)."""
@@ -81,11 +69,3 @@ class Watchdog:
             self._report(ProvisionallyEnded(row["station_id"], row["ref"], now, row["why"]))
         for row in waited:
             self._report(ProvisionalFinished(row["station_id"], row["ref"], now))
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await self.sweep()
-            except Exception:  # whatever it was, the next sweep begins anew
-                log.exception("sweep failed")
