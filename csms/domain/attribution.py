@@ -18,8 +18,8 @@ from csms.domain.errand import Concern
 from csms.domain.events import RECORDED, ConnectorMetered, Outcome, Reading, SessionEnded, SessionMetered, Signed
 from csms.domain.folding import keep, put
 from csms.domain.plausible import TOLERANCE_WH, plausible_time
-from csms.domain.session import Session
-from csms.domain.signatures import forged_late, noted, row
+from csms.domain.session import CLOSED, Session
+from csms.domain.signatures import forged_late, noted, own, row
 from csms.domain.watch import passed
 from csms.domain.world import Changes, Gap, World
 
@@ -51,7 +51,7 @@ def connector_metered(world: World, changes: Changes, event: ConnectorMetered) -
         if owner is None and sessions:
             owner = sessions[0]
         if owner is not None:
-            put(world, changes, take_signed(changes, owner, event.signed, event.received_at), owner)
+            put(world, changes, take_signed(world, changes, owner, event.signed, event.received_at), owner)
     return RECORDED
 
 
@@ -166,9 +166,13 @@ def _is_before(reading: Reading, session: Session, next_: Session) -> bool:
     return reading.register_wh <= bound + TOLERANCE_WH
 
 
-def take_signed(changes: Changes, session: Session, values: Iterable[Signed], received_at: datetime) -> Session:
-    """Keeps what the meter of a session signed, and lets it stand as evidence."""
-    values = tuple(values)
+def take_signed(
+    world: World, changes: Changes, session: Session, values: Iterable[Signed], received_at: datetime
+) -> Session:
+    """Keeps what the meter of a session signed, and lets it stand as evidence of this session and no other."""
+    values = tuple(own(session, value, world.signed) for value in values)
+    if session.state not in CLOSED:
+        world.signed |= {v.digest: session.id for v in values if v.verdict == "valid" and v.context != "other"}
     changes.signed += [row(session, value, received_at) for value in values]
     late = forged_late(session, values, received_at)
     if late is not None:

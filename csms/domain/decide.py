@@ -109,7 +109,9 @@ def _signed(
     world: World, changes: Changes, session: Session, event: SessionMetered | SessionStarted | SessionEnded
 ) -> Session:
     """What the meter signed is kept, and is evidence."""
-    return put(world, changes, attribution.take_signed(changes, session, event.signed, event.received_at), session)
+    return put(
+        world, changes, attribution.take_signed(world, changes, session, event.signed, event.received_at), session
+    )
 
 
 def _started(world: World, changes: Changes, event: SessionStarted) -> Outcome:

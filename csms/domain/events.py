@@ -35,7 +35,8 @@ class Signed(NamedTuple):
     A register that a meter signed, and what its signature is worth: judged by the edge, which knows the meter's keys.
 
     `raw` is the signed text as it came, `encoding` what it claims to be. `register_wh` is None where the
-    text has no such register, or the meter itself doubts it.
+    text has no such register, or the meter itself doubts it. `digest` is the SHA-256 of what is signed,
+    the same however it is written down.
     """
 
     context: Literal["begin", "end", "other"]
@@ -45,6 +46,7 @@ class Signed(NamedTuple):
     verdict: Literal["valid", "invalid", "no_key", "unreadable"]
     reason: str | None
     register_wh: int | None
+    digest: bytes
 
 
 class SessionMetered(NamedTuple):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
@@ -39,12 +38,23 @@ class SignedRow(NamedTuple):
 
 
 def row(session: Session, value: Signed, received_at: datetime) -> SignedRow:
-    """The value as it is stored; the same text reported again is the same row."""
-    digest = sha256(value.raw.encode()).digest()
+    """The value as it is stored; what was signed and is reported again is the same row."""
     return SignedRow(
-        session.id, value.context, digest, session.station_id, session.connector, value.at, value.encoding,
+        session.id, value.context, value.digest, session.station_id, session.connector, value.at, value.encoding,
         value.raw, value.verdict, value.reason, value.register_wh, received_at,
     )  # fmt: skip
+
+
+def own(session: Session, value: Signed, taken: Mapping[bytes, UUID]) -> Signed:
+    """
+    The value as this session may have it: invalid if another took it for its begin or end before (`taken`, by digest).
+
+    A meter signs each moment once. Sent for a second session, it would have its driver pay for the first one's energy.
+    """
+    owner = taken.get(value.digest, session.id)
+    if value.verdict != "valid" or value.context == "other" or owner == session.id:
+        return value
+    return value._replace(verdict="invalid", reason=f"it is evidence of session {owner}")
 
 
 def noted(session: Session, values: Iterable[Signed]) -> Session:

@@ -100,7 +100,8 @@ class World:
     (issuer, subject) -> driver, `waiting` authorization -> (station, ref) of the sessions that wait.
     `series` has all readings of a session by time, `boots` those of its station meanwhile, `books` what is
     written of its money; they are loaded where a rule lacks them (`Changes.lacking`). `debts` is keyed as
-    `balances`. `watches` says when the spending of a running session is to be looked at.
+    `balances`. `watches` says when the spending of a running session is to be looked at. `signed` says which
+    session a signed value (by its digest) is the begin or end of.
     """
 
     rules: Rules
@@ -120,6 +121,7 @@ class World:
     books: dict[UUID, Books] = field(default_factory=dict)
     boots: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
     watches: dict[UUID, Watch] = field(default_factory=dict)
+    signed: dict[bytes, UUID] = field(default_factory=dict)
 
     def at_connector(self, station_id: str, connector: int) -> list[Session]:
         """The sessions at a connector, newest first; loaded for those of `Wanted.connectors` alone."""

@@ -64,6 +64,9 @@ class Memory:
                     world.progress[session.id] = self.progress.get(session.id, NOTHING)
                     if (watch := self.watches.get(session.id)) is not None:
                         world.watches[session.id] = watch
+                    if event.signed:
+                        wanted = wanted or Wanted()
+                        wanted.signed.update(value.digest for value in event.signed)
                     continue
             wanted = wanted or Wanted()
             _want(wanted, event)
@@ -151,6 +154,8 @@ def _starts_at(event: Event) -> datetime:
 
 def _want(wanted: Wanted, event: Event) -> None:
     station_id = event.station_id
+    if isinstance(event, SessionMetered | SessionStarted | SessionEnded | ConnectorMetered):
+        wanted.signed.update(value.digest for value in event.signed)
     match event:
         case SessionMetered() | SessionEnded():
             wanted.sessions.add((station_id, event.ref))

@@ -8,10 +8,11 @@ came of it (quirk Q-M21; money: a bill whose signed registers are forged is held
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -58,8 +59,9 @@ def signed_values(values: Any, call: Call, connector: int | None, *, is_2x: bool
             if text:
                 at = instant(value.timestamp, call.received_at)
                 context = CONTEXTS.get(sample.context or "", "other")
+                its_digest = digest(text)
                 found += [
-                    Signed(its_context or context, at, encoding[:50], text, verdict, reason, register_wh)
+                    Signed(its_context or context, at, encoding[:50], text, verdict, reason, register_wh, its_digest)
                     for its_context, verdict, reason, register_wh in verified(text, encoding, keys)
                 ]
     return tuple(found)
@@ -118,11 +120,23 @@ def _ocmf(text: str) -> str:
         return _ocmf(str(json.loads(text)["signedMeterData"]))
     if text.startswith("OCMF|"):
         return text
+    for decode in (bytes.fromhex, partial(base64.b64decode, validate=True)):
+        try:
+            decoded = decode(text).decode()
+        except ValueError:
+            continue
+        if decoded.startswith("OCMF|"):
+            return decoded
+    return text
+
+
+def digest(text: str) -> bytes:
+    """SHA-256 of what the meter signed, the same however it is written down; of the text itself where it is no OCMF."""
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError):
-        return text
-    return decoded if decoded.startswith("OCMF|") else text
+        parts = _ocmf(text).split("|", 3)
+    except Exception:  # whatever a station writes
+        parts = []
+    return sha256((parts[1] if len(parts) > 2 else text).encode()).digest()
 
 
 def _verdict(record: OCMF, keys: Sequence[str]) -> tuple[Literal["valid", "invalid", "no_key"], str | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from csms.db import SQL, Connection
 from csms.domain.signatures import SignedRow
@@ -14,3 +15,8 @@ async def save(conn: Connection, signed: Sequence[SignedRow], gaps: Sequence[Gap
     await SQL.save_evidence.value(
         conn, sorted(signed, key=lambda value: (value.session_id, value.context, value.digest)), sorted(gaps)
     )
+
+
+async def taken(conn: Connection, digests: Iterable[bytes]) -> dict[bytes, UUID]:
+    """Which of these signed values are the begin or end of a session, and of which."""
+    return {row["digest"]: row["session_id"] for row in await SQL.taken_signed_values.many(conn, list(digests))}

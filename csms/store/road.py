@@ -43,6 +43,8 @@ class Wanted:
     connectors: set[tuple[str, int]] = field(default_factory=set)
     books: set[tuple[str, str]] = field(default_factory=set)
     """Sessions (station, ref) of which all readings and all that is written of their money are wanted."""
+    signed: set[bytes] = field(default_factory=set)
+    """Digests of signed values, of which it matters whose evidence they are."""
 
     def token(self, station_id: str, text: str) -> None:
         """A token presented at a station: its row, its driver's balance, its live authorization there."""
@@ -58,6 +60,7 @@ class Wanted:
             or self.authorizations
             or self.connectors
             or self.books
+            or self.signed
         )
 
 
@@ -103,6 +106,8 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
         world.identities[issuer, subject] = driver_id
     if wanted.books:
         await _load_books(conn, world, wanted.books)
+    if wanted.signed:
+        world.signed |= await evidence.taken(conn, wanted.signed)
 
 
 async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str, str]]) -> None:

@@ -31,7 +31,8 @@ create table signed_value (
     received_at timestamptz not null,
     primary key (session_id, context, digest)
 );
-comment on column signed_value.digest is 'SHA-256 of raw: the same text reported again is the same row';
+comment on column signed_value.digest is 'SHA-256 of what is signed: reported again, however it is written down, it is the same row';
+create index signed_value_digest on signed_value (digest);
 comment on column signed_value.at is 'as the station reported it';
 comment on column signed_value.register_wh is 'the register inside the signed text, in Wh; null where it could not be read';
 

@@ -2,6 +2,18 @@
 -- Signed values and energy that belongs to no session, beside what save() writes and in its transaction.
 select save_evidence($1, $2);
 
+-- name: taken_signed_values
+-- Of the signed values with the digests $1 those that were a session's begin or end. What came for a session that was
+-- over was neither: a begin that is sent before its start finds the session before.
+select distinct on (v.digest) v.digest, v.session_id
+from signed_value v
+join session s on s.id = v.session_id and s.station_id = v.station_id
+where v.digest = any ($1::bytea[])
+and v.verdict = 'valid'
+and v.context <> 'other'
+and v.received_at <= coalesce(s.closed_at, 'infinity')
+order by v.digest, v.received_at;
+
 -- name: list_gaps
 -- Energy between the end of one session and the start of the next at its connector, of sessions opened since $1 (Q-M08).
 insert into unattributed_energy as u (station_id, connector, from_wh, to_wh, after_session, before_session, at)

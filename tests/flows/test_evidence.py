@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import pytest
@@ -61,7 +62,8 @@ def signed(
     context: Literal["begin", "end"], wh: int | None, verdict: Literal["valid", "invalid", "no_key"], at: datetime
 ) -> Signed:
     """A value as the edge judged it."""
-    return Signed(context, at, "OCMF", f"OCMF|{context}|{wh}|{verdict}", verdict, None, wh)
+    raw = f"OCMF|{context}|{wh}|{verdict}"
+    return Signed(context, at, "OCMF", raw, verdict, None, wh, sha256(raw.encode()).digest())
 
 
 def boot(minutes: float) -> StationBooted:
@@ -332,3 +334,47 @@ class TestSigned:
             await told.tell_apart([metered(minutes=30, wh=3_000, signed=values), ended(), started()])
         books = await left(conn)
         assert (books.postings, books.sessions) == ([HOLD, SETTLE], [("completed", 2_000, 600)])
+
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("version", VERSIONS)
+    async def test_what_was_signed_for_one_session_is_no_evidence_for_another(
+        self, dsn: str, conn: Any, version: str, together: bool
+    ) -> None:
+        """Ann's begin, signed and true, sent again for Bob's session: he would pay for her energy."""
+        await make.fund(conn, "bob", 50_000)
+        begin, end = signed("begin", 1_000, "valid", after(0)), signed("end", 11_000, "valid", after(60))
+        last = signed("end", 12_000, "valid", after(130))
+        bobs = [
+            started("r2", at=after(70), meter_wh=11_000, token=make.BOB, signed=(begin,)),
+            ended("r2", 130, 12_000, signed=(last,), **versions_of(version)),
+        ]
+        async with Told(dsn) as told:
+            anns = [started(signed=(begin,)), ended(signed=(end,), **versions_of(version))]
+            if together:
+                await told.tell(*anns, *bobs)
+            else:
+                await told.tell_apart(anns)
+                await told.tell_apart([*bobs, bobs[0], anns[0]])
+        books = await left(conn)
+        assert books.sessions == [("completed", 10_000, 3_000), ("review", None, None)]
+        assert books.postings == [HOLD, HOLD, SETTLE]
+        assert books.concerns == ["session_review"]
+        reused = await conn.fetchrow("select context, verdict, reason from signed_value where verdict <> 'valid'")
+        ann = await conn.fetchval("select id from session where ref = 'r1'")
+        assert tuple(reused) == ("begin", "invalid", f"it is evidence of session {ann}")
+
+    async def test_a_begin_that_came_before_its_start_is_evidence_of_that_session_alone(
+        self, dsn: str, conn: Any
+    ) -> None:
+        """1.6: the begin comes without an id while nothing runs, and again with the stop."""
+        await make.fund(conn, "bob", 50_000)
+        begin, end = signed("begin", 11_000, "valid", after(69)), signed("end", 12_000, "valid", after(130))
+        async with Told(dsn) as told:
+            await told.tell_apart(
+                [started(), ended(), at_connector(69, 11_000, signed=(begin,)),
+                 started("r2", at=after(70), meter_wh=11_000, token=make.BOB),
+                 ended("r2", 130, 12_000, signed=(begin, end))]
+            )  # fmt: skip
+        books = await left(conn)
+        assert books.sessions == [("completed", 10_000, 3_000), ("completed", 1_000, 300)]
+        assert books.concerns == []

@@ -215,7 +215,7 @@ async def test_what_a_registered_meter_signed_is_billed_and_what_was_forged_is_h
 
     charge.ref = "t-2"
     rig.now = make.after(61)
-    await charge.start(METER.sign(("B", 1_000)))
+    await charge.start(METER.sign(("B", 1_000), filling=" 2"))
     rig.now = make.after(120)
     await charge.end(forged(METER.sign(("E", 11_000)), 11_000, 11_500), 120)
     postings, accounts = await ledger(rig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from csms.base.errors import Refused
 from csms.domain.events import ConnectorMetered, SessionEnded, SessionMetered, SessionStarted
 from csms.domain.meter_key import parse
-from csms.ocpp.signed import verified
+from csms.ocpp.signed import digest, verified
 from tests.ocpp.meter import Meter, base64_of, forged
 from tests.ocpp.transcript import Conversation
 
@@ -60,6 +61,17 @@ def test_a_value_is_valid_by_its_registered_key_however_it_is_wrapped(wrap: Any)
     (value,) = event.signed
     assert (value.verdict, value.context, value.register_wh, value.raw) == ("valid", "begin", 12_345, text)
     assert event.readings == ()
+
+
+def test_what_is_signed_has_one_digest_however_it_is_written_down() -> None:
+    text = METER.sign(("B", 12_345))
+    head, payload, signature = text.split("|")
+    respelled = "|".join((head, payload, signature.replace('":"', '": "'), OTHER.public_key))
+    wrapped = json.dumps({"signedMeterData": base64_of(text)})
+    written = [text, f" {text} ", base64_of(text), text.encode().hex().upper(), wrapped, respelled]
+    assert {digest(way) for way in written} == {sha256(payload.encode()).digest()}
+    assert digest(METER.sign(("B", 12_346))) != digest(text)
+    assert digest("no OCMF") == sha256(b"no OCMF").digest()
 
 
 def test_a_changed_register_or_another_meters_key_is_invalid() -> None:
