@@ -125,6 +125,9 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
     if known.psp not in world.rules.policies:
         return refused(session, "psp_unknown", event.received_at)
     if session.offline:
+        live = _live(world, session.station_id, known.key)
+        if live is not None and _covers(live, session) and _fresh(world, live, event.received_at):
+            return _use(world, changes, session._replace(authorization_id=live.id), live)
         person = (known.issuer, known.subject)
         driver_id = known.driver_id or _driver(
             world, changes, person, str(derived(session.id, DRIVER_PLACE)), event.received_at
@@ -138,6 +141,16 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
         return _use(world, changes, session, authorization)
     world.waiting.setdefault(authorization.id, set()).add((session.station_id, session.ref))
     return session
+
+
+def _covers(authorization: Authorization, session: Session) -> bool:
+    """Whether a use that began offline was approved before, when its station was still there: then that pays for it."""
+    return (
+        authorization.state == "authorized"
+        and authorization.currency == session.currency
+        and session.started_at is not None
+        and authorization.asked_at <= session.started_at
+    )
 
 
 def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking) -> Authorization:

@@ -21,7 +21,6 @@ from csms.domain.events import (
     RestChosen,
     ReviewDecided,
 )
-from csms.domain.world import Rules
 from csms.flows import budgets, correct
 from csms.flows.budgets import Budget
 from csms.flows.correct import By
@@ -32,8 +31,6 @@ from csms.store import outbox
 from csms.store.outbox import Result
 from tests import make
 from tests.make import BOB, SUE, Told, after, ended, metered, started, verdict
-
-BEFORE = Rules(policies={"social": "pay_before_refund_rest"})
 
 
 @pytest.fixture(autouse=True)
@@ -334,37 +331,6 @@ async def test_a_psp_is_told_of_a_provisional_fee_only_when_it_is_final(dsn: str
     assert await balance(conn, "psp:social:receivable") == -3_000
     payload = await conn.fetchval("select payload ->> 'bill' from outbox where kind = 'psp.collect'")
     assert await conn.fetchval("select revision from bill where id = $1::uuid", UUID(payload)) == 3
-
-
-async def test_what_was_paid_before_is_kept_for_the_session_and_the_rest_goes_back(dsn: str, conn: Any) -> None:
-    async with Told(dsn, BEFORE) as told:
-        waits = told.send(started(token=SUE))
-        await told.tell(metered())
-        await told.tell(verdict(told.asks[0]))
-        await waits
-        session_id = await conn.fetchval("select id from session")
-        assert await balance(conn, f"session:{session_id}:held") == 30_000
-        await told.tell(ended())
-
-    assert await balance(conn, "psp:social:clearing") == -30_000 - 50_000
-    assert await balance(conn, "psp:social:refunds") == 27_000
-    assert await balance(conn, "psp:social:receivable") == 0
-    kinds = await conn.fetch("select kind, payload ->> 'minor' from outbox order by kind")
-    assert [tuple(row) for row in kinds] == [("psp.collect", None), ("psp.refund_rest", "27000")]
-
-
-@pytest.mark.parametrize(("rules", "kept"), [(make.SOCIAL, 0), (BEFORE, 30_000)])
-@pytest.mark.parametrize("no", ["timed_out", "declined"])
-async def test_an_approval_after_a_no_is_given_back_once(dsn: str, conn: Any, rules: Rules, kept: int, no: str) -> None:
-    async with Told(dsn, rules) as told:
-        waits = told.send(started(token=SUE))
-        await told.tell(metered())
-        await told.tell(verdict(told.asks[0], no))
-        assert (await waits).status == "invalid"
-        await told.tell_apart([verdict(told.asks[0])] * 2)
-
-    assert [row["kind"] for row in await conn.fetch("select kind from outbox")] == ["psp.void"]
-    assert await balance(conn, f"authorization:{told.asks[0].authorization_id}:held") == kept
 
 
 async def test_the_drivers_choice_counts_until_the_session_is_settled(dsn: str, conn: Any) -> None:
