@@ -9,7 +9,7 @@ import pytest
 
 from csms import db
 from csms.domain.events import ConnectorReported, Event, ProvisionalFinished, ProvisionallyEnded, StationBooted
-from csms.worker.watchdog import FINAL_AFTER, SILENT_AFTER, Watchdog
+from csms.worker.watchdog import ALL_EVERY, FINAL_AFTER, RECENT, SILENT_AFTER, Watchdog
 from tests import make
 from tests.make import Told, after, ended, metered, started
 
@@ -187,3 +187,13 @@ async def test_energy_between_two_sessions_is_listed_and_billed_to_nobody(dsn: s
     assert [tuple(row) for row in gaps] == [("S1", 1, 11_000, 11_004)]
     assert await conn.fetchval("select sum(energy_wh) from bill") == 11_000
     assert [kind for kind, *_ in await transfers(conn)] == ["hold", "hold", "settle", "settle"]
+
+
+async def test_a_session_that_runs_for_days_is_looked_at_once_an_hour(dsn: str, conn: Any, pool: Any) -> None:
+    days = RECENT / timedelta(minutes=1) + 60
+    async with Watched(dsn, pool) as told:
+        await told.tell(started(), metered())
+        assert await told.sweep(days) == []
+        await told.tell(free(days + 1))
+        assert await told.sweep(days + LATE) == []
+        assert await told.sweep(days + ALL_EVERY / timedelta(minutes=1)) == ["connector_available"]
