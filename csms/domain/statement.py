@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from csms.base.errors import Conflict, Refused
 
 PERIOD_DAYS_MAX = 366
+YEAR_MIN, YEAR_MAX = 1970, 9998
 
 RemittanceState = Literal["open", "submitted", "paid", "failed", "returned"]
 """`open` waits for staff to pay it by hand; `submitted` is with a psp."""
@@ -38,8 +39,10 @@ def period(from_day: date, to_day: date, zone: str) -> Period:
     The days from `from_day` to before `to_day`, each as long as it is in `zone`.
 
     One period ends where the next begins, whatever the clocks do. Refused when there is no time in
-    it, or more than `PERIOD_DAYS_MAX` days.
+    it, more than `PERIOD_DAYS_MAX` days, or years whose instants no clock here can name.
     """
+    if from_day.year < YEAR_MIN or to_day.year > YEAR_MAX:
+        raise Refused(f"years are {YEAR_MIN} to {YEAR_MAX}", "/from" if from_day.year < YEAR_MIN else "/to")
     if from_day >= to_day:
         raise Refused("a period begins before it ends; `to` is the first day that does not belong to it", "/to")
     if (to_day - from_day).days > PERIOD_DAYS_MAX:
@@ -63,9 +66,9 @@ def month(text: str) -> tuple[date, date]:
     """The first day of the month `2026-11` and of the one after it; Refused when it is none."""
     try:
         first = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
-    except ValueError:
+        return first, (first + timedelta(days=31)).replace(day=1)
+    except (ValueError, OverflowError):
         raise Refused(f"{text[:20]!r} is not a month such as 2026-11", "/month") from None
-    return first, (first + timedelta(days=31)).replace(day=1)
 
 
 @dataclass(frozen=True, slots=True)

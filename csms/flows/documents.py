@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -131,13 +131,14 @@ async def statement_xlsx(conn: Connection, statement: Statement, language: Langu
 
 
 async def statement_pdf(conn: Connection, statement: Statement, language: Language) -> bytes:
-    """A statement to sign and send: what it comes to, day by day, and its adjustments."""
+    """A statement to sign and send, from its first to its last day: what it comes to, day by day, and adjustments."""
     row, zone = statement.row, ZoneInfo(statement.row["time_zone"])
+    days = f"{row['from_day']} - {row['to_day'] - timedelta(days=1)}"
     parts: list[Part] = [
         Pairs(
             [
                 (word("provider", language), f"{row['provider_name']} ({row['provider_id']})"),
-                (word("period", language), f"{row['from_day']} - {row['to_day']} ({row['time_zone']})"),
+                (word("period", language), f"{days} ({row['time_zone']})"),
                 (word("number", language), str(row["id"])),
                 (word("drafted_at", language), _moment(row["drafted_at"], zone)),
                 (word("state", language), word(row["state"], language)),
@@ -148,13 +149,13 @@ async def statement_pdf(conn: Connection, statement: Statement, language: Langua
     parts += [_sums(total, language) for total in statement.sums]
     if not statement.sums:
         parts.append(Note(word("nothing", language)))
-    if days := await SQL.days_of_statement.many(conn, row["id"]):
-        parts.append(_days(days, language))
+    if by_day := await SQL.days_of_statement.many(conn, row["id"]):
+        parts.append(_days(by_day, language))
     if adjusted := await SQL.adjustments_of_statement.many(conn, row["id"]):
         parts.append(_adjustments(adjusted, language))
     from csms.documents.pages import pdf  # only who wants a PDF waits for it
 
-    return pdf(f"{word('statement', language)} {row['provider_id']} {row['from_day']} - {row['to_day']}", parts)
+    return pdf(f"{word('statement', language)} {row['provider_id']} {days}", parts)
 
 
 def _sums(total: Record, language: Language) -> Grid:

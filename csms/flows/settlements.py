@@ -17,7 +17,7 @@ from uuid import UUID
 from csms.base.clock import rfc3339
 from csms.base.errors import Conflict, CsmsError, NotFound, Refused
 from csms.base.ids import CHOSEN_ID
-from csms.base.money import MINOR_MAX, scale
+from csms.base.money import MINOR_MAX, SCALES
 from csms.db import SQL, Connection, Record
 from csms.domain import statement as rules
 from csms.flows import books, remittances
@@ -78,7 +78,8 @@ async def set_terms(
     """How a provider is settled from its next statement on. `minimums`: currency -> the least that is remitted."""
     check_zone(time_zone, "/time_zone")
     for currency, minor in minimums.items():
-        scale(currency)
+        if currency not in SCALES:
+            raise Refused(f"the currency {currency!r} is not known", f"/minimums/{currency}")
         if not 0 <= minor <= MINOR_MAX:
             raise Refused("the least that is remitted is 0 or more", f"/minimums/{currency}")
     if payout_psp is not None and not CHOSEN_ID.fullmatch(payout_psp):

@@ -95,11 +95,12 @@ async def test_a_repeat_answers_the_same_and_another_body_is_422(house: Rest) ->
         ({**OCTOBER, "to": "2026-12-01"}, 422),
         ({**OCTOBER, "to": "2026-10-01"}, 422),
         ({**OCTOBER, "from": "yesterday"}, 422),
+        ({**OCTOBER, "from": "0001-01-01", "to": "0001-01-02"}, 422),
         ({**OCTOBER, "from": 20261001}, 422),
         ({**OCTOBER, "more": 1}, 422),
         ({**OCTOBER, "provider": "Q"}, 404),
     ],
-    ids=["not over", "no day", "no date", "a number", "unknown field", "unknown provider"],
+    ids=["not over", "no day", "no date", "long ago", "a number", "unknown field", "unknown provider"],
 )
 async def test_what_cannot_be_a_period_is_a_clear_problem(house: Rest, body: object, status: int) -> None:
     problem = await drafted(house, body=body, status=status)
@@ -150,6 +151,7 @@ async def test_documents_speak_english_and_korean(house: Rest) -> None:
     id_ = (await drafted(house))["id"]
     english = await house.ask("GET", f"/settlements/{id_}", scopes=SEE, headers={"Accept": "application/pdf"})
     page = pypdf.PdfReader(io.BytesIO(english.body)).pages[0].extract_text()
+    assert "2026-10-01 - 2026-10-31 (Asia/Seoul)" in page, "the last day is one of the period"
     assert "Provider P (P)" in page and "DRAFT" in page and "1,800 KRW" in page and "2.50 EUR" in page
     korean = await house.ask("GET", f"/settlements/{id_}?format=pdf&language=ko", scopes=SEE)
     page = pypdf.PdfReader(io.BytesIO(korean.body)).pages[0].extract_text()
@@ -213,6 +215,8 @@ async def test_how_a_provider_is_settled_is_set_by_the_operator(house: Rest) -> 
     assert (await house.ask("PUT", "/providers/P/settlement-terms", json=terms, scopes=RUN)).status == 403
     for wrong in ({"time_zone": "Nowhere"}, {"minimums": {"ZZZ": 1}}, {"minimums": {"KRW": -1}}):
         assert (await house.ask("PUT", "/providers/P/settlement-terms", json=wrong)).status == 422
+    unknown = await house.ask("PUT", "/providers/P/settlement-terms", json={"minimums": {"ZZZ": 1}})
+    assert unknown.json["errors"][0]["pointer"] == "/minimums/ZZZ"
     assert (await house.ask("PUT", "/providers/Q/settlement-terms", json=terms)).status == 404
 
 

@@ -56,6 +56,8 @@ def test_every_instant_of_a_year_is_in_exactly_one_month(zone: str, year: int) -
         (date(2026, 11, 3), date(2026, 11, 2), "before it ends"),
         (date(2026, 1, 1), date(2027, 1, 3), "at most"),
         (date(2011, 12, 30), date(2011, 12, 31), "leave these days out"),
+        (date(1, 1, 1), date(1, 1, 2), "years are"),
+        (date(9999, 12, 30), date(9999, 12, 31), "years are"),
     ],
 )
 def test_a_period_without_time_or_too_long_is_refused(first: date, last: date, why: str) -> None:
@@ -63,7 +65,7 @@ def test_a_period_without_time_or_too_long_is_refused(first: date, last: date, w
         statement.period(first, last, "Pacific/Apia")
 
 
-@pytest.mark.parametrize("text", ["2026-13", "2026", "", "11-2026", "2026-11-01"])
+@pytest.mark.parametrize("text", ["2026-13", "2026", "", "11-2026", "2026-11-01", "9999-12"])
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(Refused):
         statement.month(text)
