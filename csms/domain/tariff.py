@@ -37,7 +37,7 @@ class Reservation:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    What was consumed: Wh and seconds. Sessions have whole ones; previews may ask for parts.
+    What was consumed: Wh, and seconds plugged in. Sessions have whole ones; previews may ask for parts.
 
     `periods`, in order, tell when and how; they are needed where the tariff `needs_profile`
     (`domain/usage.py` makes them of readings). An empty tuple says that nothing was used at all: a
@@ -58,14 +58,9 @@ def price(usage: Usage, tariff: Tariff, zone: str | None = None) -> Price:
     """
     The price of a use under a tariff whose tax is known (`parse` sees to that); `zone` is its site's (null: UTC).
 
-    A tariff that has no PARKING_TIME prices all the time of a session as TIME, plugged in without
-    charging too: nobody is told apart by readings whose tariff does not ask for it. With tax inside
-    the prices, VAT is taken out of the rounded total: `round(total * 10 / 110)` at 10 percent. With
+    With tax inside the prices, VAT is taken out of the rounded total: `round(total * 10 / 110)` at 10 percent. With
     tax on top, both totals are rounded and VAT is their difference.
     """
-    if usage.periods and tariff.needs_profile and not tariff.prices_parking:
-        plugged = tuple(replace(p, charging_s=p.charging_s + p.parking_s, parking_s=0) for p in usage.periods)
-        usage = replace(usage, periods=plugged)
     return rounded(calculate(usage, tariff, zone), tariff)
 
 
@@ -83,7 +78,12 @@ def rounded(exact: Exact, tariff: Tariff) -> Price:
 
 
 def calculate(usage: Usage, tariff: Tariff, zone: str | None = None) -> Exact:
-    """The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs."""
+    """
+    The unrounded price of a use, line by line; OCPI 2.3.0 mod_tariffs.
+
+    A tariff that has no PARKING_TIME prices all the time of a session as TIME, plugged in without
+    charging too: nobody is told apart by readings whose tariff does not ask for it.
+    """
     charging = usage.periods != ()
     lines: list[Line] = []
     if usage.reservation is not None:
@@ -91,7 +91,7 @@ def calculate(usage: Usage, tariff: Tariff, zone: str | None = None) -> Exact:
     if charging and tariff.needs_profile:
         assert usage.periods is not None, "this tariff prices a use by its periods"
         elements = [element for element in tariff.elements if element.reserved is None]
-        lines += _profiled(usage.periods, elements, zone)
+        lines += _profiled(usage.periods if tariff.prices_parking else _plugged(usage.periods), elements, zone)
     elif charging:
         lines += [_whole(component, usage) for component in tariff.components]
     if tariff.min_price is not None or tariff.max_price is not None:
@@ -124,6 +124,11 @@ def _line(component: Component, quantity: int | Fraction) -> Line:
     incl = None if component.incl_per_unit is None else component.incl_per_unit * quantity
     unit = UNITS[component.dimension][0]
     return Line(component.dimension, quantity, unit, component.price, component.vat_percent, excl, incl)
+
+
+def _plugged(periods: Sequence[Period]) -> list[Period]:
+    """The same periods, parked time as charging."""
+    return [replace(p, charging_s=p.charging_s + p.parking_s, parking_s=0) if p.parking_s else p for p in periods]
 
 
 def _profiled(periods: Sequence[Period], elements: Sequence[Element], zone: str | None) -> list[Line]:

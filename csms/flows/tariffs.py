@@ -198,7 +198,7 @@ def used(start: datetime, end: datetime, periods: Sequence[Period], reserved: Re
         )
     return rules.Usage(
         sum((period.energy_wh for period in charged), start=Fraction(0)),
-        sum((period.charging_s for period in charged), start=Fraction(0)),
+        sum((period.charging_s + period.parking_s for period in charged), start=Fraction(0)),
         tuple(charged) if charged or reservation is not None else (rules.Period(start, end),),
         reservation,
     )
