@@ -9,6 +9,7 @@ won      the same backwards: psp:X:clearing -> chargeback -> what is still owed 
 lost     nothing moves any more
 
 From a driver never more is recovered than the payment had left: what was refunded before, went back once.
+When such a refund fails after all, what it gives back to the balance is recovered then (`recover_disputed` in SQL).
 Providers keep their shares: the operator bears what is never recovered.
 """
 

@@ -229,6 +229,8 @@ async def save(conn: Connection, results: Sequence[Result]) -> None:
         await _insert_concerns(conn, concerns)
         await tell(conn, [end.news for end in ended])
         await _post(conn, [posting for r in results for posting in r.postings] + [end.posting for end in ended])
+        if failed := [end.id for end in ended if end.state == "failed"]:
+            await SQL.recover_disputed.run(conn, failed)
 
 
 async def insert_errands(conn: Connection, errands: Sequence[Errand]) -> None:

@@ -250,3 +250,47 @@ create function lock_balance(of_address text, in_asset text) returns bigint lang
     and asset = in_asset
     for update
 $$;
+
+-- What failed refunds gave back to their drivers is recovered again where the bank had taken the payment back meanwhile:
+-- as if the refund had failed first. Called after the postings of the failures, in their transaction.
+create function recover_disputed(failed uuid[]) returns void language plpgsql as $$
+declare
+    due record;
+    part bigint;
+    from_balance bigint;
+    answer text[];
+begin
+    for due in
+        select c.id, r.id as refund_id, r.amount_minor as refund_minor, r.payment_id, r.driver_id, r.currency, r.ended_at
+        from refund r
+        join chargeback c on c.payment_id = r.payment_id and c.state <> 'won'
+        where r.id = any(failed)
+        and r.state = 'failed'
+        order by r.payment_id, r.id, c.opened_at, c.id
+    loop
+        select least(due.refund_minor, p.amount_minor - p.refunded_minor,
+            c.amount_minor - c.from_balance_minor - c.to_debt_minor)
+        into part
+        from payment p
+        join chargeback c on c.id = due.id
+        where p.id = due.payment_id;
+        continue when part <= 0;
+        from_balance := least(part, coalesce(lock_balance('driver:' || due.driver_id || ':balance', due.currency), 0));
+        update payment set refunded_minor = refunded_minor + part where id = due.payment_id;
+        update chargeback
+        set from_balance_minor = from_balance_minor + from_balance, to_debt_minor = to_debt_minor + part - from_balance
+        where id = due.id;
+        answer := post(
+            array[(gen_random_uuid(), 'chargeback/' || due.id || '/refund/' || due.refund_id, 'chargeback', due.id::text,
+                due.ended_at)::posting_in],
+            array(
+                select (1, row_number() over (), m.debit, 'chargeback', due.currency, m.minor)::transfer_in
+                from (values
+                    ('driver:' || due.driver_id || ':balance', from_balance),
+                    ('driver:' || due.driver_id || ':debt', part - from_balance)) m (debit, minor)
+                where m.minor > 0));
+        if answer <> '{posted}' then
+            raise exception 'chargeback % after refund %: %', due.id, due.refund_id, answer using errcode = 'CS002';
+        end if;
+    end loop;
+end $$;

@@ -63,3 +63,7 @@ and ($4::text is null or state = $4)
 and ($5::text is null or driver_id = $5)
 order by opened_at desc, id desc
 limit $1;
+
+-- name: recover_disputed
+-- What the failed refunds $1 gave back is recovered where a chargeback had found too little left of their payments.
+select recover_disputed($1);

@@ -10,7 +10,8 @@ import pytest
 
 from csms import db
 from csms.base.errors import Conflict
-from csms.flows import books, chargebacks
+from csms.flows import books, chargebacks, give_back
+from csms.store import outbox
 from tests import make
 
 
@@ -130,3 +131,38 @@ async def test_the_books_hold_after_chargebacks(conn: Any, payment: UUID) -> Non
     await open_(conn, 40_000, "dispute-2")
     for name in ("trial_balance", "guarded_balances", "postings_whole"):
         assert await db.checks()[name].many(conn) == []
+
+
+async def refund_fails(conn: Any, refund_id: UUID) -> None:
+    """The psp says that the refund will not arrive."""
+    (job,) = await outbox.claim(conn, 1, 15)
+    row = await db.SQL.find_refund.one(conn, refund_id)
+    end = give_back.failed(row, "account closed", make.after(30))
+    await outbox.save(conn, [outbox.Result(job, "done", ended=(end,))])
+
+
+@pytest.mark.parametrize("order", ["chargeback first", "failure first"])
+@pytest.mark.parametrize("refunded", [30_000, 50_000])
+async def test_a_refund_that_fails_leaves_the_same_before_and_after_a_chargeback(
+    conn: Any, payment: UUID, order: str, refunded: int
+) -> None:
+    before = await accounts(conn)
+    refund_id = books.new_id()
+    await conn.fetchval(
+        "select begin_refund($1, $2, $3, null, null, 'asked for', 'staff', $4)",
+        refund_id, payment, refunded, make.NOON,
+    )  # fmt: skip
+    move = ("driver:ann:balance", "psp:social:refunds", refunded)
+    await books.post(conn, "begun", "refund", "ann", make.NOON, "KRW", move)
+    if order == "chargeback first":
+        await open_(conn)
+        await refund_fails(conn, refund_id)
+    else:
+        await refund_fails(conn, refund_id)
+        await open_(conn)
+    assert await accounts(conn) == {}, "all of the payment is recovered from the balance"
+    assert await conn.fetchval("select refunded_minor from payment") == 50_000
+    for name in ("guarded_balances", "payments_refunded", "chargebacks_posted", "refunds_on_their_way"):
+        assert await db.checks()[name].many(conn) == []
+    await chargebacks.won(conn, "social", "dispute-1", make.after(60))
+    assert await accounts(conn) == before
