@@ -28,6 +28,9 @@ GONE = 410
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a network translates to the IPv4 address in their last 32 bits."""
 
+NOT_PUBLIC = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+"""IPv6 addresses that hold an IPv4 one in a way out of use, or are translated inside a network alone."""
+
 
 class NotAllowed(OSError):
     """An address that is not told anything; the text says why."""
@@ -109,7 +112,7 @@ def objection_to(url: str, *, private: bool) -> str | None:
         return "an https URL is asked for"
     if not private and _looks_numeric(host) and not is_public(host):
         return "this address is not public"
-    if not private and (host == "localhost" or host.endswith((".localhost", ".local", ".internal"))):
+    if not private and f".{host.rstrip('.')}".endswith((".localhost", ".local", ".internal")):
         return "this address is not public"
     return None
 
@@ -130,6 +133,8 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
             inside = IPv4Address(int(address) & 0xFFFFFFFF)
         if inside:
             return _is_public(inside)
+        if any(address in network for network in NOT_PUBLIC):
+            return False
     return address.is_global and not address.is_multicast
 
 
