@@ -124,6 +124,7 @@ async def remit(job: Job, outside: Outside) -> Result:
     assert job.of is not None, "the job names a bill that was stored with it"
     of = replace(job.of, provider_account=job.payload["provider_account"] or job.of.provider_account)
     psp, account = outside.psps.get(of.psp), job.payload["operator_account"]
+    missing = False
     if psp is None:
         answer = Answer("our_fault", reason=f"psp {of.psp} is not set up here")
     elif settle.lacks_account(of):
@@ -137,6 +138,7 @@ async def remit(job: Job, outside: Outside) -> Result:
             found = await psp.get("settlement", str(of.session_id))
             if found.standing == "settled" and found.amount_minor == of.total_minor:
                 answer = Answer("done", found.psp_ref)
+            missing = answer.end == "our_fault" and found.standing == "missing"
     match answer:
         case Answer("done", str(settlement)):
             return settle.settled(job, of, settlement, account, outside.clock())
@@ -146,9 +148,10 @@ async def remit(job: Job, outside: Outside) -> Result:
             result = later(job, outside, answer, "settle_failed", of.station_id)
             if result.state != "given_up":
                 return result
-            if maybe_done(job, answer):  # the shares stay live, so that the statement run does not pay them too
-                return replace(result, submitted=settle.shares(of, account, outside.clock()))
-            return replace(result, remitted=((of.bill_id, "failed", None),))
+            if missing or not maybe_done(job, answer):
+                return replace(result, remitted=((of.bill_id, "failed", None),))
+            # the shares stay live, so that the statement run does not pay them too
+            return replace(result, submitted=settle.shares(of, account, outside.clock()))
 
 
 async def void(job: Job, outside: Outside) -> Result:

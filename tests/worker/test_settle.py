@@ -143,6 +143,23 @@ async def test_shares_are_left_to_the_run_only_where_the_psp_was_certainly_not_t
     assert (("settle", FEE) in await stage.effects(social, scene)) == told
 
 
+async def test_shares_that_the_psp_does_not_know_of_are_left_to_the_run_though_an_answer_was_lost_before(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn, "nobody")
+    scene = await stage.billed(conn, psp)
+    await attempt(pool, conn, tasks.collect, {"social": psp})
+    await social.fail("settle", "timeout_before")
+    await social.fail("get", "error_5xx")
+    impatient = stage.adapter(social, call_s_max=0.2)
+    assert (await attempt(pool, conn, tasks.remit, {"social": impatient})).state == "waiting"
+    await impatient.close()
+    await conn.execute("update outbox set attempts = attempts + 50, claims = claims + 50")
+    assert (await attempt(pool, conn, tasks.remit, {"social": psp})).state == "given_up"
+    assert {row["state"] for row in await conn.fetch("select state from remittance_item")} == {"failed"}
+    assert ("settle", FEE) not in await stage.effects(social, scene)
+
+
 async def attempt(pool: Pool, conn: Connection, task: Task, psps: dict[str, Psp]) -> outbox.Result:
     """One attempt of the one job that waits, by a worker that has these psps."""
     await conn.execute("update outbox set next_at = now(), leased_until = null")
