@@ -95,8 +95,8 @@ security definer set search_path from current as $$
     select * from sum_mark where name = wanted
 $$;
 
--- Bills by day (UTC) and what they are asked by; by day and provider, which is much less to read; and by quarter of an
--- hour, of which the days of every zone are made.
+-- Bills by day (UTC) and what they are asked by; and by provider, which is much less to read: by day (UTC), and by
+-- quarter of an hour, of which the days of every zone are made.
 -- `top`: the youngest transaction in the sum.
 create table bill_day (
     day date not null,
@@ -119,25 +119,8 @@ create table bill_day (
     unique nulls not distinct (day, provider_id, station_id, connector, tariff_id, currency)
 ) with (fillfactor = 70);
 
-create table bill_provider_day (
-    day date not null,
-    provider_id text not null,
-    currency text not null,
-    bills bigint not null,
-    energy_wh bigint not null,
-    seconds bigint not null,
-    total_minor bigint not null,
-    vat_minor bigint not null,
-    not_charged_minor bigint not null,
-    operator_minor bigint not null,
-    operator_vat_minor bigint not null,
-    provider_minor bigint not null,
-    top_era smallint not null,
-    top_xid xid8 not null,
-    primary key (day, provider_id, currency)
-) with (fillfactor = 70);
-
-create table bill_quarter (
+create table bill_span (
+    unit interval not null check (unit in ('1 day', '15 minutes')),
     began timestamptz not null,
     provider_id text not null,
     currency text not null,
@@ -152,7 +135,7 @@ create table bill_quarter (
     provider_minor bigint not null,
     top_era smallint not null,
     top_xid xid8 not null,
-    primary key (began, provider_id, currency)
+    primary key (unit, began, provider_id, currency)
 ) with (fillfactor = 70);
 
 -- Transfers by day (UTC) and account; accounts of single drivers, uses and vouchers are added up.
@@ -172,8 +155,9 @@ create index bill_written on bill (era, xid);
 create index transfer_written on transfer (era, xid);
 create index transfer_at on transfer using brin (at) with (autosummarize = on);
 
-create function quarter_of(at timestamptz) returns timestamptz immutable parallel safe language sql as $$
-    select date_bin('15 minutes', at, '2000-01-01 00:00:00+00')
+-- `unit` is '1 day' (UTC) or '15 minutes'.
+create function unit_of(unit interval, at timestamptz) returns timestamptz immutable parallel safe language sql as $$
+    select date_bin(unit, at, '2000-01-01 00:00:00+00')
 $$;
 
 create function utc_day(at timestamptz) returns date immutable parallel safe language sql as $$
@@ -242,37 +226,18 @@ begin
         provider_minor = s.provider_minor + excluded.provider_minor,
         top_era = excluded.top_era, top_xid = excluded.top_xid;
 
-    insert into bill_provider_day as s (
-        day, provider_id, currency, bills, energy_wh, seconds, total_minor, vat_minor, not_charged_minor,
+    insert into bill_span as s (
+        unit, began, provider_id, currency, bills, energy_wh, seconds, total_minor, vat_minor, not_charged_minor,
         operator_minor, operator_vat_minor, provider_minor, top_era, top_xid)
-    select utc_day(b.issued_at), b.provider_id, b.currency, count(*), sum(b.energy_wh), sum(b.seconds),
+    select u.unit, unit_of(u.unit, b.issued_at), b.provider_id, b.currency, count(*), sum(b.energy_wh), sum(b.seconds),
         sum(b.total_minor), sum(b.vat_minor), sum(b.not_charged_minor), sum(b.operator_minor),
         sum(b.operator_vat_minor), sum(b.provider_minor), max(b.era), max(b.xid)
     from bill b
+    cross join (values (interval '1 day'), (interval '15 minutes')) u (unit)
     where (b.era, b.xid) >= (mark.era, mark.xid)
     and (b.era, b.xid) < (bound.era, bound.xid)
-    group by 1, 2, 3
-    on conflict (day, provider_id, currency) do update
-    set bills = s.bills + excluded.bills, energy_wh = s.energy_wh + excluded.energy_wh,
-        seconds = s.seconds + excluded.seconds, total_minor = s.total_minor + excluded.total_minor,
-        vat_minor = s.vat_minor + excluded.vat_minor,
-        not_charged_minor = s.not_charged_minor + excluded.not_charged_minor,
-        operator_minor = s.operator_minor + excluded.operator_minor,
-        operator_vat_minor = s.operator_vat_minor + excluded.operator_vat_minor,
-        provider_minor = s.provider_minor + excluded.provider_minor,
-        top_era = excluded.top_era, top_xid = excluded.top_xid;
-
-    insert into bill_quarter as s (
-        began, provider_id, currency, bills, energy_wh, seconds, total_minor, vat_minor, not_charged_minor,
-        operator_minor, operator_vat_minor, provider_minor, top_era, top_xid)
-    select quarter_of(b.issued_at), b.provider_id, b.currency, count(*), sum(b.energy_wh), sum(b.seconds),
-        sum(b.total_minor), sum(b.vat_minor), sum(b.not_charged_minor), sum(b.operator_minor),
-        sum(b.operator_vat_minor), sum(b.provider_minor), max(b.era), max(b.xid)
-    from bill b
-    where (b.era, b.xid) >= (mark.era, mark.xid)
-    and (b.era, b.xid) < (bound.era, bound.xid)
-    group by 1, 2, 3
-    on conflict (began, provider_id, currency) do update
+    group by 1, 2, 3, 4
+    on conflict (unit, began, provider_id, currency) do update
     set bills = s.bills + excluded.bills, energy_wh = s.energy_wh + excluded.energy_wh,
         seconds = s.seconds + excluded.seconds, total_minor = s.total_minor + excluded.total_minor,
         vat_minor = s.vat_minor + excluded.vat_minor,
@@ -315,10 +280,7 @@ end $$;
 
 -- What a report adds up: sums, where they count, and the bills they do not tell of -------------------------------------
 
--- `unit` is '1 day' or '15 minutes'; spans begin at `since` and end before `until`, null means no bound.
-create function unit_of(unit interval, at timestamptz) returns timestamptz immutable parallel safe language sql as $$
-    select date_bin(unit, at, '2000-01-01 00:00:00+00')
-$$;
+-- Spans begin at `since` and end before `until`, null means no bound.
 create function first_whole(unit interval, since timestamptz) returns timestamptz immutable parallel safe language sql as $$
     select coalesce(unit_of(unit, since + unit - interval '1 microsecond'), '-infinity')
 $$;
@@ -329,21 +291,13 @@ $$;
 -- Whole units whose sums hold something younger than the snapshot: for it they are added up from their bills.
 create function too_young(unit interval, since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
 returns setof timestamptz stable language sql as $$
-    select distinct d.day::timestamp at time zone 'UTC'
-    from bill_provider_day d
-    where unit = '1 day'
+    select distinct s.began
+    from bill_span s
+    where s.unit = too_young.unit
     and taken is not null
-    and d.day >= utc_day(first_whole(unit, since))
-    and d.day < utc_day(last_whole(unit, until))
-    and (d.top_era, d.top_xid) >= (at_era, pg_snapshot_xmin(taken))
-    union all
-    select distinct q.began
-    from bill_quarter q
-    where unit = '15 minutes'
-    and taken is not null
-    and q.began >= first_whole(unit, since)
-    and q.began < last_whole(unit, until)
-    and (q.top_era, q.top_xid) >= (at_era, pg_snapshot_xmin(taken))
+    and s.began >= first_whole(too_young.unit, since)
+    and s.began < last_whole(too_young.unit, until)
+    and (s.top_era, s.top_xid) >= (at_era, pg_snapshot_xmin(taken))
 $$;
 
 create function summed_days(since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
@@ -355,22 +309,14 @@ returns setof bill_day stable language sql as $$
     and d.day <> all (array(select utc_day(y) from too_young('1 day', since, until, at_era, taken) y))
 $$;
 
-create function summed_provider_days(since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
-returns setof bill_provider_day stable language sql as $$
-    select d.*
-    from bill_provider_day d
-    where d.day >= utc_day(first_whole('1 day', since))
-    and d.day < utc_day(last_whole('1 day', until))
-    and d.day <> all (array(select utc_day(y) from too_young('1 day', since, until, at_era, taken) y))
-$$;
-
-create function summed_quarters(since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
-returns setof bill_quarter stable language sql as $$
-    select q.*
-    from bill_quarter q
-    where q.began >= first_whole('15 minutes', since)
-    and q.began < last_whole('15 minutes', until)
-    and q.began <> all (array(select too_young('15 minutes', since, until, at_era, taken)))
+create function summed_spans(unit interval, since timestamptz, until timestamptz, at_era smallint, taken pg_snapshot)
+returns setof bill_span stable language sql as $$
+    select s.*
+    from bill_span s
+    where s.unit = summed_spans.unit
+    and s.began >= first_whole(summed_spans.unit, since)
+    and s.began < last_whole(summed_spans.unit, until)
+    and s.began <> all (array(select too_young(summed_spans.unit, since, until, at_era, taken)))
 $$;
 
 -- What was written since the sums were made, by its index: nothing else knows how few rows these are.

@@ -18,7 +18,7 @@ select sum_transfers($1);
 select coalesce(sum(part.bills), 0)::bigint
 from (
     select d.bills, d.provider_id
-    from summed_provider_days($1, $2, $4::smallint, $5::text::pg_snapshot) d
+    from summed_spans('1 day', $1, $2, $4::smallint, $5::text::pg_snapshot) d
     union all
     select 1, b.provider_id
     from unsummed_bills('1 day', $1, $2, $4::smallint, $5::text::pg_snapshot) b) part

@@ -13,7 +13,7 @@ with part as (
     select (q.began at time zone coalesce($7::text, 'UTC'))::date::text as key,
         q.provider_id, q.currency, q.bills, q.energy_wh, q.seconds, q.total_minor, q.vat_minor, q.not_charged_minor,
         q.operator_minor, q.operator_vat_minor, q.provider_minor
-    from summed_quarters($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+    from summed_spans('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) q
     where coalesce($6::text, 'day') = 'day'
     union all
@@ -27,7 +27,7 @@ with part as (
     select case $6::text when 'provider' then d.provider_id else 'operator' end,
         d.provider_id, d.currency, d.bills, d.energy_wh, d.seconds, d.total_minor, d.vat_minor, d.not_charged_minor,
         d.operator_minor, d.operator_vat_minor, d.provider_minor
-    from summed_provider_days($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+    from summed_spans('1 day', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) d
     where $6::text in ('provider', 'operator')
     union all

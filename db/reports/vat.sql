@@ -12,7 +12,7 @@
 with part as (
     select q.began as at, q.provider_id, q.currency, q.bills, q.total_minor, q.vat_minor, q.operator_minor,
         q.operator_vat_minor, q.provider_minor
-    from summed_quarters($1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
+    from summed_spans('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) q
     union all
     select b.issued_at, b.provider_id, b.currency, 1, b.total_minor, b.vat_minor, b.operator_minor,
