@@ -119,6 +119,19 @@ async def test_a_bill_that_comes_late_is_on_the_next_statement(books: Any) -> No
     )
 
 
+async def test_a_bill_that_is_being_written_while_its_period_is_closed_is_on_the_next_statement(
+    pool: Any, books: Any
+) -> None:
+    await bill(books, 900)
+    async with pool.acquire() as road, road.transaction():
+        late, _ = await bill(road, 50, day(11, 30, 23))
+        november = await settle(books)
+    assert (await total(books, november))["due_minor"] == 900
+    december = await settle(books, DECEMBER)
+    assert (await total(books, december))["due_minor"] == 50
+    assert await books.fetchval("select statement_id from statement_bill where bill_id = $1", late) == december
+
+
 async def test_a_period_that_is_not_over_or_overlaps_is_refused(books: Any) -> None:
     with pytest.raises(Refused, match="not over before"):
         await settlements.draft(books, "P", *NOVEMBER, MAKER, day(11, 30))
