@@ -36,10 +36,15 @@ def request_id(request: web.Request) -> str:
 def of(
     client: Client, request: web.Request, route: str, path: Mapping[str, str], body: str | None, now: datetime
 ) -> Event:
-    """What is asked. Of the body only a hash is kept, for secrets and names may stand in it."""
+    """
+    What is asked. Of the body only a hash is kept, for secrets and names may stand in it.
+
+    A token in the address is left out: the trail never changes, and who is forgotten takes the token along.
+    """
     digest = None if body is None else hashlib.sha256(body.encode()).digest()
+    ids = {name: value for name, value in path.items() if name != "token"}
     return Event(
-        now, client.id, client.provider, client.driver, request.method, route, dict(path), digest, request_id(request)
+        now, client.id, client.provider, client.driver, request.method, route, ids, digest, request_id(request)
     )
 
 

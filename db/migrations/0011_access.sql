@@ -310,11 +310,26 @@ end $$;
 create or replace trigger bill_unchangeable before update or delete on bill
     for each row execute function refuse_bill_change();
 
--- Nobody gives an erased driver a token or an identity again.
+-- Nobody gives an erased driver a token or an identity again. An erasure under way is waited for: without the lock its
+-- row would still look as it was before.
 create function refuse_erased() returns trigger language plpgsql as $$
+declare
+    erased timestamptz;
 begin
-    if exists (select from driver d where d.id = new.driver_id and d.erased_at is not null) then
+    select d.erased_at into erased from driver d where d.id = new.driver_id for key share;
+    if erased is not null then
         raise exception 'driver % was erased', new.driver_id using errcode = 'CS409';
+    end if;
+    return new;
+end $$;
+-- What was decided on a token before its driver was erased is decided again: then the token is nobody's.
+create function lose_to_erasure() returns trigger language plpgsql as $$
+declare
+    erased timestamptz;
+begin
+    select d.erased_at into erased from driver d where d.id = new.driver_id for key share;
+    if erased is not null then
+        perform lost_race('driver erased');
     end if;
     return new;
 end $$;
@@ -329,6 +344,25 @@ create trigger token_of_somebody before insert on token
     for each row when (new.driver_id is not null) execute function refuse_erased();
 create trigger identity_of_somebody before insert on driver_identity
     for each row execute function refuse_erased();
+create trigger session_of_somebody before insert on session
+    for each row when (new.driver_id is not null) execute function lose_to_erasure();
+create trigger session_becomes_somebodys before update on session
+    for each row when (new.driver_id is not null and old.driver_id is distinct from new.driver_id)
+    execute function lose_to_erasure();
+create trigger authorization_of_somebody before insert on psp_authorization
+    for each row when (new.driver_id is not null) execute function lose_to_erasure();
+
+-- What psps were asked about a driver; before a person was a driver, only the person was written.
+create function authorizations_of(of_driver text) returns setof psp_authorization stable language sql as $$
+    select a.*
+    from psp_authorization a
+    where a.driver_id = of_driver
+    or exists (
+        select from driver_identity i
+        where i.driver_id = of_driver
+        and i.issuer = a.issuer
+        and i.subject = a.subject)
+$$;
 
 -- Why a driver cannot be erased now; null when nothing stands against it.
 create function unfinished(of_driver text) returns text stable language sql as $$
@@ -358,9 +392,8 @@ create function unfinished(of_driver text) returns text stable language sql as $
         union all
         select 5, 'a payment is being made'
         where exists (
-            select from psp_authorization a
-            where a.driver_id = of_driver
-            and a.state in ('asking', 'authorized', 'timed_out', 'voiding'))
+            select from authorizations_of(of_driver) a
+            where a.state in ('asking', 'authorized', 'timed_out', 'voiding'))
         or exists (
             select from session s
             join outbox o on o.subject = 'session/' || s.id and o.state = 'waiting'
@@ -411,18 +444,17 @@ begin
         and p.psp = w.psp
         and p.psp_ref = w.ref)
     or exists (
-        select from psp_authorization a
-        where a.driver_id = of_driver
-        and a.psp = w.psp
+        select from authorizations_of(of_driver) a
+        where a.psp = w.psp
         and a.psp_ref = w.ref);
     delete from token_budget where token_key = any (keys);
     delete from token_spending where token_key = any (keys);
     delete from token where alias_of = any (keys);
     delete from token where key = any (keys);
-    delete from driver_identity where driver_id = of_driver;
     update psp_authorization
     set issuer = '', subject = '', token_key = sha256(convert_to(id::text, 'UTF8'))
-    where driver_id = of_driver;
+    where id in (select a.id from authorizations_of(of_driver) a);
+    delete from driver_identity where driver_id = of_driver;
     update session
     set token_key = null, token_masked = null, version = version + 1
     where driver_id = of_driver;
@@ -442,7 +474,8 @@ begin
         select p.oid::regprocedure as named
         from pg_proc p
         where p.pronamespace = current_schema()::regnamespace
-        and (p.proname in ('post', 'settle_debt', 'lock_balance', 'begin_refund', 'append_audit', 'erase_driver', 'installation_key')
+        and (p.prosecdef
+            or p.proname in ('post', 'settle_debt', 'lock_balance', 'begin_refund', 'append_audit', 'erase_driver', 'installation_key')
             or p.proname like 'ensure\_%')
     loop
         execute format('alter function %s security definer set search_path = %I, pg_temp', f.named, current_schema());

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pytest
 
 from csms import db
+from csms.flows.erase import erase
 from tests import make
 from tests.api.conftest import Rest
+from tests.make import NOON
 
 
 async def trail(rest: Rest, query: str = "") -> list[dict[str, Any]]:
@@ -155,12 +159,16 @@ async def test_an_erased_drivers_person_is_gone_and_every_posting_stays(seeded: 
     async with seeded.pool.acquire() as conn:
         before = await conn.fetch("select * from transfer order by posting_id, seq")
         bill = await conn.fetchrow("select * from bill")
+        await seeded.ask("PUT", "/drivers/ann/tokens/A0A0A0A0/limit", json={"limits": []})
         reply = await seeded.ask("POST", "/drivers/ann/erasure")
         assert reply.status == 200, reply.body
         assert await conn.fetch("select * from transfer order by posting_id, seq") == before
         after = dict(await conn.fetchrow("select * from bill"))
         assert bill["token_masked"] and after == {**dict(bill), "token_masked": None}
-        for table in ("token", "driver_identity", "session", "bill", "parked_report", "psp_authorization", "driver"):
+        for table in (
+            "token", "driver_identity", "session", "bill", "parked_report", "psp_authorization", "driver",
+            "audit_event",
+        ):  # fmt: skip
             for row in await conn.fetch(f"select t::text as text from {table} t"):
                 assert "A0A0A0A0" not in row["text"].upper() and "ann@" not in row["text"], (table, row)
         assert await conn.fetchval("select count(*) from session where token_key is not null") == 0
@@ -204,6 +212,76 @@ async def test_a_driver_with_anything_open_is_not_erased(seeded: Rest, dsn: str)
         assert await refused() == "a refund is on its way"
         await conn.execute("update refund set state = 'paid'")
     assert (await seeded.ask("POST", "/drivers/ann/erasure")).status == 200
+
+
+@asynccontextmanager
+async def erasing(dsn: str, driver_id: str) -> AsyncIterator[db.Connection]:
+    """An erasure that is not committed yet."""
+    other = await asyncpg.connect(dsn)
+    try:
+        async with other.transaction():
+            assert await erase(other, driver_id, NOON) == NOON
+            yield other
+    finally:
+        await other.close()
+
+
+async def test_a_session_that_begins_during_an_erasure_is_nobodys(seeded: Rest, dsn: str) -> None:
+    async with make.Told(dsn) as told, seeded.pool.acquire() as conn:
+        await told.tell(make.presented(make.BOB))
+        async with erasing(dsn, "bob"):
+            begun = told.send(make.started(token=make.BOB))
+            await waiting(conn)
+        assert (await begun).status == "invalid"
+        assert [row["driver_id"] for row in await conn.fetch("select driver_id from session")] == [None]
+
+
+async def test_no_psp_is_asked_about_a_driver_who_is_being_erased(seeded: Rest, dsn: str) -> None:
+    async with make.Told(dsn) as told, seeded.pool.acquire() as conn:
+        await conn.execute("insert into driver_identity values ('https://social.example', 'sue', 'bob')")
+        async with erasing(dsn, "bob"):
+            presented = told.send(make.presented(make.SUE))
+            await waiting(conn)
+        assert (await presented).status == "invalid"
+        assert not told.asks and not await conn.fetchval("select exists (select from psp_authorization)")
+
+
+async def test_what_a_psp_was_asked_about_a_person_goes_with_the_driver(seeded: Rest, dsn: str) -> None:
+    async with make.Told(dsn) as told, seeded.pool.acquire() as conn:
+        told.send(make.presented(make.SUE))
+        await until(lambda: bool(told.asks))
+        await conn.execute("insert into driver_identity values ('https://social.example', 'sue', 'bob')")
+        refused = await seeded.ask("POST", "/drivers/bob/erasure")
+        assert refused.status == 409 and refused.json["detail"].endswith("a payment is being made")
+        await told.tell(make.verdict(told.asks[0], "declined"))
+        assert (await seeded.ask("POST", "/drivers/bob/erasure")).status == 200
+        rows = await conn.fetch("select issuer, subject, state from psp_authorization")
+        assert [tuple(row) for row in rows] == [("", "", "declined")]
+
+
+async def test_a_token_given_during_an_erasure_is_refused(seeded: Rest, dsn: str) -> None:
+    async with seeded.pool.acquire() as conn:
+        async with erasing(dsn, "bob"):
+            given = asyncio.create_task(seeded.ask("POST", "/drivers/bob/tokens", json={"value": "CAFECAFE"}))
+            await waiting(conn)
+        assert (await given).status == 409
+        assert await conn.fetchval("select count(*) from token where driver_id = 'bob'") == 0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def waiting(conn: db.Connection) -> None:
+    """Until somebody waits for a lock."""
+    async with asyncio.timeout(10):
+        while not await conn.fetchval(  # noqa: ASYNC110
+            "select exists (select from pg_stat_activity where datname = current_database()"
+            " and cardinality(pg_blocking_pids(pid)) > 0)"
+        ):
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("id_", ["01012345678", "010-1234-5678", "900101-1234567", "me"])

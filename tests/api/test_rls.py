@@ -66,7 +66,7 @@ async def test_partitions_views_and_functions_are_no_way_round(conn: db.Connecti
     loose = await conn.fetch("""
         select p.oid::regprocedure::text as name from pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.prosecdef
-        and not exists (select from unnest(p.proconfig) setting where setting like 'search_path=%')""")
+        and not exists (select from unnest(p.proconfig) setting where setting like 'search_path=%, pg_temp')""")
     assert (list(readable), list(own_rights), list(public), list(loose)) == ([], [], [], [])
 
 
