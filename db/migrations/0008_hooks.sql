@@ -57,6 +57,19 @@ create table notice (
 );
 create index notice_listed on notice (at, id);
 
+-- Numbers of transactions belong to one PostgreSQL cluster. After a dump and restore they begin anew, below those in
+-- the rows; so rows carry the era they were written in: one per cluster that the database has lived in.
+create table cluster_era (
+    era smallint primary key,
+    system_identifier bigint not null,
+    noticed_at timestamptz not null default now()
+);
+insert into cluster_era (era, system_identifier) select 0, system_identifier from pg_control_system();
+
+alter table bill add column era smallint not null default 0;
+comment on column bill.era is '(era, xid) orders transactions, also over a dump and restore';
+create index bill_written on bill (era, xid);
+
 -- How far a sweep has read: all rows whose transaction is below `next_xid`. A restored database counts transactions
 -- anew (another `system_identifier`): then it is begun again with what is written since.
 create table sweep (
@@ -68,7 +81,6 @@ create table sweep (
 insert into sweep
 select 'notices', pg_snapshot_xmin(pg_current_snapshot()), '-infinity', system_identifier from pg_control_system();
 
-create index bill_xid on bill (xid);
 alter table exception add column xid xid8 not null default pg_current_xact_id();
 create index exception_xid on exception (xid);
 
@@ -112,6 +124,7 @@ declare
     place sweep;
     horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
     identifier bigint := (select c.system_identifier from pg_control_system() c);
+    here smallint := (select max(e.era) from cluster_era e);
     news notice_in[];
     taken integer;
     newest xid8;
@@ -142,9 +155,9 @@ begin
                     'vat', jsonb_build_object('minor', b.vat_minor, 'currency', b.currency)),
                 b.issued_at)::notice_in as news
         from bill b
-        where b.xid >= place.next_xid
-        and b.xid < horizon
-        order by b.xid
+        where (b.era, b.xid) >= (here, place.next_xid)
+        and (b.era, b.xid) < (here, horizon)
+        order by b.era, b.xid
         fetch first rows_max rows with ties)
         union all
         (select e.xid, e.opened_at, (

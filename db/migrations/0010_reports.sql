@@ -2,20 +2,9 @@
 
 -- The instant of a report ---------------------------------------------------------------------------------------------
 
--- Numbers of transactions belong to one PostgreSQL cluster. After a dump and restore they begin anew, below those in
--- the rows; so rows carry the era they were written in: one per cluster that the database has lived in.
-create table cluster_era (
-    era smallint primary key,
-    system_identifier bigint not null,
-    noticed_at timestamptz not null default now()
-);
-insert into cluster_era (era, system_identifier) select 0, system_identifier from pg_control_system();
-
-alter table bill add column era smallint not null default 0;
 alter table transfer
     add column era smallint not null default 0,
     add column at timestamptz not null default now();
-comment on column bill.era is '(era, xid) orders transactions, also over a dump and restore';
 comment on column transfer.at is 'its posting''s event_at, so that an account''s entries are found by time';
 
 alter table transfer disable trigger transfer_unchangeable;
@@ -149,9 +138,7 @@ create table account_day (
     top_xid xid8 not null,
     primary key (account, asset, day)
 ) with (fillfactor = 70);
-create index account_day_day on account_day (day);
 
-create index bill_written on bill (era, xid);
 create index transfer_written on transfer (era, xid);
 create index transfer_at on transfer using brin (at) with (autosummarize = on);
 
