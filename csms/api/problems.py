@@ -19,6 +19,8 @@ DETAILS_MAX = 20
 RETRY_AFTER_S = 2
 CONFLICT = "CS409"
 """The SQLSTATE of functions of ours that refuse, for a reason that is for people to read."""
+UNDONE = "40"
+"""The class of SQLSTATE that says that PostgreSQL undid a transaction for the sake of another (a deadlock)."""
 
 log = structlog.get_logger("csms.api")
 
@@ -91,6 +93,9 @@ def of_error(error: Exception) -> Problem | None:
             return Problem(400, "the body is not encoded as its headers say")
         case _ if getattr(error, "sqlstate", None) == CONFLICT:
             return Problem(409, str(error))
+        case _ if (getattr(error, "sqlstate", None) or "").startswith(UNDONE):
+            detail = "this stood in another's way and was not done; try again"
+            return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
         case _ if is_unavailable(error):
             return Problem(
                 503, "the database cannot be reached now; try again", headers={"Retry-After": str(RETRY_AFTER_S)}

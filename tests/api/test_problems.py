@@ -155,6 +155,26 @@ def test_what_is_not_written_yet_is_to_be_asked_again() -> None:
     assert problem.headers == {"Retry-After": "2"}
 
 
+async def test_a_request_that_a_deadlock_ends_is_to_be_asked_again(seeded: Rest) -> None:
+    async with seeded.pool.acquire() as conn, seeded.pool.acquire() as watcher:
+        await conn.execute("set deadlock_timeout = '1h'")
+        change = conn.transaction()
+        await change.start()
+        await conn.execute("select from audit_head for update")
+        erased = asyncio.create_task(seeded.ask("POST", "/drivers/bob/erasure"))
+        while not await watcher.fetchval(  # noqa: ASYNC110
+            "select exists (select from pg_stat_activity where datname = current_database()"
+            " and cardinality(pg_blocking_pids(pid)) > 0)"
+        ):
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(conn.execute("update driver set name = 'Bob' where id = 'bob'"), 20)
+        await change.rollback()  # what was refused is told in the trail, too
+        await conn.execute("reset deadlock_timeout")
+        reply = await asyncio.wait_for(erased, 20)
+    assert is_problem(reply, 503) and reply.headers["Retry-After"] == "2"
+    assert (await seeded.ask("POST", "/drivers/bob/erasure")).status == 200
+
+
 async def test_a_database_that_is_away_is_told_and_comes_back(rest: Rest) -> None:
     assert (await rest.raw("GET", "/healthz")).json["status"] == "ok"
     assert (await rest.raw("GET", "/healthz")).json["database_ms"] > 0
