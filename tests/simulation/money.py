@@ -8,6 +8,7 @@ Arrows read debit -> credit. The model knows no session machine, no SQL and no r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from csms.psp.base import Answer, Found, Refund
@@ -162,10 +163,21 @@ class Books:
         """The psp has paid a refund."""
         self.move(ON_ITS_WAY, CLEARING, minor)
 
-    def came_back(self, payment: Payment, minor: int) -> None:
-        """A refund failed: the driver has it here."""
+    def came_back(self, payment: Payment, minor: int, disputes: Sequence[Dispute]) -> None:
+        """A refund failed: the driver has it here, but for what the bank took meanwhile and found too little left."""
         payment.back -= minor
         self.move(ON_ITS_WAY, BALANCE, minor)
+        for dispute in disputes:
+            if dispute.payment is not payment or dispute.end == "won":
+                continue
+            lost = dispute.minor - dispute.from_balance - dispute.to_debt
+            part = min(minor, payment.minor - payment.back, lost)
+            from_balance = min(part, self.balance)
+            payment.back += part
+            self.move(BALANCE, CHARGEBACK, from_balance)
+            self.move(DEBT, CHARGEBACK, part - from_balance)
+            dispute.from_balance += from_balance
+            dispute.to_debt += part - from_balance
 
     def dispute(self, ref: str, payment: Payment, minor: int) -> Dispute:
         """The psp took it; from the driver no more is recovered than the payment had left."""

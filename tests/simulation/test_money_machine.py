@@ -219,7 +219,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 case "paid":
                     self.books.arrived(minor)
                 case "failed":
-                    self.books.came_back(payment, minor)
+                    self.books.came_back(payment, minor, self.disputes)
                 case _:
                     continue
             del self.refunds[id_]
