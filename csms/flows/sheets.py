@@ -21,7 +21,8 @@ TEXT_LENGTH_MAX = 32_767
 EXACT_MAX = 2**53
 """XLSX keeps numbers as floating point: above this a whole number is written as text."""
 
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
+_RISKY = re.compile(r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""What begins a formula, also in its full-width form and after blanks, which some spreadsheets strip."""
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _QUOTED = re.compile(r'[",\r\n]')
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -29,7 +30,7 @@ _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 def harmless(text: str) -> str:
     """Text that no spreadsheet takes for a formula: an apostrophe in front of what it might; numbers stay."""
-    return f"'{text}" if text.startswith(_RISKY) and not _NUMBER.fullmatch(text) else text
+    return f"'{text}" if _RISKY.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def csv_line(cells: Sequence[Cell]) -> str:

@@ -88,6 +88,8 @@ async def test_what_a_spreadsheet_would_run_is_made_harmless(day: Day) -> None:
     text = (await rest.ask("GET", "/reports/bills?format=csv")).body.decode()
     assert ",'=cmd()," in text and ",'@x," in text
     assert csv_line(["-5.00", -5, "+1", "\tx", 'a"b', None]) == '-5.00,-5,\'+1,\'\tx,"a""b",\r\n'
+    for risky in (" =1", "\u00a0@x", "\ufeff=1", "\uff1d1+1", "\uff0b1", "\uff0d1+1", "\uff20x", "-1e5"):
+        assert csv_line([risky]) == f"'{risky}\r\n"
 
 
 async def test_every_report_says_what_it_tells_and_takes() -> None:
