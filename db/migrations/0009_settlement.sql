@@ -172,8 +172,6 @@ comment on column psp_statement_line.inward is 'above 0, to us; a chargeback tha
 comment on column psp_statement_line.ours is 'what it is here, for example refund/ID';
 create index psp_statement_line_open on psp_statement_line (psp, at) where verdict <> 'matched';
 create index psp_statement_line_day on psp_statement_line (psp, day);
-create index payment_at on payment (psp, at);
-create index remittance_item_at on remittance_item using brin (at);
 create index refund_ended on refund (psp, ended_at) where state = 'paid';
 
 -- Chargebacks ---------------------------------------------------------------------------------------------------------

@@ -474,7 +474,7 @@ create index bill_driver on bill (driver_id, issued_at, id);
 create index bill_station on bill (station_id, issued_at, id);
 create index session_driver on session (driver_id, opened_at, id);
 create index session_provider on session (provider_id, opened_at, id);
-create index remittance_item_listed on remittance_item (at, bill_id, payee, attempt);
+create index remittance_item_listed on remittance_item (at);
 create index refund_listed on refund (asked_at, id);
 create index payment_listed on payment (at, id);
 create index parked_report_received on parked_report (received_at, id);
