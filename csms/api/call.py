@@ -136,8 +136,10 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         client = await parts.access.require(request.headers.get("Authorization"), route.scopes)
         path = read_path(request.match_info, client)
         query = read_query(request, route.query)
-        raw = await read_body(request) if route.body is not None else None
-        body = None if raw is None or route.body is None else check_body(raw, route.body)
+        raw = body = None
+        if route.body is not None:
+            raw = await read_body(request)
+            body = check_body(raw, route.body)
         own = replace(parts, client=client, reads=route.method == "GET")
         call = Call(own, client, path, query, body, request)
         try:

@@ -43,6 +43,8 @@ def tax_of(document: Mapping[str, object], currency: str) -> Tax:
     if included is None:
         raise Refused("tax_included is YES, NO or N/A", "/tax_included")
     country = document.get("country_code")
+    if not isinstance(country, str | None):
+        raise Refused("country_code is two letters", "/country_code")
     sales_tax = country in SALES_TAX_COUNTRIES if country is not None else currency in SALES_TAX_CURRENCIES
     return Tax(included, included != "N/A" and sales_tax)
 

@@ -83,6 +83,10 @@ async def test_wrong_parts_are_pointed_at(seeded: Rest) -> None:
     parameter = await seeded.ask("GET", "/sessions?from=yesterday")
     assert is_problem(parameter, 400) and parameter.json["errors"][0]["parameter"] == "from"
     assert parameter.json["errors"][0]["detail"].startswith("write a time as RFC 3339")
+    country = await seeded.ask(
+        "POST", "/tariffs", json={"id": "Z", "currency": "KRW", "country_code": {}, "elements": []}
+    )
+    assert is_problem(country, 422) and country.json["errors"][0]["pointer"] == "/country_code"
     another = await seeded.ask("GET", "/reports/bills?by=day")
     assert is_problem(another, 422) and another.json["errors"][0]["parameter"] == "by"
 
@@ -129,6 +133,14 @@ async def test_no_body_is_our_fault(seeded: Rest, seed: int) -> None:
             )
             assert reply.status < 500, (route.path, body, reply.body)
             assert reply.status < 400 or is_problem(reply, reply.status)
+
+
+async def test_null_is_no_body(seeded: Rest) -> None:
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    for route in (route for route in ROUTES if route.body is not None):
+        path = route.path.format_map(Names(station="S1", provider="P", driver="ann"))
+        reply = await seeded.ask(route.method, path, data=b"null", headers=headers)
+        assert reply.status in (404, 422) and is_problem(reply, reply.status), route.path
 
 
 async def test_no_parameter_is_our_fault(seeded: Rest) -> None:
