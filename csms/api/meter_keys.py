@@ -87,7 +87,7 @@ ROUTES: tuple[Route, ...] = (
         MeterKeys,
     ),
     Route(
-        "DELETE", "/stations/{station}/meter-keys/{meter_key}", remove_meter_key, ("stations:write",), "Take a meter's key back",
-        status=204,
+        "DELETE", "/stations/{station}/meter-keys/{meter_key}", remove_meter_key, ("stations:write",),
+        "Take a meter's key back", status=204,
     ),
 )  # fmt: skip
