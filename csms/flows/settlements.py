@@ -116,6 +116,7 @@ async def draft(
             conn, id_, provider_id, period.zone, from_day, to_day, period.starts_at, period.ends_at, by, now
         )
         await SQL.freeze_bills.run(conn, id_, provider_id, period.starts_at, period.ends_at)
+        await SQL.lock_shares.value(conn, provider_id)
         await SQL.take_over_failed_shares.run(conn, id_, provider_id)
         await SQL.take_back_late_shares.run(conn, id_, provider_id)
         minimums: dict[str, int] = json.loads(provider["remittance_minimums"])

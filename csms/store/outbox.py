@@ -244,6 +244,8 @@ async def _save_remittances(conn: Connection, results: Sequence[Result]) -> None
     if submitted := [
         (s.bill_id, s.payee, s.psp, s.account, s.amount_minor, s.currency, s.at) for r in results for s in r.submitted
     ]:
+        payees = {s.payee.removeprefix("provider:") for r in results for s in r.submitted}
+        await SQL.share_providers.many(conn, sorted(payees))
         await SQL.submit_remittances.run(conn, *_columns(submitted))
     if ended := [end for r in results for end in r.remitted]:
         await SQL.end_remittances.run(conn, *_columns(ended))

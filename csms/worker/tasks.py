@@ -123,6 +123,8 @@ async def remit(job: Job, outside: Outside) -> Result:
     """Send the one settlement message of a bill's session."""
     assert job.of is not None, "the job names a bill that was stored with it"
     of = replace(job.of, provider_account=job.payload["provider_account"] or job.of.provider_account)
+    if of.shares_by == "run":  # a statement took them over while the fee was collected after all
+        return Result(job, "done", facts={"by": "run"})
     psp, account = outside.psps.get(of.psp), job.payload["operator_account"]
     missing = False
     if psp is None:

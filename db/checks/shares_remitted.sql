@@ -3,7 +3,8 @@ with jobs as (
     select split_part(o.subject, '/', 2) as session
     from outbox o
     where o.kind = 'psp.settle'
-    and o.state = 'done'),
+    and o.state = 'done'
+    and o.result ->> 'by' is distinct from 'run'),
 paid as (
     select r.bill_id, sum(r.amount_minor) filter (where r.payee = 'operator') as operator_minor,
         sum(r.amount_minor) filter (where r.payee like 'provider:%') as provider_minor

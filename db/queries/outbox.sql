@@ -54,12 +54,20 @@ on conflict (kind, ref) do nothing;
 -- The answers of post() to postings $1 with transfers $2, in order.
 select post($1::posting_in[], $2::transfer_in[]);
 
+-- name: share_providers
+-- Lets no statement of the providers $1 take shares over from psps until this transaction ends; those of other jobs wait
+-- for nobody. In one order.
+select pg_advisory_xact_lock_shared(hashtextextended('shares/' || p.id, 0))
+from (select distinct id from unnest($1::text[]) k (id) order by id) p;
+
 -- name: submit_remittances
--- Shares a psp is about to be told to pay; a share that is live or paid is not submitted again.
+-- Shares a psp is about to be told to pay; a share that is live or paid is not submitted again, nor one that a statement
+-- took over meanwhile.
 insert into remittance_item (bill_id, payee, attempt, psp, account, amount_minor, currency, state, at)
 select r.bill_id, r.payee, 1, r.psp, r.account, r.amount_minor, r.currency, 'submitted', r.at
 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[])
     r (bill_id, payee, psp, account, amount_minor, currency, at)
+where not exists (select from statement_adjustment j where j.bill_id = r.bill_id and j.kind = 'psp_failed')
 on conflict do nothing;
 
 -- name: end_remittances

@@ -53,6 +53,10 @@ where b.provider_id = $2
 and b.issued_at < $4
 and not exists (select from statement_bill s where s.bill_id = b.id);
 
+-- name: lock_shares
+-- No share of provider $1 goes to a psp from here to the end of the transaction: one that is going is waited for, and seen.
+select pg_advisory_xact_lock(hashtextextended('shares/' || $1::text, 0));
+
 -- name: take_over_failed_shares
 -- What psps did not pay of a provider's bills and will not pay any more becomes payable by the run, once per bill: their
 -- settlement was given up with no share live or paid, or the fee was refused for good and is the driver's debt. Of a

@@ -215,16 +215,11 @@ def adapter(social: SocialProcess, call_s_max: float = 30.0) -> Social:
     return Social(SocialSettings(social.url, SECRET, social.url, call_s_max=call_s_max))
 
 
-@asynccontextmanager
-async def working(
-    pool: Pool,
-    psp: Social,
-    at_point: Callable[[str], None] = lambda name: None,
-    notifier: Notifier | None = None,
-    more: Mapping[str, Task] = MappingProxyType({}),
-) -> AsyncIterator[Worker]:
-    """A worker on the outbox that hardly waits between attempts."""
-    outside = Outside(
+def outside_of(
+    pool: Pool, psp: Social, at_point: Callable[[str], None] = lambda name: None, notifier: Notifier | None = None
+) -> Outside:
+    """What jobs work with here."""
+    return Outside(
         pool,
         {"social": psp},
         {"social": OPERATOR_ACCOUNT},
@@ -234,6 +229,18 @@ async def working(
         back_off_s=0.001,
         notifier=notifier,
     )
+
+
+@asynccontextmanager
+async def working(
+    pool: Pool,
+    psp: Social,
+    at_point: Callable[[str], None] = lambda name: None,
+    notifier: Notifier | None = None,
+    more: Mapping[str, Task] = MappingProxyType({}),
+) -> AsyncIterator[Worker]:
+    """A worker on the outbox that hardly waits between attempts."""
+    outside = outside_of(pool, psp, at_point, notifier)
     worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **more}, lease_s=0.5, poll_s=0.01)
     worker.start()
     try:

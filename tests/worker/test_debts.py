@@ -15,6 +15,7 @@ from csms.db import Connection, Pool
 from csms.flows import debts, settlements
 from csms.flows.refund_rest import Wish, send_back
 from csms.psp.social import Social
+from csms.store import outbox
 from csms.worker import balance
 from tests.psp.social_process import SocialProcess
 from tests.worker import scene as stage
@@ -54,6 +55,16 @@ async def step(pool: Pool, conn: Connection, psp: Social, days: float) -> dict[s
     async with stage.working(pool, psp, more=TASKS):
         await stage.drained(conn)
     return await stage.balances(conn)
+
+
+async def waiting_for_a_lock(pool: Pool) -> None:
+    """Returns when somebody waits for an advisory lock of this database."""
+    async with asyncio.timeout(10), pool.acquire() as watcher:
+        while not await watcher.fetchval(  # noqa: ASYNC110
+            "select exists (select from pg_locks where locktype = 'advisory' and not granted and database ="
+            " (select oid from pg_database where datname = current_database()))"
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def taken(social: SocialProcess, scene: Scene) -> int:
@@ -174,6 +185,50 @@ async def test_a_debt_collected_after_the_run_took_its_share_over_is_not_paid_ou
     assert "driver:D:debt" not in await step(pool, conn, psp, 1.1)
     assert await stage.effects(social, scene) == [("charge", FEE)]
     assert await conn.fetchval("select count(*) from remittance_item") == 0
+
+
+async def test_a_share_is_paid_once_when_a_statement_takes_it_over_while_the_debt_is_being_collected(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await debts.sweep(conn, START + timedelta(days=1.1))
+    (job,) = [job for job in await outbox.claim(conn, 10, 60) if job.kind == "debt.collect"]
+    result = await balance.collect_debt(job, stage.outside_of(pool, psp))
+
+    first, _ = await settlements.draft(conn, "P", date(2026, 11, 1), date(2026, 12, 1), "maker", LATER)
+    await outbox.save(conn, [result])
+    await settlements.approve(conn, first, "checker", LATER, accept_differences=True)
+    await conn.execute("delete from outbox where kind = 'psp.reconcile'")
+    await conn.execute("update outbox set leased_until = null")
+    async with stage.working(pool, psp, more=TASKS):
+        await stage.drained(conn)
+
+    assert await conn.fetchval("select sum(amount_minor) from remittance") == PROVIDER_SHARE
+    assert await conn.fetchval("select count(*) from remittance_item") == 0
+    assert "settle" not in {operation for operation, _ in await stage.effects(social, scene)}
+    assert "shares_remitted" not in await db.check(conn)
+
+
+async def test_a_statement_waits_for_a_share_that_is_going_to_a_psp_and_leaves_it_there(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await refused(pool, conn, social, psp)
+    await step(pool, conn, psp, 0)
+    await debts.sweep(conn, START + timedelta(days=1.1))
+    (job,) = [job for job in await outbox.claim(conn, 10, 60) if job.kind == "debt.collect"]
+    result = await balance.collect_debt(job, stage.outside_of(pool, psp))
+
+    async with pool.acquire() as other:
+        async with conn.transaction():
+            await outbox.save(conn, [result])
+            draft = settlements.draft(other, "P", date(2026, 11, 1), date(2026, 12, 1), "maker", LATER)
+            drafting = asyncio.create_task(draft)
+            await waiting_for_a_lock(pool)
+        await asyncio.wait_for(drafting, 10)
+
+    assert await conn.fetchval("select count(*) from remittance_item where state = 'submitted'") > 0
+    assert await conn.fetchval("select count(*) from statement_adjustment") == 0
 
 
 async def test_while_nobody_knows_what_an_attempt_took_no_other_is_made(
