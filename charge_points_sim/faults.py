@@ -16,13 +16,14 @@ class Faults:
     `repeat`: each frame is sent so many times. `lose`: share of answers to kept messages that never
     arrive. `reorder`: share of 2.x readings that come after their session's end (and an offline queue
     is shuffled at the reconnect). `cut`: share of sent calls after which the
-    connection breaks. Shares are 0 to 1.
+    connection breaks. `jam`: share of openings in which a locker's door stays shut. Shares are 0 to 1.
     """
 
     repeat: int = 1
     lose: float = 0.0
     reorder: float = 0.0
     cut: float = 0.0
+    jam: float = 0.0
     random: Random = field(default_factory=lambda: Random(0), repr=False)
 
     def copies(self) -> int:
@@ -44,6 +45,10 @@ class Faults:
     def comes_late(self) -> bool:
         """Whether a reading is kept back until after its session's end."""
         return self.reorder > 0 and self.random.random() < self.reorder
+
+    def jams(self) -> bool:
+        """Whether the door that is to open now jams."""
+        return self.jam > 0 and self.random.random() < self.jam
 
     def shuffle(self, queue: deque[Any]) -> None:
         """Puts a whole offline queue out of order."""

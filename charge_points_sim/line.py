@@ -32,6 +32,10 @@ def ignore(answer: Payload | CallFailed) -> None:
     """For calls whose answer changes nothing here."""
 
 
+def say_nothing() -> None:
+    """For stations that have nothing to say when a connection stands."""
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One request to the system. With a `session` it is kept: repeated with the same content until it is answered."""
@@ -80,6 +84,8 @@ class Line:
     unordered: bool
     faults: Faults
     counters: Counters = field(default_factory=Counters)
+    greet: Callable[[], None] = say_nothing
+    """Called whenever a connection stands, before the queue is sent."""
     online: bool = False
     waiting: Call | None = None
     """The call whose answer has not come."""
@@ -196,6 +202,7 @@ class Line:
         self.counters.connections += 1
         if self.unordered:
             self.faults.shuffle(self._queue)
+        self.greet()
 
     def disconnected(self) -> None:
         """The connection is gone: kept calls wait in the queue, the others fail now."""

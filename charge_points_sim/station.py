@@ -13,25 +13,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from charge_points_sim.asked import answer
 from charge_points_sim.devices.device import (
     Change,
     Device,
-    Heard,
     Message,
     Payload,
     Shown,
     StartAsked,
     Status,
-    StopAsked,
     StopReason,
-    TriggerAsked,
     heartbeat,
 )
 from charge_points_sim.faults import CALM, Faults
 from charge_points_sim.line import Call, CallFailed, Line, Settle, ignore
 from charge_points_sim.session import Session, Token
+from charge_points_sim.times import epoch
 
-REFUSED = '[4,{},"NotSupported","This simulated station has no such call",{{}}]'
+ASSETS = "org.csms.assets"
+"""The vendor of DataTransfer that these stations speak."""
 
 
 @dataclass(slots=True)
@@ -64,25 +64,64 @@ class Station:
         self.id = id
         self.device = device
         self.connectors = connectors or {1: Connector(1)}
-        self.line = Line(self._answer, device.names_own_sessions, faults)
+        self.line = Line(self._asked, device.names_own_sessions, faults)
         self.shown: list[Shown] = []
         """Prices and costs that the system had it show, in order."""
         self.tariff: Payload | None = None
         """The default tariff of a 2.1 station that takes one."""
         self.asked_to_start: Callable[[StartAsked], bool] = lambda asked: True
         self.asked_to_stop: Callable[[Session], None] = self._end_now
+        self.judged: Callable[[Session], None] = lambda session: None
+        """Told when the system has answered the start of a session that it asked for itself."""
+        self.hears: Callable[[str, Payload], str | None] = lambda action, payload: None
+        """Answers calls that only this device understands: the result as JSON text; None: answered as usual."""
+        self.listened: Callable[[], None] = lambda: None
+        """Told when the system begins to listen: a boot was accepted, or the line stands again after one."""
+        self.booted: bool | None = None
+        """None before the first boot; False: a boot waits to be accepted."""
+        self.drift_s = 0
+        """How far the station's clock is ahead of the system's, as of the last boot or heartbeat."""
+        self.line.greet = self._greet
         self.heard: Counter[str] = Counter()
         """Calls of the system, by action."""
         self._new_ref = new_ref
         self._clock = clock
 
     def boot(self, settle: Settle = ignore, reason: str = "PowerUp") -> None:
-        """Introduces itself after power came up."""
-        self._call(self.device.boot(self.id, reason), settle)
+        """Introduces itself after power came up; once more at the next connection if nobody answers."""
+        self.booted = bool(self.booted)
+
+        def read(answer: Payload | CallFailed) -> None:
+            self._set_clock(answer)
+            if not isinstance(answer, CallFailed) and answer["status"] == "Accepted":
+                self.booted = True
+                self.listened()
+            settle(answer)
+
+        self._call(self.device.boot(self.id, reason), read)
 
     def beat(self, settle: Settle = ignore) -> None:
         """Shows that it is alive."""
-        self._call(heartbeat(), settle)
+
+        def read(answer: Payload | CallFailed) -> None:
+            self._set_clock(answer)
+            settle(answer)
+
+        self._call(heartbeat(), read)
+
+    def lose_power(self) -> None:
+        """The station goes dark; it boots when it is connected again."""
+        self.booted = False
+
+    def _greet(self) -> None:
+        if self.booted:
+            self.listened()
+        elif self.booted is not None:
+            self.boot()
+
+    def _set_clock(self, answer: Payload | CallFailed) -> None:
+        if not isinstance(answer, CallFailed):
+            self.drift_s = self._clock() - epoch(answer["currentTime"])
 
     def show(self, connector: int, status: Status) -> None:
         """Reports a connector's status."""
@@ -99,14 +138,24 @@ class Station:
     def exchange(self, content: Mapping[str, Any], settle: Callable[[str | CallFailed | None], None]) -> None:
         """Hands a long token (`Auth.Token`) to the system; settles with the alias, or None when it is refused."""
 
-        def read(answer: Payload | CallFailed) -> None:
+        def read(answer: tuple[bool, Payload] | CallFailed) -> None:
             if isinstance(answer, CallFailed):
                 settle(answer)
                 return
-            accepted, data = self.device.read_transfer(answer)
+            accepted, data = answer
             settle(data.get("token") if accepted else None)
 
-        self._call(self.device.transfer("org.csms.assets", "Auth.Token", content), read)
+        self.transfer("Auth.Token", content, read)
+
+    def transfer(
+        self, message: str, content: Payload, settle: Callable[[tuple[bool, Payload] | CallFailed], None]
+    ) -> None:
+        """Any message of `org.csms.assets`; settles with whether it was accepted, and the answer's data."""
+
+        def read(answer: Payload | CallFailed) -> None:
+            settle(answer if isinstance(answer, CallFailed) else self.device.read_transfer(answer))
+
+        self._call(self.device.transfer(ASSETS, message, content), read)
 
     def start(
         self,
@@ -156,7 +205,7 @@ class Station:
         if allowed < register_wh and not session.suspended:
             session.suspended = True
             over = session.limit is not None and session.limit.energy_wh == allowed - session.start_wh
-            self._tell(session, "energy_limit" if over else "time_limit", settle)
+            self.tell(session, "energy_limit" if over else "time_limit", settle)
             return
         message = self.device.metered(session, at, power_w, not self.line.online)
         self._call(message, self._heeding(session, settle), session)
@@ -187,7 +236,7 @@ class Station:
         """Any other message, kept by nobody: for stories about stations that do not behave."""
         self._call(message, settle)
 
-    def _tell(self, session: Session, change: Change, settle: Settle = ignore) -> None:
+    def tell(self, session: Session, change: Change, settle: Settle = ignore) -> None:
         """An event of a session that is no reading."""
         assert self.device.changed is not None, f"OCPP {self.device.version} has no such event"
         message = self.device.changed(session, self._clock(), change, not self.line.online)
@@ -209,70 +258,16 @@ class Station:
         session.limit = limit
         if session.suspended and session.allowed(session.register_wh + 1, self._clock()) > session.register_wh:
             session.suspended = False
-            self._tell(session, "resumed")
+            self.tell(session, "resumed")
 
     def _call(self, message: Message, settle: Settle, session: Session | None = None) -> None:
         self.line.put(Call(message.action, message.write, settle, session))
 
-    def _answer(self, message_id: str, action: str, payload: Payload) -> str:
-        """Does what the system asks, as far as a simulated station can, and writes the answer."""
+    def _asked(self, message_id: str, action: str, payload: Payload) -> str:
+        """The answer to a call of the system: of this device alone, or as any station gives it."""
         self.heard[action] += 1
-        asked = self.device.read_call(action, payload)
-        match asked:
-            case StartAsked():
-                return _result(message_id, self._start_asked(asked))
-            case StopAsked(ref):
-                return _result(message_id, self._stop_asked(ref))
-            case TriggerAsked(message, connector):
-                return _result(message_id, self._triggered(message, connector))
-            case Shown(kind, content, answer):
-                self.shown.append(asked)
-                if kind == "tariff":
-                    self.tariff = content
-                return f"[3,{json.dumps(message_id)},{answer}]"
-            case Heard(answer):
-                return f"[3,{json.dumps(message_id)},{answer}]"
-            case None:
-                return REFUSED.format(json.dumps(message_id))
-
-    def _start_asked(self, asked: StartAsked) -> bool:
-        free = [c.number for c in self.connectors.values() if c.session is None]
-        number = asked.connector if asked.connector is not None else min(free, default=None)
-        if number is None or number not in free or not self.asked_to_start(asked):
-            return False
-        self.start(number, asked.token, start_id=asked.start_id)
-        return True
-
-    def _stop_asked(self, ref: str | int) -> bool:
-        for position in self.connectors.values():
-            session = position.session
-            if session is not None and session.ref == ref:
-                self.asked_to_stop(session)
-                return True
-        return False
+        own = self.hears(action, payload)
+        return answer(self, message_id, action, payload) if own is None else f"[3,{json.dumps(message_id)},{own}]"
 
     def _end_now(self, session: Session) -> None:
         self.end(session, session.register_wh, reason="remote")
-
-    def _triggered(self, message: str, connector: int | None) -> bool:
-        match message:
-            case "BootNotification":
-                self.boot(reason="Triggered")
-            case "Heartbeat":
-                self.beat()
-            case "StatusNotification":
-                for position in self.connectors.values():
-                    if connector in (None, position.number):
-                        self.show(position.number, "charging" if position.session else "available")
-            case "TransactionEvent" if self.device.changed is not None:
-                for position in self.connectors.values():
-                    if connector in (None, position.number) and position.session is not None:
-                        self._tell(position.session, "asked")
-            case _:
-                return False
-        return True
-
-
-def _result(message_id: str, accepted: bool) -> str:
-    """The answer of calls that are accepted or rejected."""
-    return f'[3,{json.dumps(message_id)},{{"status":"{"Accepted" if accepted else "Rejected"}"}}]'

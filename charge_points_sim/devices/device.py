@@ -10,7 +10,10 @@ from typing import Any, Literal, NamedTuple
 from charge_points_sim.session import Limit, Session, Token
 
 Payload = Mapping[str, Any]
-Status = Literal["available", "preparing", "charging", "finishing"]
+Status = Literal[
+    "available", "preparing", "charging", "finishing", "occupied", "open", "reserved", "jammed", "unavailable"
+]
+"""What a connector shows. A door: `available` is empty, `occupied` holds an item, `jammed` has a lock that failed."""
 StopReason = Literal["local", "remote", "deauthorized", "departed"]
 Change = Literal["energy_limit", "time_limit", "resumed", "asked"]
 

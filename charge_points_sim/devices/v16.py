@@ -21,7 +21,18 @@ from charge_points_sim.devices.device import (
 from charge_points_sim.session import Session, Token
 from charge_points_sim.times import wire
 
-STATUSES = {"available": "Available", "preparing": "Preparing", "charging": "Charging", "finishing": "Finishing"}
+STATUSES = {
+    "available": "Available",
+    "preparing": "Preparing",
+    "charging": "Charging",
+    "finishing": "Finishing",
+    "occupied": "Preparing",
+    "open": "Finishing",
+    "reserved": "Reserved",
+    "jammed": "Faulted",
+    "unavailable": "Unavailable",
+}
+JAMMED = '"errorCode":"ConnectorLockFailure","vendorErrorCode":"DoorJammed"'
 REASONS = {"local": "Local", "remote": "Remote", "deauthorized": "DeAuthorized", "departed": "EVDisconnected"}
 ANSWERS = {
     "ChangeConfiguration": '{"status":"NotSupported"}',
@@ -49,11 +60,10 @@ def boot(station_id: str, reason: str) -> Message:
 
 def status(connector: int, status: Status, at: int) -> Message:
     """StatusNotification of one connector."""
+    error = JAMMED if status == "jammed" else '"errorCode":"NoError"'
     return Message(
         "StatusNotification",
-        lambda: (
-            f'{{"connectorId":{connector},"errorCode":"NoError","status":"{STATUSES[status]}","timestamp":"{wire(at)}"}}'
-        ),
+        lambda: f'{{"connectorId":{connector},{error},"status":"{STATUSES[status]}","timestamp":"{wire(at)}"}}',
     )
 
 

@@ -23,7 +23,17 @@ from charge_points_sim.session import Session, Token
 from charge_points_sim.times import wire
 
 TOKEN_TYPES = {"rfid": "ISO14443", "alias": "Central"}
-STATUSES = {"available": "Available", "preparing": "Occupied", "charging": "Occupied", "finishing": "Occupied"}
+STATUSES = {
+    "available": "Available",
+    "preparing": "Occupied",
+    "charging": "Occupied",
+    "finishing": "Occupied",
+    "occupied": "Occupied",
+    "open": "Occupied",
+    "reserved": "Reserved",
+    "jammed": "Faulted",
+    "unavailable": "Unavailable",
+}
 ENDS = {
     "local": ("StopAuthorized", "Local"),
     "remote": ("RemoteStop", "Remote"),

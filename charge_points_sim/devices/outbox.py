@@ -1,0 +1,123 @@
+"""The events of a station on their way to the system: in order, kept until they are accepted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from charge_points_sim.devices.device import Payload
+from charge_points_sim.devices.memory import Event, Memory, Request
+from charge_points_sim.line import CallFailed
+from charge_points_sim.station import Station
+
+FAILURES_MAX = 5
+"""After so many failures in a row the outbox rests, until there is news or a new connection."""
+
+
+class Reply(NamedTuple):
+    """The system's decision on a request."""
+
+    accepted: bool
+    data: Payload
+
+
+Body = Mapping[str, Any]
+
+
+class Outbox:
+    """
+    Sends the events of `memory` through `station`, one at a time; nothing is sent before `introduce`.
+
+    An event is dropped only when it was accepted. A refusal, an error or silence leaves it where it is, and
+    it is sent again with the same id.
+    """
+
+    def __init__(self, station: Station, memory: Memory, clock: Callable[[], int]) -> None:
+        self.memory = memory
+        self._station = station
+        self._clock = clock
+        self._first: deque[Request] = deque()
+        self._sending: Event | Request | None = None
+        self._open = False
+        self._failures = 0
+
+    @property
+    def idle(self) -> bool:
+        """Everything was accepted."""
+        return not self.memory.queue and not self._first
+
+    def tell(self, message: str, body: Body) -> None:
+        """Something happened: it is kept, and sent when its turn comes."""
+        off = not (self._open and self._station.line.online)
+        self.memory.keep(self.memory.event(message, self._clock(), body, off))
+        self.resume()
+
+    def introduce(self, *first: tuple[str, Body]) -> None:
+        """A new connection: `first` goes before the queue, whose events are late now."""
+        for event in self.memory.queue:
+            event.body["off"] = True
+        self._open, self._sending = True, None
+        self._first.clear()
+        for message, body in first:
+            self.report(message, body)
+
+    def report(self, message: str, body: Body) -> None:
+        """A picture of now: it goes before the queue, and is not kept."""
+        if self._open:
+            self._first.append(self.memory.request(message, self._clock(), body))
+            self.resume()
+
+    def resume(self) -> None:
+        """Tries again after a rest."""
+        self._failures = 0
+        self._pump()
+
+    def close(self) -> None:
+        """The power is gone: nothing is sent until the next introduction."""
+        self._open, self._sending = False, None
+        self._first.clear()
+
+    def ask(self, request: Request, settle: Callable[[Reply | CallFailed], None]) -> None:
+        """Sends a request, past the queue; a retry is the same request asked again."""
+
+        def read(answer: tuple[bool, Payload] | CallFailed) -> None:
+            if self._station.line.faults.lose_answer():
+                self._station.line.counters.lost += 1
+                answer = CallFailed("the answer was lost")
+            settle(answer if isinstance(answer, CallFailed) else Reply(*answer))
+
+        self._station.transfer(request.message, request.body, read)
+
+    def _pump(self) -> None:
+        if not self._open or not self._station.line.online or self._sending is not None:
+            return
+        if self.idle or self._failures >= FAILURES_MAX:
+            return
+        sent = self._first[0] if self._first else self._next()
+        self._sending = sent
+
+        def read(answer: tuple[bool, Payload] | CallFailed) -> None:
+            if self._sending is sent:  # else it was sent on a connection before this one
+                self._sending = None
+                self._answered(sent, answer)
+
+        self._station.transfer(sent.message, dict(sent.body), read)
+
+    def _next(self) -> Event:
+        """The head of the queue; or, as a fault, the event behind it."""
+        queue, faults = self.memory.queue, self._station.line.faults
+        return queue[1] if len(queue) > 1 and faults.comes_late() else queue[0]
+
+    def _answered(self, sent: Event | Request, answer: tuple[bool, Payload] | CallFailed) -> None:
+        line = self._station.line
+        if not isinstance(answer, CallFailed) and line.faults.lose_answer():
+            line.counters.lost += 1
+        elif isinstance(sent, Request) and not isinstance(answer, CallFailed):
+            self._first.popleft()
+        elif isinstance(sent, Event) and not isinstance(answer, CallFailed) and answer[0]:
+            self.memory.queue.remove(sent)
+            self._failures = 0
+        else:
+            self._failures += 1
+        self._pump()
