@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
+
+from csms.domain.asset_events import Why
+
+FEATURE_ABSENT = "feature absent"
+"""The `error` of a command that a station has no such thing for: to ask again is of no use (quirk Q-D02)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,31 @@ class StopSession:
     """Stop the session whose wire id is `ref`."""
 
     ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """
+    Open the door of `unit` once, by grant `grant_id`; never after `expires_at`.
+
+    Sent again it is the same command: a cabinet acts once on a grant. `hold_s` is how long the lock stays
+    released; None leaves that to the cabinet.
+    """
+
+    unit: int
+    grant_id: UUID
+    why: Why
+    item: str | None
+    hold_s: int | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUnits:
+    """Tell what is where in all units (`UnitsSeen`); the report comes apart from the answer."""
+
+    request_id: UUID
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +81,7 @@ class EndConnection:
     reason: str
 
 
-Command = StartSession | StopSession | AnyCall
+Command = StartSession | StopSession | OpenDoor | ReportUnits | AnyCall
 News = UseMeterKeys | EndConnection
 """What the process of a connection must know."""
 
@@ -59,8 +91,9 @@ class Answer:
     """
     The end of a command.
 
-    `accepted` and `rejected` are the station's word; `failed` is a CALLERROR or a version that has
-    no such command; `offline` means nothing was sent; `unknown` means sent, and no answer came.
+    `accepted` and `rejected` are the station's word; `failed` is a CALLERROR, or a version or a station
+    that has no such command; `offline` means nothing was sent; `unknown` means sent, and no answer came.
+    `error` of a rejected `OpenDoor` or `ReportUnits` is a code of the protocol (docs/reference/assets).
     """
 
     end: Literal["accepted", "rejected", "failed", "offline", "unknown"]

@@ -9,15 +9,22 @@ from typing import Any
 
 import structlog
 
-from csms.domain.commands import Answer
+from csms.domain.commands import FEATURE_ABSENT, Answer
 from csms.ocpp import envelope
 from csms.ocpp.envelope import ErrorFrame, ResultFrame
+from csms.ocpp.vendor import asset_commands, bodies
 
 LATE_MAX = 8
 """How many calls are remembered after their time ran out, to tell a late answer from a foreign one."""
 
 ACCEPTING = ("Accepted", "RebootRequired", "Scheduled")
 """The words with which stations agree; an answer without a status agrees too."""
+
+UNKNOWN = ("UnknownVendorId", "UnknownMessageId")
+"""The words for a DataTransfer that means nothing to a station."""
+
+NOT_SERVED = ("NotImplemented", "NotSupported")
+"""What some stations answer instead (quirk Q-D02)."""
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -94,9 +101,10 @@ class Asking:
         self._current = None
         self.unanswered = 0
         if isinstance(frame, ErrorFrame):
-            asked.on_end(Answer("failed", error=f"{frame.code}: {frame.description}"))
+            absent = asked.action == "DataTransfer" and frame.code in NOT_SERVED
+            asked.on_end(Answer("failed", error=FEATURE_ABSENT if absent else f"{frame.code}: {frame.description}"))
         else:
-            asked.on_end(_judged(frame.payload))
+            asked.on_end(_judged(asked, frame.payload))
         self._send_next()
 
     def _send_next(self) -> None:
@@ -108,9 +116,14 @@ class Asking:
             self._send(envelope.call(asked.id, asked.action, asked.payload))
 
 
-def _judged(payload: object) -> Answer:
+def _judged(asked: Asked, payload: object) -> Answer:
     """A station's answer in our words."""
     if not isinstance(payload, dict):
         return Answer("failed", error="the answer is not an object")
     status = payload.get("status", "Accepted")
-    return Answer("accepted" if status in ACCEPTING else "rejected", payload)
+    if status in ACCEPTING:
+        return Answer("accepted", payload)
+    if asked.action == "DataTransfer" and status in UNKNOWN:
+        return Answer("failed", payload, FEATURE_ABSENT)
+    is_asset = asked.payload.get("vendorId") == bodies.VENDOR
+    return Answer("rejected", payload, asset_commands.refusal(payload) if is_asset else None)

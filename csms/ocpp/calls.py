@@ -25,6 +25,9 @@ ALIAS_AGE = timedelta(seconds=120)
 OFFLINE_AGE = timedelta(seconds=300)
 """A 1.6 report older than this was made offline: that version does not say so itself."""
 
+RAW_LENGTH_MAX = 65_536
+"""The longest text kept of a report that nobody could read."""
+
 STATION_BACKLOG_MAX = 64
 """Calls of a station that may wait; beyond them its socket is not read."""
 
@@ -60,10 +63,10 @@ class Call:
     began_s: float
     keys: Mapping[int, tuple[str, ...]]
     """Registered public keys of the station's meters, base64 DER by connector number."""
-    answer: bytes | None = None
-    """Made while reading, where the answer holds what the outcome does not: an alias."""
+    answer: Callable[[Outcome], bytes] | None = None
+    """Made while reading, where the answer holds what the outcome does not: an alias, the id of a body."""
     mark: str = "answered"
-    """What became of it, for the metrics: `answered`, `mended` or `unreadable`."""
+    """What became of it, for the metrics: `answered`, `mended`, `unreadable` or `pending`."""
     tx_limits: TxLimits | None = None
     """Of a 2.1 station: the limits of sessions that it keeps itself."""
 
@@ -80,15 +83,31 @@ class VerifyToken:
     """
     A long token that its issuer must be asked about before anything can be recorded.
 
-    `issued` makes the event to record when the issuer stands for it; `denied` the answer when not.
+    `issued` makes the event to record when the issuer stands for it; `denied` the answer when not. With
+    `then` another event is recorded behind it, and the outcome of that one is answered.
     """
 
     token: str
     issued: Callable[[VerifiedToken], Event]
     denied: Callable[[str], bytes]
+    then: Callable[[], Event] | None = None
 
 
-Reader = Callable[[Call], Event | Reply | VerifyToken]
+@dataclass(frozen=True, slots=True)
+class Hurried:
+    """
+    What a call means that must be answered within `within_s` seconds.
+
+    If nothing is decided by then it is answered `pending`, and later outcomes are told by other means.
+    """
+
+    meant: Event | VerifyToken
+    within_s: float
+    pending: bytes
+
+
+Read = Event | Reply | VerifyToken | Hurried
+Reader = Callable[[Call], Read]
 Writer = Callable[[Outcome, Call], bytes]
 
 
@@ -114,6 +133,7 @@ class Desk:
     What all conversations of one gateway share.
 
     `verify` asks an issuer about (token, station id) and calls back once, never before it returns;
+    `later` calls back after so many seconds, by the network's clock;
     `heartbeat_s` is told to stations at boot; a 1.6 report older than `offline_age` was made
     offline; an alias lives for `alias_age`; both are judged on the system's clock.
     """
@@ -122,6 +142,7 @@ class Desk:
     clock: Clock
     verify: Callable[[str, str, Callable[[VerifiedToken | Denied], None]], None]
     draw: Draw
+    later: Callable[[float, Callable[[], None]], object]
     heartbeat_s: int = 300
     alias_age: timedelta = ALIAS_AGE
     offline_age: timedelta = OFFLINE_AGE
@@ -129,6 +150,11 @@ class Desk:
     log_calls: bool = False
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Calls by (version, action, what became of them) since the gateway last added them to the metrics."""
+
+
+def kept(text: str) -> str:
+    """What is kept of a report's text that nobody could read: PostgreSQL takes no NUL."""
+    return text.replace("\0", "")[:RAW_LENGTH_MAX]
 
 
 def nothing(outcome: Outcome, call: Call) -> bytes:

@@ -92,7 +92,8 @@ class Gateway:
         self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
         self.stations: Stations[StationSocket] = Stations()
         log_calls = log.is_enabled_for(logging.DEBUG)
-        self._desk = Desk(submit, clock, self._ask_issuer, Draw(), heartbeat_s, alias_age, log_calls=log_calls)
+        later = asyncio.get_running_loop().call_later
+        self._desk = Desk(submit, clock, self._ask_issuer, Draw(), later, heartbeat_s, alias_age, log_calls=log_calls)
         self._admission = admission
         self._bus = bus
         self._verify = verify
@@ -272,7 +273,7 @@ class Gateway:
             socket.close(frames.NORMAL, command.reason)
             return Answer("accepted")
         try:
-            action, payload = COMMANDS[peer.version](command)
+            action, payload = COMMANDS[peer.version](command, self._desk.clock())
             schemas.check(peer.version, action, payload)
         except WireError as fault:
             observe.COMMANDS.labels("failed").inc()

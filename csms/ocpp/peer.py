@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from csms.base.errors import WireError
 from csms.domain.events import Event, Outcome, SessionMetered, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
-from csms.ocpp.calls import NO_KEYS, Call, Desk, OtherVersion, Reply, Route, Unclear, VerifyToken
+from csms.ocpp.calls import NO_KEYS, Call, Desk, Hurried, OtherVersion, Read, Reply, Route, Unclear, VerifyToken, kept
 from csms.ocpp.cost import Costs, is_news
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
@@ -28,9 +29,6 @@ from csms.ocpp.routes import ROUTES, refusal, spelled
 from csms.ocpp.schemas import Version
 from csms.ocpp.tx_limits import TxLimits
 from csms.psp.base import Denied, VerifiedToken
-
-RAW_LENGTH_MAX = 65_536
-"""The longest text kept of a report that nobody could read."""
 
 UNREADABLE_KEPT_MAX = 1_000
 """How many frames of a connection that are not even JSON are kept: a broken station repeats them for ever."""
@@ -172,7 +170,7 @@ class Peer:
         self.broken += 1
         if self.broken <= UNREADABLE_KEPT_MAX:
             at = self.desk.clock()
-            event = Unreadable(self.station_id, at, action, fault.description, _storable(text), self.desk.draw.uuid(at))
+            event = Unreadable(self.station_id, at, action, fault.description, kept(text), self.desk.draw.uuid(at))
             self.desk.submit(event, _unheard)
 
     def _refuse(self, id_json: bytes, fault: WireError, action: str) -> None:
@@ -202,17 +200,19 @@ class Peer:
             log.warning("station speaks another version", station=self.station_id, agreed=self.version, why=str(found))
             self._line.close(PROTOCOL_ERROR, str(found))
             return
-        if type(read) is Reply:
+        if type(read) is SessionMetered:  # the hot road
+            desk.submit(read if self.costs is None else self.costs.wished(read), self._decided)
+        elif type(read) is Reply:
             self._current = None
             self._send_result(call, read.payload)
         elif type(read) is VerifyToken:
             self._verify(call, read)
+        elif type(read) is Hurried:
+            self._hurry(call, read)
         else:
-            if self.costs is not None and type(read) is SessionMetered:
-                read = self.costs.wished(read)
             desk.submit(read, self._decided)  # type: ignore[arg-type]
 
-    def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Event | Reply | VerifyToken:
+    def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Read:
         """The event that a call means. Raises `WireError` for what is refused: never a report that moves money."""
         if self.strict:
             self._check(call, payload)
@@ -234,7 +234,7 @@ class Peer:
 
     def _unreadable(self, route: Route, call: Call, payload: bytes | msgspec.Raw, why: str) -> Event:
         """Keeps a money report that nobody can read; refuses any other with the code its schema gives."""
-        if _other_version(self.version, call.action, payload):
+        if repair.is_other_version(self.version, call.action, payload):
             raise OtherVersion(f"a BootNotification of another version than {self.version}")
         if not route.money:
             self._check(call, payload)
@@ -243,7 +243,7 @@ class Peer:
         call.mark = "unreadable"
         log.info("report unreadable", station=self.station_id, action=call.action, why=why)
         at = call.received_at
-        raw = _storable(call.raw)
+        raw = kept(call.raw)
         draw = self.desk.draw
         answer = str(draw.number()) if call.action == "StartTransaction" else None
         return Unreadable(self.station_id, at, call.action, why[:500], raw, draw.uuid(at), answer)
@@ -261,14 +261,39 @@ class Peer:
             raise fault
 
     def _verify(self, call: Call, ask: VerifyToken) -> None:
+        submit, then = self.desk.submit, ask.then
+        decided = partial(self._decided_if_open, call)
+
         def on_word(word: VerifiedToken | Denied) -> None:
-            if isinstance(word, VerifiedToken):
-                self.desk.submit(ask.issued(word), self._decided)
-            else:
+            if not isinstance(word, VerifiedToken):
                 log.info("token not verified", station=self.station_id, why=word.reason)
-                self._answer(call, ask.denied(word.reason))
+                if self._current is call:
+                    self._answer(call, ask.denied(word.reason))
+            elif then is None:
+                submit(ask.issued(word), decided)
+            else:
+                submit(ask.issued(word), lambda outcome: submit(then(), decided))
 
         self.desk.verify(ask.token, self.station_id, on_word)
+
+    def _hurry(self, call: Call, hurried: Hurried) -> None:
+        """Record it; whichever comes first is the answer, the outcome or `pending`."""
+
+        def too_slow() -> None:
+            if self._current is call:
+                call.mark = "pending"
+                self._answer(call, hurried.pending)
+
+        self.desk.later(hurried.within_s, too_slow)
+        if type(hurried.meant) is VerifyToken:
+            self._verify(call, hurried.meant)
+        else:
+            self.desk.submit(hurried.meant, partial(self._decided_if_open, call))  # type: ignore[arg-type]
+
+    def _decided_if_open(self, call: Call, outcome: Outcome) -> None:
+        """The commit is done: answer, unless the call was answered meanwhile because that took too long."""
+        if self._current is call:
+            self._decided(outcome)
 
     def _decided(self, outcome: Outcome) -> None:
         """The commit is done: answer, and serve what waited."""
@@ -340,24 +365,6 @@ class Peer:
         """The connection is gone: calls of ours end; what the station reported is still served."""
         if self._asking is not None:
             self._asking.closed()
-
-
-def _other_version(version: Version, action: str, payload: bytes | msgspec.Raw) -> bool:
-    """Whether a BootNotification has the other family's shape (quirk Q-H02)."""
-    if action != "BootNotification":
-        return False
-    try:
-        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    if version == "ocpp1.6":
-        return "chargingStation" in fields and "chargePointVendor" not in fields
-    return "chargePointVendor" in fields and "chargingStation" not in fields
-
-
-def _storable(text: str) -> str:
-    """Text that PostgreSQL takes."""
-    return text.replace("\0", "")[:RAW_LENGTH_MAX]
 
 
 def _unheard(outcome: Outcome) -> None:

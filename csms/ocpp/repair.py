@@ -77,6 +77,19 @@ def read(version: Version, action: str, payload: bytes | msgspec.Raw, *, deep: b
         raise Beyond(str(error)) from error
 
 
+def is_other_version(version: Version, action: str, payload: bytes | msgspec.Raw) -> bool:
+    """Whether a BootNotification has the other family's shape (quirk Q-H02)."""
+    if action != "BootNotification":
+        return False
+    try:
+        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    if version == "ocpp1.6":
+        return "chargingStation" in fields and "chargePointVendor" not in fields
+    return "chargePointVendor" in fields and "chargingStation" not in fields
+
+
 class _Mender:
     def __init__(self, definitions: Node, deep: bool) -> None:
         self.definitions = definitions
@@ -115,7 +128,7 @@ class _Mender:
         if self.deep and isinstance(value, int | Decimal) and not isinstance(value, bool):
             return str(value)[:TEXT_LENGTH_MAX]
         if place.endswith("DataTransfer.data") and isinstance(value, dict | list):
-            return json.dumps(value, default=str)
+            return json.dumps(value, default=float)
         return self._left_out(place)
 
     def _integer(self, value: object, place: str) -> Any:

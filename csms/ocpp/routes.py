@@ -10,7 +10,7 @@ from csms.ocpp.v16 import availability as availability_16
 from csms.ocpp.v16 import charging as charging_16
 from csms.ocpp.v21 import charging as charging_21
 from csms.ocpp.v201 import availability, charging
-from csms.ocpp.vendor import assets
+from csms.ocpp.vendor import transfers
 
 NOTED = Route(availability_16.acknowledged, nothing)
 """Notifications whose answer has no fields. They are acknowledged; nothing of them is recorded yet."""
@@ -22,7 +22,7 @@ V16: dict[str, Route] = {
     "StartTransaction": Route(charging_16.started, charging_16.started_answer, money=True),
     "MeterValues": Route(charging_16.metered, nothing, money=True),
     "StopTransaction": Route(charging_16.ended, charging_16.ended_answer, money=True),
-    "DataTransfer": Route(assets.transferred, assets.transferred_answer),
+    "DataTransfer": Route(transfers.transferred, transfers.transferred_answer),
     "DiagnosticsStatusNotification": NOTED,
     "FirmwareStatusNotification": NOTED,
     "LogStatusNotification": NOTED,
@@ -35,7 +35,7 @@ V201: dict[str, Route] = {
     "StatusNotification": Route(availability.reported, nothing),
     "Authorize": Route(charging.authorize, charging.id_token_info),
     "TransactionEvent": Route(charging.transaction_event, charging.transaction_answer, money=True),
-    "DataTransfer": Route(assets.transferred, assets.transferred_answer),
+    "DataTransfer": Route(transfers.transferred, transfers.transferred_answer),
     "MeterValues": Route(charging.metered, nothing, money=True),
     "ClearedChargingLimit": NOTED,
     "FirmwareStatusNotification": NOTED,
@@ -43,7 +43,7 @@ V201: dict[str, Route] = {
     "NotifyChargingLimit": NOTED,
     "NotifyCustomerInformation": NOTED,
     "NotifyDisplayMessages": NOTED,
-    "NotifyEvent": NOTED,
+    "NotifyEvent": NOTED,  # also of doors (SlotStatus, DoorState): what cabinets say of them counts as Door.Status only
     "NotifyMonitoringReport": NOTED,
     "NotifyReport": NOTED,
     "PublishFirmwareStatusNotification": NOTED,

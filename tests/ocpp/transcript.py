@@ -9,6 +9,10 @@ Conversations written down: what a station sends, what is understood of it, what
     call Reset {"type":"Soft"}       staff have a call sent
     end accepted                     how that call ended
     close 1002                       the system closes the connection
+    stall                            the road decides nothing of what is reported from here on
+    wait 0.8                         so many seconds pass
+    decide                           the road decides what it had let wait
+    open 3 take item=PC-1            the rules have door 3 opened; `snapshot` has them ask what is where
 """
 
 from __future__ import annotations
@@ -44,8 +48,15 @@ class Conversation:
         self.closed: tuple[int, str] | None = None
         self.holds: list[bool] = []
         self.pending: list[Callable[[], None]] = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.stalled = False
         self.desk = Desk(
-            submit=self._submit, clock=lambda: NOON, verify=self._verify, draw=Draw(_counted()), backlog_max=backlog_max
+            submit=self._submit,
+            clock=lambda: NOON,
+            verify=self._verify,
+            draw=Draw(_counted()),
+            later=lambda seconds, action: self.timers.append((seconds, action)),
+            backlog_max=backlog_max,
         )
         self.peer = Peer(self.desk, self, "S1", version, 1, strict)
 
@@ -64,8 +75,20 @@ class Conversation:
     def say(self, text: str) -> None:
         """The station says `text`, and the road commits whatever comes of it."""
         self.peer.receive(text)
+        if not self.stalled:
+            self.decide()
+
+    def decide(self) -> None:
+        """The road commits everything that waits."""
         while self.pending:
             self.commit()
+
+    def wait(self, seconds: float) -> None:
+        """So much time passes; timers that end by then do so."""
+        due = [action for at, action in self.timers if at <= seconds]
+        self.timers = [(at - seconds, action) for at, action in self.timers if at > seconds]
+        for action in due:
+            action()
 
     def send(self, text: bytes) -> None:
         self.sent.append(text)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from csms.base.errors import WireError
-from csms.domain.commands import AnyCall, Command, StartSession, StopSession
+from csms.domain.commands import AnyCall, Command, OpenDoor, ReportUnits, StartSession, StopSession
+from csms.ocpp.vendor import asset_commands
 
 
-def write(command: Command) -> tuple[str, dict[str, Any]]:
+def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
     """
-    The call that `command` is: action and payload. Remote starts name their connector (quirk Q-T16).
+    The call that `command` is, sent `now`: action and payload. Remote starts name their connector (quirk Q-T16).
 
     Raises `WireError` for the stop of a session that began on another version (quirk Q-H02): its id is no number.
     """
@@ -21,5 +23,7 @@ def write(command: Command) -> tuple[str, dict[str, Any]]:
             if not (command.ref.isascii() and command.ref.isdecimal()):
                 raise WireError("PropertyConstraintViolation", f"{command.ref[:50]} is no transaction id of OCPP 1.6")
             return "RemoteStopTransaction", {"transactionId": int(command.ref)}
+        case OpenDoor() | ReportUnits():
+            return "DataTransfer", asset_commands.transfer(command, now, as_text=True)
         case AnyCall():
             return command.action, command.payload

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from csms.domain.commands import AnyCall, Command, StartSession, StopSession
+from csms.domain.commands import AnyCall, Command, OpenDoor, ReportUnits, StartSession, StopSession
+from csms.ocpp.vendor import asset_commands
 
 
-def write(command: Command) -> tuple[str, dict[str, Any]]:
-    """The call that `command` is: action and payload."""
+def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
+    """The call that `command` is, sent `now`: action and payload."""
     match command:
         case StartSession():
             token = {"idToken": command.token, "type": "Central"}
@@ -19,5 +21,7 @@ def write(command: Command) -> tuple[str, dict[str, Any]]:
             }
         case StopSession():
             return "RequestStopTransaction", {"transactionId": command.ref}
+        case OpenDoor() | ReportUnits():
+            return "DataTransfer", asset_commands.transfer(command, now, as_text=False)
         case AnyCall():
             return command.action, command.payload

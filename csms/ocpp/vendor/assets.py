@@ -1,89 +1,199 @@
-"""DataTransfer of vendor `org.csms.assets`, version 1: `Auth.Token`, a long token for a short alias."""
+"""
+DataTransfer of vendor `org.csms.assets`, version 1: what cabinets and portable chargers say (docs/reference/assets).
+
+Bodies are held against the published schema (`bodies.py`). A fact is kept even when its body is bad, once
+for each different one, and Rejected, so that its maker sees the fault; what holds a token is never kept.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
-
-import msgspec
-from msgspec import Meta
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
 
 from csms.base.clock import rfc3339
-from csms.domain.events import Event, Outcome, TokenIssued
-from csms.ocpp.calls import Call, Reply, VerifyToken
+from csms.domain.asset_events import (
+    DoorMoved,
+    DoorRequested,
+    ItemPlaced,
+    ItemTaken,
+    SocketChanged,
+    UnitSeen,
+    UnitsSeen,
+)
+from csms.domain.events import Event, TokenIssued, Unreadable
+from csms.domain.token import canonical, masked
+from csms.ocpp import times
+from csms.ocpp.calls import Call, Hurried, Reply, VerifyToken, kept
+from csms.ocpp.vendor import asset_answers, bodies
+from csms.ocpp.vendor.bodies import VENDOR, VERSION, BadBody, Body
 from csms.psp.base import VerifiedToken
 
-VENDOR = "org.csms.assets"
-DATA_BYTES_MAX = 4_096
+PAYMENT_PENDING_S = 0.8
+"""`Door.Request` is promised an answer within a second: what a psp has not decided by then follows as Door.Open."""
+
+HOLD_NO_TOKEN = frozenset(
+    {"Unit.Snapshot", "Door.Status", "Item.Placed", "Item.Taken", "Socket.Connected", "Socket.Disconnected"}
+)
+"""The facts among the messages: kept as unreadable where their body is bad."""
 
 
-class AuthToken(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `Auth.Token` up: a token too long for the version's own field."""
-
-    v: int
-    id: Annotated[str, Meta(min_length=8, max_length=36)]
-    ts: str
-    token: Annotated[str, Meta(min_length=1, max_length=2048)]
-    type: Literal["social", "voucher", "battery", "app"]
+def hello(call: Call) -> Reply:
+    """Who is there, and which versions it speaks. Nothing of it is recorded."""
+    body = _body(call)
+    if VERSION not in body["versions"]:
+        raise BadBody("BadVersion", "the station does not speak version 1", body["id"])
+    return Reply(asset_answers.accepted(call, body["id"]))
 
 
-_AUTH_TOKEN = msgspec.json.Decoder(AuthToken)
+def units_seen(call: Call) -> Event:
+    """What is where; each unit once. It has no number of its own, because it is never queued."""
+    body = _event(call)
+    units = tuple(
+        UnitSeen(unit["u"], unit["door"], unit["has"], unit.get("item"), unit.get("oos", False))
+        for unit in body["units"]
+    )
+    if len({unit.unit for unit in units}) < len(units):
+        raise BadBody("BadPayload", "units: one is told of twice", body["id"])
+    return UnitsSeen(**_told(call, body), units=units, last_seq=body.get("last"))
 
 
-def transferred(call: Call) -> Reply | VerifyToken:
-    """Read a DataTransfer: `Auth.Token` asks an issuer, everything else is answered as the specification says."""
-    payload = call.payload
-    if payload.vendorId != VENDOR:
-        return Reply(b'{"status":"UnknownVendorId"}')
-    if payload.messageId != "Auth.Token":
-        return Reply(b'{"status":"UnknownMessageId"}')
-    text = payload.data if isinstance(payload.data, str) else json.dumps(payload.data, default=str)
-    if len(text.encode()) > DATA_BYTES_MAX:
-        return Reply(_refused(call, "", "BadPayload"))
-    try:
-        body = _AUTH_TOKEN.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return Reply(_refused(call, _id_of(text), "BadPayload"))
-    if body.v != 1:
-        return Reply(_refused(call, body.id, "BadVersion"))
+def door_requested(call: Call) -> Hurried:
+    """
+    A driver holds a token to the lock; a social token is shown to its issuer first, and stands as an alias then.
+
+    Of the text only what is no secret goes on.
+    """
+    body = _body(call)
+    call.answer = partial(asset_answers.request_answer, call, body["id"])
+    pending = asset_answers.refused(call, body["id"], "PaymentPending")
+    if body["tokenType"] != "social":
+        return Hurried(_door_request(call, body, body["token"]), PAYMENT_PENDING_S, pending)
+    alias = call.desk.draw.short()
+    ask = VerifyToken(
+        body["token"],
+        lambda verified: _issued(call, alias, verified),
+        lambda reason: asset_answers.refused(call, body["id"], "NotAuthorized"),
+        lambda: _door_request(call, body, alias),
+    )
+    return Hurried(ask, PAYMENT_PENDING_S, pending)
+
+
+def _door_request(call: Call, body: Body, token: str) -> Event:
+    draw, at = call.desk.draw, call.received_at
+    token = canonical(token)
+    return DoorRequested(
+        **_told(call, body) | {"raw": json.dumps(body | {"token": masked(token)})},
+        unit=body.get("u"),
+        why=body["why"],
+        token=token,
+        rental_id=draw.uuid(at),
+        grant_id=draw.uuid(at),
+        authorization_id=draw.uuid(at),
+        driver_id=draw.short(),
+    )
+
+
+def door_moved(call: Call) -> Event:
+    """A door moved, or is stuck."""
+    body = _event(call)
+    return DoorMoved(
+        **_told(call, body),
+        unit=body["u"],
+        door=body["door"],
+        grant_id=_grant(body),
+        has=body.get("has"),
+        error=body.get("err"),
+    )
+
+
+def item_placed(call: Call) -> Event:
+    """An item stands in a unit now."""
+    body = _event(call)
+    flags = tuple(body.get("flags", ()))
+    return ItemPlaced(**_told(call, body), unit=body["u"], item=body["item"], grant_id=_grant(body), flags=flags)
+
+
+def item_taken(call: Call) -> Event:
+    """An item left a unit."""
+    body = _event(call)
+    flags = tuple(body.get("flags", ()))
+    return ItemTaken(**_told(call, body), unit=body["u"], item=body["item"], grant_id=_grant(body), flags=flags)
+
+
+def socket_changed(call: Call) -> Event:
+    """A portable charger was plugged into an outlet, or out of it. Where on earth it is, is not looked at yet."""
+    body = _event(call)
+    connected = call.payload.messageId == "Socket.Connected"
+    told = _told(call, body)
+    return SocketChanged(
+        **told, item=body["item"], connected=connected, tag=body.get("tag"), meter_wh=body.get("meter")
+    )
+
+
+def token_shown(call: Call) -> VerifyToken:
+    """A token too long for the version's own field: once its issuer stands for it, it gets a short alias."""
+    body = _body(call)
 
     def issued(verified: VerifiedToken) -> Event:
-        at, desk = call.received_at, call.desk
-        alias = desk.draw.short()
-        expires_at = at + desk.alias_age
-        call.answer = _answer(call, "Accepted", {"v": 1, "id": body.id, "token": alias, "exp": rfc3339(expires_at)})
-        return TokenIssued(call.station_id, at, alias, verified.psp, verified.issuer, verified.subject, expires_at)
+        event = _issued(call, call.desk.draw.short(), verified)
+        fields = {"token": event.alias, "exp": rfc3339(event.expires_at)}
+        call.answer = lambda outcome: asset_answers.accepted(call, body["id"], **fields)
+        return event
 
-    def denied(reason: str) -> bytes:
-        return _refused(call, body.id, "NotAuthorized")
-
-    return VerifyToken(body.token, issued, denied)
+    return VerifyToken(body["token"], issued, lambda reason: asset_answers.refused(call, body["id"], "NotAuthorized"))
 
 
-def transferred_answer(outcome: Outcome, call: Call) -> bytes:
-    """The answer once the alias is stored."""
-    assert call.answer is not None
-    return call.answer
+def _issued(call: Call, alias: str, verified: VerifiedToken) -> TokenIssued:
+    at = call.received_at
+    expires_at = at + call.desk.alias_age
+    return TokenIssued(call.station_id, at, alias, verified.psp, verified.issuer, verified.subject, expires_at)
 
 
-def _id_of(text: str) -> str:
-    """The id of a body that is otherwise unreadable, so that the station can match the answer."""
-    try:
-        body = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-    found = body.get("id") if isinstance(body, dict) else None
-    return found[:36] if isinstance(found, str) else ""
+def bad(call: Call, why: BadBody) -> Event | Reply:
+    """A body that cannot be taken: refused, with the fault's code, and kept if it was to be a fact."""
+    answer = asset_answers.refused(call, why.id, why.error)
+    message = call.payload.messageId
+    if why.error != "BadPayload" or message not in HOLD_NO_TOKEN:
+        return Reply(answer)
+    call.answer = lambda outcome: answer
+    call.mark = "unreadable"
+    text = f"{call.station_id}|{message}|{bodies.text_of(call.payload.data)}"
+    parked_id = UUID(bytes=sha256(text.encode(errors="replace")).digest()[:16])
+    return Unreadable(
+        call.station_id, call.received_at, f"{VENDOR}/{message}", kept(str(why)), kept(call.raw), parked_id
+    )
 
 
-def _refused(call: Call, body_id: str, error: str) -> bytes:
-    return _answer(call, "Rejected", {"v": 1, "id": body_id, "err": error})
+def _body(call: Call) -> Body:
+    return bodies.read(call.payload.messageId, call.payload.data)
 
 
-def _answer(call: Call, status: str, body: dict[str, Any]) -> bytes:
-    """On 1.6 `data` is JSON as text, on 2.x an object, with the error as a reason code too."""
-    as_text = call.version == "ocpp1.6"
-    answer: dict[str, Any] = {"status": status, "data": json.dumps(body) if as_text else body}
-    if "err" in body and not as_text:
-        answer["statusInfo"] = {"reasonCode": body["err"]}
-    return json.dumps(answer).encode()
+def _event(call: Call) -> Body:
+    """The body of an event, which is answered once it is stored."""
+    body = _body(call)
+    call.answer = partial(asset_answers.event_answer, call, body["id"])
+    return body
+
+
+def _told(call: Call, body: Body) -> dict[str, Any]:
+    """What all reports share. Raises `BadBody` for a day that no calendar has."""
+    at: datetime | None = times.lenient(body["ts"])
+    if at is None:
+        raise BadBody("BadPayload", "ts: no such instant", body["id"])
+    return {
+        "station_id": call.station_id,
+        "received_at": call.received_at,
+        "id": body["id"],
+        "at": at,
+        "seq": body.get("seq"),
+        "offline": body.get("off", False),
+        "raw": call.raw,
+    }
+
+
+def _grant(body: Body) -> UUID | None:
+    return UUID(body["gid"]) if "gid" in body else None
