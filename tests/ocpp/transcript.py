@@ -3,16 +3,17 @@ Conversations written down: what a station sends, what is understood of it, what
 
     version ocpp1.6                  the version agreed on; `strict` behind it for a strict station
     road SessionStarted blocked ref=7    how the road answers such a report from here on
+    rules ItemPlaced error=ItemMismatch  how the rules answer such a report of items and doors from here on
     > [2,"1","Heartbeat",{}]         the station sends
     = SessionStarted connector=1     it was understood so (the fields that matter here)
     < [3,"1",{}]                     the system answers
     call Reset {"type":"Soft"}       staff have a call sent
-    end accepted                     how that call ended
+    command OpenDoor unit=3 why=take the rules have a door opened
+    end rejected DoorJammed          how that call ended, and its error where one is named
     close 1002                       the system closes the connection
     stall                            the road decides nothing of what is reported from here on
     wait 0.8                         so many seconds pass
     decide                           the road decides what it had let wait
-    open 3 take item=PC-1            the rules have door 3 opened; `snapshot` has them ask what is where
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from csms.domain.commands import Answer
+from csms.domain.asset_events import AssetAnswer
+from csms.domain.commands import Answer, Command, OpenDoor, ReportUnits
 from csms.domain.events import RECORDED, Event, Outcome
 from csms.ocpp.calls import Desk
 from csms.ocpp.draw import Draw
+from csms.ocpp.gateway import COMMANDS
 from csms.ocpp.peer import Peer
 from csms.psp.base import Denied, VerifiedToken
 from tests.make import NOON
@@ -90,6 +95,11 @@ class Conversation:
         for action in due:
             action()
 
+    def command(self, command: Command) -> None:
+        """The rules have the station asked."""
+        action, payload = COMMANDS[self.peer.version](command, NOON)
+        self.peer.asking.ask(action, payload, self.ends.append)
+
     def send(self, text: bytes) -> None:
         self.sent.append(text)
 
@@ -127,6 +137,16 @@ def _step(told: Conversation, line: str) -> Conversation:
         case "road":
             name, status, *fields = rest.split()
             told.outcomes[name] = replace(Outcome(status), **_fields(fields))
+        case "rules":
+            name, *fields = rest.split()
+            told.outcomes[name] = Outcome("accepted", asset=replace(AssetAnswer(), **_asset_fields(fields)))
+        case "stall":
+            told.stalled = True
+        case "wait":
+            told.wait(float(rest))
+        case "decide":
+            told.stalled = False
+            told.decide()
         case ">":
             _all_told(told)
             told.say(rest)
@@ -145,9 +165,13 @@ def _step(told: Conversation, line: str) -> Conversation:
         case "call":
             action, _, payload = rest.partition(" ")
             told.peer.asking.ask(action, json.loads(payload), told.ends.append)
+        case "command":
+            name, *fields = rest.split()
+            told.command(_COMMANDS[name](**_asset_fields(fields)))
         case "end":
             assert told.ends, "the call has not ended"
-            assert told.ends.pop(0).end == rest
+            ended, (end, _, error) = told.ends.pop(0), rest.partition(" ")
+            assert (ended.end, ended.error if error else "") == (end, error), ended
         case "close":
             assert told.closed is not None
             assert told.closed[0] == int(rest), told.closed
@@ -170,6 +194,8 @@ def _field(event: Event, name: str) -> Any:
     if name == "powers":
         return [reading.power_w for reading in event.readings]  # type: ignore[union-attr]
     value = getattr(event, name)
+    if isinstance(value, UUID):
+        return str(value)
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
@@ -186,6 +212,22 @@ def _fields(parts: list[str]) -> dict[str, Any]:
         name: str(value) if name in ("ref", "start_key", "token") and value is not None else value
         for name, value in fields.items()
     }
+
+
+def _asset_fields(parts: list[str]) -> dict[str, Any]:
+    """Fields of our words about items and doors: ids and instants are not text."""
+    fields = _fields(parts)
+    for name in fields.keys() & {"grant_id", "request_id"}:
+        fields[name] = UUID(fields[name])
+    if "expires_at" in fields:
+        fields["expires_at"] = datetime.fromisoformat(fields["expires_at"])
+    return fields
+
+
+_COMMANDS: dict[str, Callable[..., Command]] = {
+    "OpenDoor": partial(OpenDoor, item=None, hold_s=None, expires_at=NOON + timedelta(seconds=15)),
+    "ReportUnits": partial(ReportUnits, expires_at=NOON + timedelta(seconds=15)),
+}
 
 
 def _counted() -> Callable[[int], bytes]:
