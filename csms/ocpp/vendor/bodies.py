@@ -66,7 +66,7 @@ def read(message: str, data: object) -> Body:
         raise BadBody("BadPayload", "the body is too long", _id_of(text))
     body = _decoded(text)
     if not isinstance(body, dict):
-        raise BadBody("BadPayload", "the body is not a JSON object")
+        raise BadBody("BadPayload", "the body is not a JSON object", _id_of(text))
     version = body.get("v")
     if type(version) is int and version != VERSION:
         raise BadBody("BadVersion", f"version {version}"[:50], _id_of(text))
@@ -108,12 +108,10 @@ def _decoded(text: str) -> Any:
 
 
 def _id_of(text: str) -> str:
-    """The id of a body that is otherwise bad."""
-    body = _decoded(text)
+    """The id of a body that is otherwise bad, even if it is not quite JSON."""
+    try:
+        body = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return ""
     found = body.get("id") if isinstance(body, dict) else None
-    return found if isinstance(found, str) and _is_id(found) else ""
-
-
-def _is_id(text: str) -> bool:
-    is_valid: bool = validator("id").is_valid(text)
-    return is_valid
+    return found if isinstance(found, str) and found.isascii() and validator("id").is_valid(found) else ""
