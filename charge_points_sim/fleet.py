@@ -22,10 +22,17 @@ class Fleet:
     def __init__(self, stations: Sequence[Station], url: str, password: str | None, seed: int = 0) -> None:
         self.counters = Counters()
         self.connections: dict[str, Connection] = {}
-        random = Random(seed)
+        self._url = url
+        self._password = password
+        self._random = Random(seed)
         for station in stations:
-            station.line.counters = self.counters
-            self.connections[station.id] = Connection(station, url, password, Random(random.random()))
+            self._add(station)
+
+    def _add(self, station: Station) -> Connection:
+        station.line.counters = self.counters
+        connection = Connection(station, self._url, self._password, Random(self._random.random()))
+        self.connections[station.id] = connection
+        return connection
 
     async def __aenter__(self) -> Fleet:
         """All connect and boot; the first that cannot stops it (`CannotConnect`)."""
@@ -44,6 +51,17 @@ class Fleet:
             await self._close()
             raise errors.exceptions[0] from None
         return self
+
+    async def join(self, station: Station) -> Connection:
+        """One station more: it connects, and boots. Raises `CannotConnect`."""
+        connection = self._add(station)
+        await connection.connect()
+        await connection.do(station.beat if station.booted is False else station.boot)
+        return connection
+
+    async def leave(self, station: Station) -> None:
+        """A station goes dark."""
+        await self.connections.pop(station.id).close()
 
     async def look_after(self) -> None:
         """Runs beside the scenario until cancelled. Raises `CannotConnect` when nobody is connected any more."""

@@ -50,6 +50,8 @@ class Locker:
     ) -> None:
         self.doors = {door.number: door for door in doors}
         self.clock_error_s = 0
+        self.asked: Request | None = None
+        """The last request by a token."""
         self.unlocked: list[tuple[int, str, int]] = []
         self._clock = clock
         self._judge = Judge(rules, self.doors)
@@ -83,24 +85,25 @@ class Locker:
         u: int | None = None,
         token_type: str = "rfid",
         nonce: str | None = None,
-    ) -> Request:
-        """A driver holds a token to the lock. Without an answer, `insist` on the request that this returns."""
+    ) -> None:
+        """A driver holds a token to the lock, for any door or for `u`; if there is no answer, `insist`."""
         chosen: dict[str, Any] = {"why": why, "token": token, "tokenType": token_type}
         if u is not None:
             chosen["u"] = u
         if nonce is not None:
             chosen["nonce"] = nonce
-        request = self.memory.request("Door.Request", self.now(), chosen)
-        self.insist(request, settle)
-        return request
+        self.asked = self.memory.request("Door.Request", self.now(), chosen)
+        self.insist(settle)
 
-    def insist(self, request: Request, settle: Callable[[Outcome | CallFailed], None]) -> None:
-        """Asks a request once more, with the same id."""
+    def insist(self, settle: Callable[[Outcome | CallFailed], None]) -> None:
+        """Asks once more for what was asked last, with the same id."""
+        asked = self.asked
+        assert asked is not None, "no token was presented"
 
         def read(reply: Reply | CallFailed) -> None:
-            settle(reply if isinstance(reply, CallFailed) else self._decided(request, reply))
+            settle(reply if isinstance(reply, CallFailed) else self._decided(asked, reply))
 
-        self.outbox.ask(request, read)
+        self.outbox.ask(asked, read)
 
     def pull(self, u: int) -> bool:
         """Somebody pulls at a door; whether it opens. Doors that spring open need none of this."""
@@ -166,6 +169,11 @@ class Locker:
                 self._tell("Door.Status", door, door="ajar", has=door.seen is not None)
         self.outbox.resume()
 
+    def show(self) -> None:
+        """Reports the status of every door."""
+        for door in self.doors.values():
+            self._show(door)
+
     def _tell(self, message: str, of: Door, **body: Any) -> None:
         grant = {} if of.gid is None else {"gid": of.gid}
         self.outbox.tell(message, {"u": of.number, **grant, **body})
@@ -176,8 +184,7 @@ class Locker:
 
     def _introduce(self) -> None:
         """The system listens: the doors' statuses, the time, then Hello, the snapshot and what is queued."""
-        for door in self.doors.values():
-            self._show(door)
+        self.show()
         self.station.beat()
         self.outbox.introduce(("Hello", self._hello()), ("Unit.Snapshot", self._snapshot()))
 
@@ -196,8 +203,7 @@ class Locker:
             case "ChangeAvailability":
                 return self._set_available(payload)
             case "TriggerMessage" if payload.get("requestedMessage") == "StatusNotification":
-                for door in self.doors.values():
-                    self._show(door)
+                self.show()
                 return ACCEPTED
             case _:
                 return None

@@ -60,6 +60,6 @@ class Scene:
     def present(self, token: str, why: str, **other: Any) -> list[Outcome | CallFailed]:
         """Holds a token to the lock; what came of it."""
         ends: list[Outcome | CallFailed] = []
-        self.request = self.locker.present(token, why, ends.append, **other)
+        self.locker.present(token, why, ends.append, **other)
         self.talk()
         return ends

@@ -207,7 +207,7 @@ def test_a_token_at_the_lock_opens_the_door_it_is_granted(version: str) -> None:
     scene.central.grants = lambda body: grant(scene)
     assert scene.present("04AA", "take", nonce="b7f1") == [Outcome(2, None)]
     assert scene.central.told("Door.Status")[0]["gid"] == gid(7)
-    assert "seq" not in scene.request.body
+    assert scene.locker.asked is not None and "seq" not in scene.locker.asked.body
 
 
 @VERSIONS
@@ -228,7 +228,7 @@ def test_a_lost_answer_is_asked_for_with_the_same_id_and_opens_once(version: str
     assert isinstance(first, CallFailed)
     scene.central.fate = lambda message, body: "accepted"
     for _ in range(2):
-        scene.locker.insist(scene.request, lambda outcome: None)
+        scene.locker.insist(lambda outcome: None)
         scene.talk()
     assert len({body["id"] for message, body in scene.central.heard if message == "Door.Request"}) == 1
     assert len(scene.locker.unlocked) == 1

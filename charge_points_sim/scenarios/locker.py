@@ -1,0 +1,64 @@
+"""
+Portable chargers lent by lockers: drivers take one, plug it in elsewhere, charge, and return it to another cabinet.
+
+By token at the lock, which needs nothing but the stations' connections, or by an app (`lending.App`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from charge_points_sim.fleet import Fleet
+from charge_points_sim.scenarios.hours import Hours, until
+from charge_points_sim.scenarios.street import WALL_S_MAX, App, Street
+from charge_points_sim.scenarios.visits import Plan, Tally
+
+
+async def lend(plan: Plan, url: str, password: str | None, app: App | None = None) -> dict[str, Any]:
+    """Lives through all visits against the system at `url`; answers the facts. Raises `CannotConnect`."""
+    hours = Hours(plan.start, plan.speed)
+    async with Fleet([], url, password, plan.seed) as fleet:
+        street = Street(plan, hours, fleet, app)
+        await street.open(follow=plan.follow)
+        care = asyncio.create_task(fleet.look_after())
+        try:
+            for visit in plan.visits:
+                await street.visit(visit)
+            if not await until(street.told, WALL_S_MAX):
+                street.tally.unexpected.append("some events were never accepted")
+        finally:
+            care.cancel()
+            await asyncio.gather(care, return_exceptions=True)
+        return facts(street.tally, fleet)
+
+
+def facts(tally: Tally, fleet: Fleet) -> dict[str, Any]:
+    """The summary of a finished run."""
+    counters = fleet.counters
+    return {
+        "rentals": tally.rentals,
+        "energy_wh": tally.energy_wh,
+        "jams": tally.jams,
+        "returned_elsewhere": tally.returned_elsewhere,
+        "frames_sent": counters.sent,
+        "repeated": counters.repeated,
+        "answers": counters.answered,
+        "answers_lost": counters.lost,
+        "errors": counters.errors,
+        "connections": counters.connections,
+        "given_up": counters.given_up,
+        "disagreed": counters.disagreed,
+        "unexpected": tally.unexpected,
+    }
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """The summary for people."""
+    lines = [
+        f"rentals: {facts['rentals']}, {facts['energy_wh'] / 1000:.3f} kWh, "
+        f"{facts['returned_elsewhere']} returned to another cabinet, {facts['jams']} doors that jammed",
+        f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
+        f"{facts['answers_lost']} of them lost, errors: {facts['errors']}, connections: {facts['connections']}",
+    ]
+    return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])

@@ -1,0 +1,85 @@
+"""The street of lockers over real sockets: every charger comes back, whatever happens on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from charge_points_sim.connection import CannotConnect
+from charge_points_sim.devices import DEVICES
+from charge_points_sim.faults import Faults
+from charge_points_sim.scenarios.locker import describe, lend
+from charge_points_sim.scenarios.visits import Plan, visits
+from tests.sim.lender import Lender
+
+AT = 1_770_000_000
+PLAN = Plan(visits(4, seed=1), AT)
+WH = sum(visit.wh for visit in PLAN.visits)
+
+
+async def run(plan: Plan, lender: Lender) -> dict[str, Any]:
+    lender.now = AT
+    async with lender.run() as url:
+        return await lend(plan, url, "secret")
+
+
+@pytest.mark.parametrize("version", DEVICES)
+async def test_every_charger_is_taken_charges_and_comes_back_elsewhere(version: str) -> None:
+    lender = Lender()
+    facts = await run(dataclasses.replace(PLAN, versions=[version]), lender)
+    assert (facts["unexpected"], facts["rentals"], facts["energy_wh"]) == ([], 4, WH)
+    assert facts["returned_elsewhere"] == 4
+    told = Counter(message for message, _ in lender.events.values())
+    assert told == {
+        "Door.Status": 16,
+        "Item.Taken": 4,
+        "Item.Placed": 4,
+        "Socket.Connected": 4,
+        "Socket.Disconnected": 4,
+    }
+    items = [item for doors in lender.doors.values() for item in doors.values() if item is not None]
+    assert sorted(items) == sorted(code for doors in PLAN.items().values() for code in doors.values())
+    assert "4 returned to another cabinet" in describe(facts)
+
+
+async def test_lost_doubled_late_and_cut_frames_and_jams_change_nothing_in_the_end() -> None:
+    faults = Faults(repeat=2, lose=0.1, reorder=0.2, cut=0.02, jam=0.2, random=Random(7))
+    lender = Lender()
+    facts = await run(dataclasses.replace(PLAN, faults=faults), lender)
+    assert (facts["unexpected"], facts["rentals"], facts["energy_wh"]) == ([], 4, WH)
+    for station_id in lender.sockets:
+        numbers = sorted(body["seq"] for (name, _), (_, body) in lender.events.items() if name == station_id)
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert sum(message == "Item.Placed" for message, _ in lender.events.values()) == 4
+
+
+async def test_a_seed_repeats_the_street() -> None:
+    one, again = Lender(), Lender()
+    await run(PLAN, one)
+    await run(PLAN, again)
+    assert one.events == again.events
+
+
+async def test_who_may_not_rent_opens_no_door_and_is_said() -> None:
+    lender = Lender()
+    lender.refused = {PLAN.visits[0].token}
+    facts = await run(dataclasses.replace(PLAN, visits=PLAN.visits[:1]), lender)
+    assert facts["rentals"] == 0 and not lender.events
+    assert "NotAuthorized" in facts["unexpected"][0]
+
+
+async def test_the_first_cabinet_takes_the_time_of_the_system() -> None:
+    lender = Lender()
+    lender.now = AT + 9_000_000
+    async with lender.run() as url:
+        await lend(dataclasses.replace(PLAN, follow=True, visits=PLAN.visits[:1]), url, None)
+    assert AT + 9_000_000 <= lender.now < AT + 9_100_000
+
+
+async def test_nobody_listening_is_said_in_a_sentence() -> None:
+    with pytest.raises(CannotConnect, match="cannot reach"):
+        await lend(PLAN, "ws://127.0.0.1:9/ocpp", None)
