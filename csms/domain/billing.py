@@ -170,7 +170,7 @@ def close(
     """
     revision = session.revision + 1
     due, not_charged = charged(session, used, priced, waived)
-    shares = divide(due.total_minor, priced.split, due.vat_minor)
+    shares = divide(due.total_minor, priced.split, due.vat_minor, session.host_bp)
     energy_wh, seconds = int(used.energy_wh), int(used.seconds)
     session = session._replace(
         state="completed" if final else "provisional",
@@ -221,12 +221,12 @@ def charged(session: Session, used: Usage, priced: Priced, waived: bool = False)
     """
     What is charged for a use, and what is not though it was used (minor units).
 
-    Zero energy costs nothing. The fee never exceeds what was held; nothing is held by a psp that
+    Zero energy costs nothing, but for a rental. The fee never exceeds what was held; nothing is held by a psp that
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
     unless a psp holds for it all the same (its token came online): of a hold no more can be taken.
     """
     full = price(used, priced.tariff, session.time_zone)
-    if used.energy_wh == 0:
+    if used.energy_wh == 0 and used.own is None:
         full = cap(full, 0)
     held = session.hold_minor > 0 and (session.means == "psp" or not session.offline)
     due = cap(full, session.hold_minor) if held else full
@@ -254,7 +254,16 @@ def paid_out(session: Session, shares: Shares) -> list[Move]:
         (held, ledger.provider_payable(session.provider_id), shares.provider_minor),
         (held, ledger.OPERATOR_FEE, shares.operator_minor),
         (ledger.OPERATOR_FEE, ledger.VAT_OUTPUT, shares.operator_vat_minor),
+        *((held, host, minor) for host, minor in of_host(session, shares.host_minor)),
     ]
+
+
+def of_host(session: Session, minor: int) -> list[tuple[str, int]]:
+    """The account of the host whose electricity was used, and its share; nothing where there is none."""
+    if not minor:
+        return []
+    assert session.site_id is not None
+    return [(ledger.site_payable(session.site_id), minor)]
 
 
 def unspent_minor(session: Session) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from csms.domain.billing import Bill
 from csms.domain.session import SharesBy
+from csms.domain.settlement import Shares
 
 
 class Issued(NamedTuple):
@@ -25,7 +26,15 @@ class Issued(NamedTuple):
     operator_minor: int
     operator_vat_minor: int
     provider_minor: int
+    host_minor: int
     shares_by: SharesBy
+
+    def shares(self) -> Shares:
+        """Its shares."""
+        provider_vat_minor = self.vat_minor - self.operator_vat_minor
+        return Shares(
+            self.operator_minor, self.provider_minor, self.operator_vat_minor, provider_vat_minor, self.host_minor
+        )
 
 
 def issued(bill: Bill) -> Issued:
@@ -43,6 +52,7 @@ def issued(bill: Bill) -> Issued:
         shares.operator_minor,
         shares.operator_vat_minor,
         shares.provider_minor,
+        shares.host_minor,
         bill.shares_by,
     )
 

@@ -2,7 +2,7 @@
 What people do with bills: release or waive held ones, correct settled ones, give money back.
 
 A bill never changes. A correction is a credit that takes back everything of the session so far and a
-new charge; a refund is a credit of its own. Every credit moves both shares, so that they stay
+new charge; a refund is a credit of its own. Every credit moves all shares, so that they stay
 non-negative, sum to what is left, and reach 0 when everything is given back.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from csms.base.ids import derived
-from csms.base.money import from_minor, half_up
+from csms.base.money import from_minor
 from csms.domain import ledger
 from csms.domain.billing import (
     REVISIONS_MAX,
@@ -23,6 +23,7 @@ from csms.domain.billing import (
     charged,
     close,
     elapsed_s,
+    of_host,
     paid_out,
     settlement,
     usage,
@@ -33,7 +34,7 @@ from csms.domain.events import BillCorrected, BillRefunded, Reading, ReviewDecid
 from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session, SharesBy
-from csms.domain.settlement import Shares, divide
+from csms.domain.settlement import Shares, divide, keep
 from csms.domain.tariff import Line, Price
 
 REVERSE_PLACES = 100
@@ -109,7 +110,7 @@ def correct(
     seconds = charge.seconds if event.seconds is None else event.seconds
     used = usage(session, energy_wh, seconds, priced, series)
     due, not_charged = charged(session, used, priced)
-    shares = divide(due.total_minor, priced.split, due.vat_minor)
+    shares = divide(due.total_minor, priced.split, due.vat_minor, session.host_bp)
     taken, given = session.revision + 1, session.revision + 2
     credit = credit_of(session, charge, net, taken, event.received_at, event.reason, event.by, _returned_by(books))
     session = session._replace(energy_wh=energy_wh, fee_minor=due.total_minor, revision=given)
@@ -145,8 +146,8 @@ def refund(session: Session, books: Books, event: BillRefunded) -> Correction:
     """
     Give part of a settled bill back to its driver.
 
-    The operator keeps `HALF_UP(fee * net / gross)` of its share (shared/money.md section 1), the VAT the
-    same part; each refund moves the difference.
+    The operator keeps `HALF_UP(fee * net / gross)` of its share (shared/money.md section 1), a host and the VAT
+    the same part (`settlement.keep`); each refund moves the difference.
     """
     if any(bill.id == event.refund_id for bill in books.issued):
         return Correction(session)  # this very refund, heard again
@@ -155,24 +156,17 @@ def refund(session: Session, books: Books, event: BillRefunded) -> Correction:
     charge, net = books.charge(), _since(books)
     if event.amount_minor > net.total_minor:
         return Correction(session, refused="it is more than what is left of this bill")
-    gross, kept = charge.total_minor, net.total_minor - event.amount_minor
-    operator, vat, operator_vat = (
-        part - half_up(whole * kept, gross)
-        for part, whole in (
-            (net.operator_minor, charge.operator_minor),
-            (net.vat_minor, charge.vat_minor),
-            (net.operator_vat_minor, charge.operator_vat_minor),
-        )
-    )
+    kept = keep(charge.shares(), net.shares(), net.total_minor - event.amount_minor)
     part = net._replace(
         energy_wh=0,
         seconds=0,
         not_charged_minor=0,
         total_minor=event.amount_minor,
-        vat_minor=vat,
-        operator_minor=operator,
-        operator_vat_minor=operator_vat,
-        provider_minor=event.amount_minor - operator,
+        vat_minor=net.vat_minor - kept.operator_vat_minor - kept.provider_vat_minor,
+        operator_minor=net.operator_minor - kept.operator_minor,
+        operator_vat_minor=net.operator_vat_minor - kept.operator_vat_minor,
+        provider_minor=net.provider_minor - kept.provider_minor,
+        host_minor=net.host_minor - kept.host_minor,
     )
     revision = session.revision + 1
     credit = credit_of(session, charge, part, revision, event.received_at, event.reason, event.by, _returned_by(books))
@@ -230,6 +224,7 @@ def credit_of(
         -amounts.provider_minor,
         -amounts.operator_vat_minor,
         amounts.operator_vat_minor - amounts.vat_minor,
+        -amounts.host_minor,
     )
     return Bill(
         bill_id(session.id, revision),
@@ -260,12 +255,13 @@ def _reversal(session: Session, credit: Bill, more: Sequence[Move] = ()) -> tupl
 
 
 def returned(session: Session, credit: Bill) -> list[Move]:
-    """What the payees got back into the held account; it may leave a provider below zero until the next statement."""
+    """What the payees got back into the held account; it may leave them below zero until their next bills."""
     held, shares = ledger.session_held(session.id), credit.shares
     return [
         (ledger.VAT_OUTPUT, ledger.OPERATOR_FEE, -shares.operator_vat_minor),
         (ledger.OPERATOR_FEE, held, -shares.operator_minor),
         (ledger.provider_payable(session.provider_id), held, -shares.provider_minor),
+        *((host, held, minor) for host, minor in of_host(session, -shares.host_minor)),
     ]
 
 

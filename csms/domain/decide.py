@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from csms.base.ids import derived, wire_number
-from csms.domain import attribution, payer, spending
+from csms.domain import asset_events, attribution, cabinets, lending, openings, overdue, payer, returns, spending
 from csms.domain.billing import DISPUTE_PLACE
 from csms.domain.decisions import (
     corrected,
@@ -215,6 +215,9 @@ def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Out
     for key in sorted(world.waiting.pop(event.authorization_id, ())):
         before = world.sessions[key]
         session = put(world, changes, payer.resolved(world, changes, before, event), before)
+        if session.use == "rental":
+            answers[session.ref] = lending.funded(world, changes, session, event)
+            continue
         session = settled(world, changes, session, event.received_at)
         spending.begin(world, session)
         answers[session.ref] = payer.answer(world, changes, session)
@@ -286,4 +289,20 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     BillCorrected: corrected,
     BillRefunded: refunded,
     ConnectorMetered: attribution.connector_metered,
+    asset_events.UnitsSeen: cabinets.units_seen,
+    asset_events.DoorRequested: lending.requested,
+    asset_events.DoorMoved: cabinets.door_moved,
+    asset_events.ItemPlaced: cabinets.item_placed,
+    asset_events.ItemTaken: cabinets.item_taken,
+    asset_events.SocketChanged: cabinets.socket_changed,
+    asset_events.RentAsked: lending.rent_asked,
+    asset_events.ReturnAsked: lending.return_asked,
+    asset_events.RentalCancelled: lending.cancelled,
+    asset_events.GrantAnswered: openings.answered,
+    asset_events.GrantChecked: openings.looked_at,
+    asset_events.DoorChecked: openings.door_checked,
+    asset_events.RentalChecked: overdue.checked,
+    asset_events.ServiceOpened: openings.service,
+    asset_events.ItemMoved: returns.moved,
+    asset_events.RentalInspected: returns.inspected,
 }

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
+from csms.domain.asset_events import AssetAnswer, AssetEvent
 from csms.domain.tariff_document import Tariff
 
 if TYPE_CHECKING:
@@ -337,6 +338,7 @@ Event = (
     | ReviewDecided
     | BillCorrected
     | BillRefunded
+    | AssetEvent
 )
 
 Status = str
@@ -360,7 +362,7 @@ class Outcome:
     `fee_minor` in `currency` is the final cost, at an end; `running` the cost so far, where it was
     wanted; `quote` what a use is priced by, when one may begin.
     `waits_for` names an authorization that a psp has yet to decide: the reply is kept back. `limit` is
-    for stations that keep one themselves.
+    for stations that keep one themselves. `asset` answers what is about items and doors.
     """
 
     status: Status
@@ -372,6 +374,7 @@ class Outcome:
     limit: Limit | None = None
     running: Running | None = None
     quote: Quote | None = None
+    asset: AssetAnswer | None = None
 
 
 RECORDED = Outcome("accepted")

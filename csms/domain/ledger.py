@@ -40,6 +40,11 @@ def provider_payable(provider_id: str) -> str:
     return f"provider:{provider_id}:payable"
 
 
+def site_payable(site_id: str) -> str:
+    """What we owe the host of a site, for electricity that portable chargers took from it."""
+    return f"site:{site_id}:payable"
+
+
 def authorization_held(authorization_id: UUID) -> str:
     """What a psp took before a session exists to hold it. Guarded."""
     return f"authorization:{authorization_id}:held"

@@ -13,7 +13,8 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import billing, budget, errand, token
+from csms.base.money import to_minor
+from csms.domain import billing, budget, errand, portable, token
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
 from csms.domain.ledger import Posting
@@ -50,16 +51,26 @@ class Asking(Protocol):
 
 def judge(world: World, changes: Changes, session: Session, text: str, event: Asking) -> Session:
     """The session with its token judged: `active`, `pending` until a psp decides, or `invalid` with the reason."""
-    key = token.key(text)
-    session = session._replace(token_key=key, token_masked=token.masked(text))
+    return judge_key(world, changes, session, token.key(text), token.masked(text), event)
+
+
+def judge_key(
+    world: World, changes: Changes, session: Session, key: bytes, masked: str | None, event: Asking
+) -> Session:
+    """As `judge`, for a token of which only the key is told."""
+    session = session._replace(token_key=key, token_masked=masked)
     known = world.tokens.get(key)
-    terms = world.stations[session.station_id].terms
+    station = world.stations[session.station_id]
+    terms = station.terms
     live = _live(world, session.station_id, key)
     reason = _objection(known, session.station_id, session.id, event.received_at, session.offline or live is not None)
     if reason is None and (terms is None or session.currency != terms.currency):
         reason = "no_tariff"
     if reason is None and not session.offline and known is not None and _owes(world, known):
         reason = "debt"
+    if reason is None and station.portable and known is not None:
+        reason = portable.objection(world, changes, session, person(world, known), session.started_at)
+        session = portable.at_its_outlet(world, session)
     if reason is not None:
         return refused(session, reason, event.received_at)
     assert known is not None and terms is not None
@@ -97,6 +108,21 @@ def _owes(world: World, known: Token) -> bool:
     )
 
 
+def hold_minor(world: World, session: Session, terms: Terms) -> int:
+    """What is set aside for a use when it starts: for a rental its deposit too."""
+    priced = world.priced_of(session) if session.use == "rental" else None
+    if priced is None or priced.tariff.own is None:
+        return terms.hold_minor
+    return terms.hold_minor + to_minor(priced.tariff.own.deposit, terms.currency)
+
+
+def person(world: World, known: Token) -> str | None:
+    """The driver behind a token, None where it is not known yet."""
+    if known.driver_id is not None or known.issuer is None or known.subject is None:
+        return known.driver_id
+    return world.identities.get((known.issuer, known.subject))
+
+
 def _from_balance(
     world: World, changes: Changes, session: Session, known: Token, terms: Terms, at: datetime
 ) -> Session:
@@ -104,11 +130,14 @@ def _from_balance(
     assert known.driver_id is not None
     session = session._replace(means="balance", rest=session.rest or known.rest)
     key = (known.driver_id, terms.currency)
-    minor = min(world.balances.get(key, 0), terms.hold_minor)
+    wanted = hold_minor(world, session, terms)
+    minor = min(world.balances.get(key, 0), wanted)
     within = budget.room(world, session)
     if minor > 0 >= within and not session.offline:
         return refused(session._replace(driver_id=known.driver_id), "budget_spent", at)
     minor = min(minor, within)
+    if session.use == "rental" and minor < wanted and not session.offline:
+        minor = 0  # an item is lent for its whole deposit, or not at all
     if minor <= 0 and not session.offline:
         return refused(session._replace(driver_id=known.driver_id), "no_credit", at)
     if minor > 0:
@@ -133,7 +162,7 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
             world, changes, person, str(derived(session.id, DRIVER_PLACE)), event.received_at
         )
         return accepted(session._replace(policy="charge_after"), driver_id, 0)
-    authorization = _ask(world, changes, known, terms, event)
+    authorization = _ask(world, changes, known, terms, event, hold_minor(world, session, terms))
     if authorization.currency != terms.currency:
         return refused(session, "no_tariff", event.received_at)
     session = session._replace(authorization_id=authorization.id)
@@ -153,7 +182,7 @@ def _covers(authorization: Authorization, session: Session) -> bool:
     )
 
 
-def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking) -> Authorization:
+def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking, amount_minor: int) -> Authorization:
     """
     The live authorization of this token at this station: decided, asked already, or asked now.
 
@@ -177,7 +206,7 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
             issuer=known.issuer,
             subject=known.subject,
             driver_id=known.driver_id,
-            amount_minor=terms.hold_minor,
+            amount_minor=amount_minor,
             currency=terms.currency,
             state="asking",
             psp_ref=None,
@@ -302,6 +331,8 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         reason = "psp_unknown"
     if reason is None and spent_on is None and known is not None and _owes(world, known):
         reason = "debt"
+    if reason is None and spent_on is None and known is not None and world.stations[event.station_id].portable:
+        reason = portable.objection(world, changes, None, person(world, known), None, event.station_id)
     if reason is not None:
         return _refusal(reason)
     assert known is not None and terms is not None
@@ -313,7 +344,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         if credit and budget.left(known, terms.currency, event.received_at) <= 0:
             return _refusal("budget_spent")
         return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
-    authorization = _ask(world, changes, known, terms, event)
+    authorization = _ask(world, changes, known, terms, event, terms.hold_minor)
     return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None, quote=told)
 
 

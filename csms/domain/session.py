@@ -32,6 +32,8 @@ State = Literal["pending", "active", "incomplete", "provisional", "completed", "
 Means = Literal["balance", "psp"]
 Rest = Literal["keep", "refund"]
 SharesBy = Literal["psp", "run"]
+Use = Literal["charge", "rental"]
+"""What was used: a connector's energy, or an item that was lent (`rental.py`)."""
 CLOSED: frozenset[State] = frozenset({"completed", "review", "invalid"})
 
 
@@ -58,6 +60,8 @@ class Station:
     terms: Terms | None
     powers: Mapping[int, int]
     time_zone: str | None = None
+    portable: bool = False
+    """It is an item that is lent, and gives energy to whoever has rented it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,9 @@ class Session(NamedTuple):
     time_zone: str | None
     revision: int
     policy: Policy | None
+    use: Use = "charge"
+    host_bp: int = 0
+    """The share of the site's host, of whose electricity a portable charger gives."""
 
 
 def opened(

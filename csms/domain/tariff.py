@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from csms.base.money import to_minor
 from csms.base.units import round_up_to_step
+from csms.domain import tariff_own
 from csms.domain.tariff_clock import zone_of
 from csms.domain.tariff_document import UNITS, Element
 from csms.domain.tariff_document import Component as Component
@@ -41,13 +42,14 @@ class Usage:
 
     `periods`, in order, tell when and how; they are needed where the tariff `needs_profile`
     (`domain/usage.py` makes them of readings). An empty tuple says that nothing was used at all: a
-    reservation that expired.
+    reservation that expired. A rental is `own`: it is priced by the tariff's `extra` alone.
     """
 
     energy_wh: int | Fraction
     seconds: int | Fraction
     periods: tuple[Period, ...] | None = None
     reservation: Reservation | None = None
+    own: tariff_own.Used | None = None
 
     def __post_init__(self) -> None:
         assert self.energy_wh >= 0
@@ -84,6 +86,10 @@ def calculate(usage: Usage, tariff: Tariff, zone: str | None = None) -> Exact:
     A tariff that has no PARKING_TIME prices all the time of a session as TIME, plugged in without
     charging too: nobody is told apart by readings whose tariff does not ask for it.
     """
+    if usage.own is not None:
+        if tariff.own is None:
+            return Exact(tariff.currency, (), Fraction(0), Fraction(0))
+        return tariff_own.calculate(usage.own, tariff.own, tariff.currency)
     charging = usage.periods != ()
     lines: list[Line] = []
     if usage.reservation is not None:

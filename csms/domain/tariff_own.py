@@ -32,7 +32,10 @@ Basis = Literal["soc", "net", "throughput"]
 BASES: Mapping[object, Basis] = {"soc": "soc", "net": "net", "throughput": "throughput"}
 TIERS_MAX = 100
 
-_KEYS = frozenset({*UNITS, "battery_basis", "deposit", "deemed_purchase"})
+FREE_WITHIN_S, GRACE_S = 300, 1_800
+"""Where a tariff says nothing: what is back so soon costs nothing; late is what comes so much after its time."""
+
+_KEYS = frozenset({*UNITS, "battery_basis", "deposit", "deemed_purchase", "due_after", "grace", "free_within"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +74,38 @@ class Deemed:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The part of a tariff beside OCPI; `deposit` in exact units of the currency, 0 for none."""
+    """
+    The part of a tariff beside OCPI; `deposit` in exact units of the currency, 0 for none.
+
+    An item is due `due_s` after it was taken (None: never), late `grace_s` after that, and free of
+    charge when it is back within `free_s`.
+    """
 
     rates: tuple[Rate, ...]
     battery_basis: Basis
     deposit: Fraction
     deemed: Deemed | None
     tax: Tax
+    due_s: int | None = None
+    grace_s: int = GRACE_S
+    free_s: int = FREE_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was used beside energy and time of charging; whole seconds, deliveries and Wh."""
+    """
+    What was used beside energy and time of charging; whole seconds, deliveries and Wh.
+
+    `damage` is what staff found broken, in exact units of the currency, tax included. `bought` False: however
+    late, it does not count as sold (yet).
+    """
 
     held_s: int = 0
     deliveries: int = 0
     battery_wh: int = 0
     late_s: int = 0
+    damage: Fraction = Fraction(0)
+    bought: bool = True
 
     def of(self, name: Name) -> int:
         """The quantity that a part of the tariff prices."""
@@ -113,8 +131,16 @@ def read(document: object, tax: Tax, at: str) -> Own:
         raise Refused(f"battery_basis is one of {', '.join(BASES.values())}", f"{at}/battery_basis")
     deposit = number(document.get("deposit", 0), PRICE_MAX, f"{at}/deposit")
     deemed = document.get("deemed_purchase")
+    due = document.get("due_after")
     return Own(
-        tuple(rates), basis, deposit, None if deemed is None else _deemed(deemed, tax, f"{at}/deemed_purchase"), tax
+        tuple(rates),
+        basis,
+        deposit,
+        None if deemed is None else _deemed(deemed, tax, f"{at}/deemed_purchase"),
+        tax,
+        None if due is None else count(due, f"{at}/due_after"),
+        count(document.get("grace", GRACE_S), f"{at}/grace"),
+        count(document.get("free_within", FREE_WITHIN_S), f"{at}/free_within"),
     )
 
 
@@ -153,14 +179,16 @@ def calculate(used: Used, own: Own, currency: str) -> Exact:
     """
     The unrounded price of what was used, a line per part.
 
-    Lateness and the deemed purchase together never exceed the deposit, where one was held.
+    Lateness, damage and the deemed purchase together never exceed the deposit, where one was held.
     """
     lines = [_line(rate, used.of(rate.name), own.tax) for rate in own.rates if used.of(rate.name) > 0]
     deemed = own.deemed
-    if deemed is not None and used.late_s >= deemed.after_s > 0:
+    if used.damage:
+        lines.append(Line("DAMAGE", 1, "item", used.damage, None, used.damage, used.damage))
+    if deemed is not None and used.bought and used.late_s >= deemed.after_s > 0:
         excl, incl = own.tax.sides(deemed.price, deemed.vat_percent)
         lines.append(Line("DEEMED_PURCHASE", 1, "item", deemed.price, deemed.vat_percent, excl, incl))
-    late = [line for line in lines if line.dimension in ("LATE", "DEEMED_PURCHASE")]
+    late = [line for line in lines if line.dimension in ("LATE", "DAMAGE", "DEEMED_PURCHASE")]
     excl, incl = sum_excl(late), sum_incl(late)
     if own.deposit and incl is not None and incl > own.deposit:
         less = None if excl is None else excl * own.deposit / incl - excl

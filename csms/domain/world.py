@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from csms.domain.assets import AssetChanges, Assets
 from csms.domain.authorization import Ask, Authorization, Policy
 from csms.domain.billing import Bill, Closing
 from csms.domain.books import Books, RefundRow
@@ -122,15 +123,17 @@ class World:
     boots: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
     watches: dict[UUID, Watch] = field(default_factory=dict)
     signed: dict[bytes, UUID] = field(default_factory=dict)
+    assets: Assets = field(default_factory=Assets)
 
     def at_connector(self, station_id: str, connector: int) -> list[Session]:
         """The sessions at a connector, newest first; loaded for those of `Wanted.connectors` alone."""
         found = [s for s in self.sessions.values() if s.station_id == station_id and s.connector == connector]
+        found = [s for s in found if s.use == "charge"]
         return sorted(found, key=lambda session: session.opened_at, reverse=True)
 
     def at_station(self, station_id: str) -> list[Session]:
         """The sessions of a station, newest first; loaded where `Wanted.connectors` names its connector -1."""
-        found = [s for s in self.sessions.values() if s.station_id == station_id]
+        found = [s for s in self.sessions.values() if s.station_id == station_id and s.use == "charge"]
         return sorted(found, key=lambda session: session.opened_at, reverse=True)
 
     def progress_of(self, session_id: UUID) -> Progress:
@@ -176,6 +179,7 @@ class Changes:
     """Sessions (station, ref) whose spending is to be looked at after the commit; not written."""
     asks: dict[UUID, Ask] = field(default_factory=dict)
     """Questions to be asked after the commit; not written."""
+    assets: AssetChanges = field(default_factory=AssetChanges)
     verdicts: dict[UUID, dict[str | None, Outcome]] = field(default_factory=dict)
     """For whoever waits for an authorization: the answer by session ref, None for an Authorize; not written."""
 
@@ -202,7 +206,7 @@ class Changes:
 
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not self.readings and self.is_only_readings()
+        return not self.readings and self.is_only_readings() and self.assets.is_empty()
 
     def add(self, closing: Closing) -> None:
         """Everything that closing a session writes, but for the session itself."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from csms.domain.asset_events import AssetEvent
 from csms.domain.attribution import NO_REF
 from csms.domain.events import (
     AuthorizationDecided,
@@ -32,6 +33,7 @@ from csms.domain.events import (
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
 from csms.domain.watch import Watch
 from csms.domain.world import LATE_S_MAX, World
+from csms.flows import asset_wants
 from csms.store.road import PricedKey, Wanted
 
 STATIONS_MAX = 50_000
@@ -78,7 +80,7 @@ class Memory:
         keys = {
             (s.tariff_id, s.tariff_version, s.provider_id, s.terms_version)
             for s in world.sessions.values()
-            if (s.state not in CLOSED or s.id in world.books)
+            if (s.state not in CLOSED or s.id in world.books or s.use == "rental")
             and s.tariff_id is not None
             and s.tariff_version is not None
         }
@@ -95,6 +97,8 @@ class Memory:
             self.progress.clear()
             self.watches.clear()
         for (station_id, ref), session in world.sessions.items():
+            if session.use == "rental":
+                continue
             if session.state == "active" and session.ended_at is None:
                 self.sessions.setdefault(station_id, {})[ref] = session
                 self.progress[session.id] = world.progress.get(session.id, NOTHING)
@@ -197,5 +201,7 @@ def _want(wanted: Wanted, event: Event) -> None:
             wanted.sessions.add((station_id, event.ref))
             wanted.stations.add(station_id)
             wanted.books.add((station_id, event.ref))
+        case _ if isinstance(event, AssetEvent):
+            asset_wants.want(wanted, event)
         case _:
             pass

@@ -217,10 +217,13 @@ class Road:
         """Load, decide, save, remember."""
         world = await self._world(events)
         outcomes, changes = decide(world, events)
-        if changes.lacking:  # seldom: a rule wants to see every reading, or the books of a session
+        if changes.lacking or changes.assets.lacks():  # seldom: a rule wants to see more
             world = await self._world(events, lacking(world, changes))
             outcomes, changes = decide(world, events)
-            assert not changes.lacking, "what was loaded is not lacking"
+            if changes.lacking or changes.assets.lacks():  # what it found there made it want to see more, once
+                world = await self._world(events, lacking(world, changes))
+                outcomes, changes = decide(world, events)
+            assert not changes.lacking and not changes.assets.lacks(), "what was loaded is not lacking"
         if not changes.is_empty():
             await self._ready_days(changes)
             self._at_point("before_commit")
@@ -317,13 +320,15 @@ class Road:
 
 
 def lacking(world: World, changes: Changes) -> road.Wanted:
-    """What to load beside what the reports ask for: the readings, books and tokens of these sessions."""
+    """What to load beside what the reports ask for: the readings, books and tokens of sessions, items, rentals."""
     wanted = road.Wanted(sessions=set(changes.lacking), books=set(changes.lacking))
     for key in changes.lacking:
         session = world.sessions[key]
         wanted.stations.add(session.station_id)
         if session.token_key is not None:
             wanted.tokens.add((session.token_key, session.station_id))
+    wanted.assets.items |= changes.assets.lacking | world.assets.looked_up
+    wanted.assets.rentals |= changes.assets.lacking_rentals | set(world.assets.rentals)
     return wanted
 
 

@@ -17,12 +17,14 @@ from csms.domain.billing import Bill
 from csms.domain.books import Books, Issued, Left
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import Reading
+from csms.domain.rental import ref_of
 from csms.domain.session import Priced, Progress, Session, Station, Terms
 from csms.domain.settlement import Split
 from csms.domain.tariff import as_json
 from csms.domain.token import key as token_key
 from csms.domain.world import Changes, Token, World
-from csms.store import evidence
+from csms.store import assets, evidence
+from csms.store.assets import AssetsWanted
 
 PricedKey = tuple[str, int, str, int]
 A = TypeVar("A")
@@ -45,6 +47,7 @@ class Wanted:
     """Sessions (station, ref) of which all readings and all that is written of their money are wanted."""
     signed: set[bytes] = field(default_factory=set)
     """Digests of signed values, of which it matters whose evidence they are."""
+    assets: AssetsWanted = field(default_factory=AssetsWanted)
 
     def token(self, station_id: str, text: str) -> None:
         """A token presented at a station: its row, its driver's balance, its live authorization there."""
@@ -61,11 +64,15 @@ class Wanted:
             or self.connectors
             or self.books
             or self.signed
+            or not self.assets.is_empty()
         )
 
 
 async def load(conn: Connection, world: World, wanted: Wanted) -> None:
-    """Adds the wanted rows to the world; a key without a row stays absent."""
+    """Adds the wanted rows to the world; a key without a row stays absent. Rentals come with their money."""
+    if not wanted.assets.is_empty():
+        await assets.load(conn, world.assets, wanted.assets)
+        wanted.sessions |= {(rental.station_id, ref_of(rental.id)) for rental in world.assets.rentals.values()}
     stations = list(wanted.stations)
     row = await SQL.load_world.one(
         conn,
@@ -133,12 +140,12 @@ def _columns(pairs: Iterable[tuple[A, B]]) -> tuple[list[A], list[B]]:
 
 
 def _station(row: Record) -> Station:
-    id_, kind, provider_id, site_id, terms_version, *priced, powers, time_zone = row
+    id_, kind, provider_id, site_id, terms_version, *priced, powers, time_zone, portable = row
     tariff_id, tariff_version, currency, hold_minor = priced
     terms = None
     if tariff_id is not None:
         terms = Terms(tariff_id, tariff_version, currency, hold_minor, terms_version)
-    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone)
+    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone, portable)
 
 
 def _session(row: Record) -> Session:
@@ -165,10 +172,14 @@ async def save(conn: Connection, changes: Changes) -> None:
 
     A lost race surfaces as the PostgreSQL error CS001; then nothing is written.
     """
-    if changes.signed or changes.gaps:
+    if changes.signed or changes.gaps or not changes.assets.is_empty():
         async with conn.transaction():
-            await evidence.save(conn, changes.signed, changes.gaps)
-            await _save(conn, changes)
+            if changes.signed or changes.gaps:
+                await evidence.save(conn, changes.signed, changes.gaps)
+            if not changes.assets.is_empty():
+                await assets.save(conn, changes.assets)
+            if changes.readings or not changes.is_only_readings():
+                await _save(conn, changes)
     else:
         await _save(conn, changes)
 
@@ -231,6 +242,7 @@ def _bill_row(b: Bill) -> tuple[object, ...]:
         b.seconds, b.price.total_minor, b.price.vat_minor, b.not_charged_minor, b.shares.operator_minor,
         b.shares.operator_vat_minor, b.shares.provider_minor, json.dumps([as_json(line) for line in b.price.lines]),
         s.flags, b.issued_at, b.revision, b.kind, b.corrects, b.reason, b.made_by, _periods(b), b.shares_by,
+        b.shares.host_minor,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ select
             s.id, s.kind, s.provider_id, s.site_id, p.terms_version, t.id, t.version, t.currency, t.hold_minor,
             array(select row(c.number, c.max_power_w) from connector c
                   where c.station_id = s.id and c.max_power_w is not null),
-            (select time_zone from site where site.id = s.site_id))
+            (select time_zone from site where site.id = s.site_id), s.portable)
         from unnest(
             $1::text[] || array(select station_id from wanted_sessions), $12::timestamptz[]) k (id, at)
         cross join lateral (select * from station s where s.id = k.id limit 1) s
@@ -81,7 +81,7 @@ select
             s.provider_id, s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key,
             s.token_masked, s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at,
             s.ended_at, s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags,
-            s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy)
+            s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy, s.use, s.host_bp)
         from wanted_sessions s
     ) as sessions,
     array(
@@ -162,7 +162,7 @@ select s.id, s.driver_id, s.currency,
     array(
         select row(
             b.id, b.revision, b.kind, b.energy_wh, b.seconds, b.total_minor, b.vat_minor, b.not_charged_minor,
-            b.operator_minor, b.operator_vat_minor, b.provider_minor, b.shares_by)
+            b.operator_minor, b.operator_vat_minor, b.provider_minor, b.host_minor, b.shares_by)
         from bill b
         where b.session_id = s.id
         order by b.revision) as issued,

@@ -1,0 +1,303 @@
+"""
+The rows of lending: items, doors, grants, rentals; what a batch is decided on of them and what it changes.
+
+Each is a NamedTuple, column by column the row of its table (db/migrations/0013_items.sql), because it is
+replaced at every step. `put_...` records the new image of a row; its version grows by one per batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from csms.domain.asset_events import AssetAnswer, DoorState, Why
+from csms.domain.connector import ItemKind
+
+Place = Literal["connector", "driver", "staff", "workshop", "lost", "unknown"]
+ItemState = Literal["ok", "broken", "retired", "sold"]
+GrantState = Literal["issued", "sent", "accepted", "used", "failed", "expired", "revoked"]
+RentalState = Literal[
+    "requested", "opening", "active", "returning", "overdue", "provisional", "deemed", "closed", "cancelled", "refused"
+]
+LIVE: frozenset[GrantState] = frozenset({"issued", "sent", "accepted"})
+OPEN: frozenset[RentalState] = frozenset({"opening", "active", "returning", "overdue", "provisional"})
+"""The rental has its item, or a door is to open for it: one open custody per item."""
+OVER: frozenset[RentalState] = frozenset({"deemed", "closed", "cancelled", "refused"})
+
+Key = tuple[datetime, str]
+"""The order of events: by the time they happened, not by their arrival; the id tells apart those of one instant."""
+
+
+class Item(NamedTuple):
+    """One thing that is lent, and where it is since the event (`at`, `key`)."""
+
+    code: str
+    kind: ItemKind
+    type: str
+    provider_id: str
+    state: ItemState
+    place: Place
+    station_id: str | None
+    unit: int | None
+    rental_id: UUID | None
+    at: datetime
+    key: str
+    tag: str | None
+    plugged: bool
+    plugged_at: datetime | None
+    version: int
+
+    @property
+    def since(self) -> Key:
+        """The event that put it there."""
+        return self.at, self.key
+
+
+class Door(NamedTuple):
+    """A door or slot: how it stands since (`state_at`, `state_key`), and the newest mark of what is behind it."""
+
+    station_id: str
+    unit: int
+    state: DoorState
+    state_at: datetime | None
+    state_key: str
+    opened_at: datetime | None
+    mark_item: str | None
+    mark_at: datetime | None
+    mark_key: str
+    out_of_service: bool
+    fault: str | None
+    reserved_for: UUID | None
+    told: int
+    version: int
+
+    def is_older(self, key: Key) -> bool:
+        """Whether its mark is older than an event."""
+        return self.mark_at is None or (self.mark_at, self.mark_key) < key
+
+    def was_moved_before(self, key: Key) -> bool:
+        """Whether its state is older than an event."""
+        return self.state_at is None or (self.state_at, self.state_key) < key
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be opened for a driver at all."""
+        return not self.out_of_service and self.fault is None and self.state in ("closed", "unknown")
+
+
+class Grant(NamedTuple):
+    """The permission to open one door once. `by_whom` and `proof` are for the trail."""
+
+    id: UUID
+    station_id: str
+    unit: int
+    why: Why
+    state: GrantState
+    rental_id: UUID | None
+    item: str | None
+    driver_id: str | None
+    issued_at: datetime
+    expires_at: datetime
+    opened_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+    proof: str
+    by_whom: str
+    reason: str | None
+    attempt: int
+    version: int
+
+
+class Rental(NamedTuple):
+    """
+    One item in a driver's hands, from release to return; its money is the session of the same id.
+
+    `station_id` and `unit` are where it was taken, `tries` the doors that were tried for it.
+    """
+
+    id: UUID
+    version: int
+    state: RentalState
+    station_id: str
+    unit: int | None
+    provider_id: str
+    driver_id: str | None
+    item: str | None
+    item_type: str | None
+    requested_at: datetime
+    asked_by: str
+    proof: str
+    taken_at: datetime | None
+    due_at: datetime | None
+    returned_at: datetime | None
+    return_station: str | None
+    return_unit: int | None
+    stopped_at: datetime | None
+    extensions: int
+    outage_s: int
+    damage_minor: int
+    tries: int
+    reminders: int
+    flags: tuple[str, ...]
+    reason: str | None
+    checked_at: datetime | None
+    closed_at: datetime | None
+
+
+class Cabinet(NamedTuple):
+    """How far a station's events are known."""
+
+    station_id: str
+    last_seq: int | None
+    seen_at: datetime | None
+    version: int
+
+
+class Reported(NamedTuple):
+    """A report of items and doors with the answer it got, as it is kept for ever."""
+
+    station_id: str
+    id: str
+    kind: str
+    seq: int | None
+    at: datetime
+    received_at: datetime
+    offline: bool
+    unit: int | None
+    item: str | None
+    error: str | None
+    grant_id: UUID | None
+    rental_id: UUID | None
+    answer_unit: int | None
+    expires_at: datetime | None
+    raw: str
+
+
+class Host(NamedTuple):
+    """Whose electricity an outlet gives, and the host's share of a fee in basis points."""
+
+    site_id: str
+    host_bp: int
+
+
+@dataclass(slots=True)
+class Assets:
+    """
+    Rows by their keys: `doors` by (station, unit), `hosts` by tag. Of every item its newest rental is here.
+
+    `capable` is the kind of item that each unit can hold; a unit that is not here does not exist.
+    `reported` is what was heard before, by (station, id of the report).
+    """
+
+    items: dict[str, Item] = field(default_factory=dict)
+    doors: dict[tuple[str, int], Door] = field(default_factory=dict)
+    capable: dict[tuple[str, int], ItemKind] = field(default_factory=dict)
+    grants: dict[UUID, Grant] = field(default_factory=dict)
+    rentals: dict[UUID, Rental] = field(default_factory=dict)
+    cabinets: dict[str, Cabinet] = field(default_factory=dict)
+    hosts: dict[str, Host] = field(default_factory=dict)
+    reported: dict[tuple[str, str], AssetAnswer] = field(default_factory=dict)
+    looked_up: set[str] = field(default_factory=set)
+    """Items of which it is known whether they exist, and who has them."""
+
+    def of_station(self, station_id: str) -> list[Door]:
+        """The doors of a cabinet, by number."""
+        return sorted((door for door in self.doors.values() if door.station_id == station_id), key=lambda d: d.unit)
+
+    def rental_of(self, code: str) -> Rental | None:
+        """The rental that has this item now, None if nobody has."""
+        found = [r for r in self.rentals.values() if r.item == code and r.state in OPEN]
+        return found[0] if found else None
+
+    def newest_of(self, code: str) -> Rental | None:
+        """The newest rental of this item, over or not."""
+        found = [r for r in self.rentals.values() if r.item == code and r.state not in ("requested", "refused")]
+        return max(found, key=lambda r: (r.requested_at, r.id), default=None)
+
+    def live_grant(self, station_id: str, unit: int) -> Grant | None:
+        """The grant by which this door may open now."""
+        for grant in self.grants.values():
+            if grant.station_id == station_id and grant.unit == unit and grant.state in LIVE:
+                return grant
+        return None
+
+    def newest_grant(self, rental_id: UUID) -> Grant | None:
+        """The last grant that was given for a rental."""
+        found = [grant for grant in self.grants.values() if grant.rental_id == rental_id]
+        return max(found, key=lambda g: (g.issued_at, g.attempt, g.id), default=None)
+
+
+@dataclass(slots=True)
+class AssetChanges:
+    """What a batch writes of items and doors; dicts by key, so that of several images the last is written."""
+
+    reports: list[Reported] = field(default_factory=list)
+    items: dict[str, Item] = field(default_factory=dict)
+    doors: dict[tuple[str, int], Door] = field(default_factory=dict)
+    grants: dict[UUID, Grant] = field(default_factory=dict)
+    rentals: dict[UUID, Rental] = field(default_factory=dict)
+    cabinets: dict[str, Cabinet] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)
+    """Items that a rule needs to know of: load them and decide again; not written."""
+    lacking_rentals: set[UUID] = field(default_factory=set)
+    """Rentals likewise."""
+
+    def lacks(self) -> bool:
+        """Whether something is to be loaded before this batch can be decided."""
+        return bool(self.lacking or self.lacking_rentals)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets)
+
+
+def put_item(assets: Assets, changes: AssetChanges, item: Item) -> Item:
+    """The item as it is now; nothing is written where nothing is new."""
+    before = assets.items[item.code]
+    if item == before:
+        return before
+    if item.code not in changes.items:
+        item = item._replace(version=before.version + 1)
+    assets.items[item.code] = changes.items[item.code] = item
+    return item
+
+
+def put_door(assets: Assets, changes: AssetChanges, door: Door) -> Door:
+    """The door as it is now."""
+    key = door.station_id, door.unit
+    before = assets.doors[key]
+    if door == before:
+        return before
+    if key not in changes.doors:
+        door = door._replace(version=before.version + 1)
+    assets.doors[key] = changes.doors[key] = door
+    return door
+
+
+def put_grant(assets: Assets, changes: AssetChanges, grant: Grant) -> Grant:
+    """The grant as it is now; one that nobody knew is new."""
+    before = assets.grants.get(grant.id)
+    if grant == before:
+        return grant
+    if before is not None and grant.id not in changes.grants:
+        grant = grant._replace(version=before.version + 1)
+    assets.grants[grant.id] = changes.grants[grant.id] = grant
+    return grant
+
+
+def put_rental(assets: Assets, changes: AssetChanges, rental: Rental) -> Rental:
+    """The rental as it is now; one that nobody knew is new."""
+    before = assets.rentals.get(rental.id)
+    if rental == before:
+        return rental
+    if before is not None and rental.id not in changes.rentals:
+        rental = rental._replace(version=before.version + 1)
+    assets.rentals[rental.id] = changes.rentals[rental.id] = rental
+    return rental
+
+
+def unknown_door(station_id: str, unit: int) -> Door:
+    """A door of which nothing was reported yet."""
+    return Door(station_id, unit, "unknown", None, "", None, None, None, "", False, None, None, 0, 0)

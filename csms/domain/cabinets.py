@@ -1,0 +1,270 @@
+"""
+What cabinets and portable chargers report: doors that move, items that come and go, snapshots, sockets.
+
+A report is recorded, however odd: what it cannot mean is an `err` in an answer that says Accepted, and a line
+on the list of people.
+"""
+
+from __future__ import annotations
+
+from csms.domain import custody, grants, returns
+from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken, SocketChanged, UnitsSeen
+from csms.domain.assets import LIVE, OPEN, Door, Grant, Key, Rental, put_door, put_item
+from csms.domain.events import Outcome
+from csms.domain.heard import again, alarm, follow, heard, key_of, record
+from csms.domain.openings import failed, jammed, opened_at, resolved_by
+from csms.domain.rental import cancel, finish, taken, taken_again, write
+from csms.domain.world import Changes, World
+
+
+def door_moved(world: World, changes: Changes, event: DoorMoved) -> Outcome:
+    """A door opened, closed, jammed, or was forced."""
+    if (known := heard(world, event)) is not None:
+        return again(known)
+    door = world.assets.doors.get((event.station_id, event.unit))
+    error = "UnknownUnit"
+    if door is not None:
+        key = key_of(world, event)
+        grant = grant_of(world, event.station_id, event.unit, event.grant_id)
+        error = _moved(world, changes, event, door, grant, key) or ""
+    return record(world, changes, event, "Door.Status", AssetAnswer(error or None), unit=event.unit)
+
+
+def _moved(world: World, changes: Changes, event: DoorMoved, door: Door, grant: Grant | None, key: Key) -> str | None:
+    """What a movement does; answers the protocol's word for what is wrong with it."""
+    match event.door:
+        case "open" | "ajar" | "forced":
+            return _opened(world, changes, event, door, grant, key)
+        case "jammed":
+            _stands(world, changes, door, "jammed", key)
+            if grant is not None and grant.state in LIVE:
+                failed(world, changes, grant, event.error or "DoorJammed", event.received_at)
+            else:
+                jammed(world, changes, world.assets.doors[event.station_id, event.unit], event.received_at)
+            return None
+        case "closed":
+            _stands(world, changes, door, "closed", key)
+            _closed(world, changes, event, grant, key)
+            return None
+        case _:
+            _stands(world, changes, door, "unknown", key)
+            return None
+
+
+def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant: Grant | None, key: Key) -> str | None:
+    """A door opens for a live grant, once; whatever else opens it is an alarm."""
+    at = key[0]
+    if event.door != "forced" and grant is not None:
+        late = at > grant.expires_at + grants.DRIFT
+        if grant.state in LIVE or (grant.state in ("expired", "failed", "revoked") and not late):
+            opened_at(world, changes, grant, at)
+            _stands(world, changes, door, "open", key)
+            return None
+        if grant.state == "used":
+            if grant.opened_at is None or door.state in ("open", "ajar") or not door.was_moved_before(key):
+                opened_at(world, changes, grant, at)
+                _stands(world, changes, door, "open", key)
+                return None
+            error = "GrantUsed"
+        else:
+            error = "GrantExpired"
+    else:
+        error = "GrantUnknown"
+        if door.state in ("open", "ajar") and event.door != "forced":
+            return None  # it stands open already, and says so again
+    _stands(world, changes, door, "forced", key)
+    alarm(world, changes, event, "door_forced", unit=event.unit, why=error, item=door.mark_item)
+    return error
+
+
+def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | None, key: Key) -> None:
+    """A door that closes tells whether an item was taken, put in, or left where it was."""
+    at, now = key[0], event.received_at
+    place = event.station_id, event.unit
+    rental = None if grant is None or grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
+    if grant is not None and rental is not None and grant.why == "take" and grant.opened_at is not None:
+        waits = rental.state == "opening" or (rental.state == "provisional" and rental.reason == "unclear")
+        if waits and at >= grant.opened_at:
+            if event.has is True:
+                resolved_by(world, changes, rental, now)
+                cancel(world, changes, rental, "not taken", now)
+            elif event.has is False and grant.item is not None:
+                item = grant.item
+                custody.left(world.assets, changes.assets, item, place, key, rental.id, "driver")
+                resolved_by(world, changes, rental, now)
+                taken(world, changes, rental, item, at, now)
+    for other in list(world.assets.rentals.values()):
+        if other.state == "returning" and (other.return_station, other.return_unit) == place:
+            finish(world, changes, other, now)
+
+
+def _stands(world: World, changes: Changes, door: Door, state: str, key: Key) -> None:
+    """The door's state, if nothing newer is known. That it moves at all shows that it is not jammed."""
+    door = world.assets.doors[door.station_id, door.unit]
+    if not door.was_moved_before(key):
+        return
+    opened = key[0] if state in ("open", "forced") and door.state not in ("open", "ajar", "forced") else door.opened_at
+    door = door._replace(
+        state=state,  # type: ignore[arg-type]
+        state_at=key[0],
+        state_key=key[1],
+        opened_at=None if state in ("closed", "jammed", "unknown") else opened,
+        told=door.told if state in ("open", "forced") and door.state in ("open", "ajar", "forced") else 0,
+        fault=None if state in ("open", "closed") and door.fault == "jammed" else door.fault,
+    )
+    put_door(world.assets, changes.assets, door)
+
+
+def grant_of(world: World, station_id: str, unit: int, grant_id: object) -> Grant | None:
+    """The grant that a report names, if it is of this door; else the live one, else the one last used here."""
+    assets = world.assets
+    for grant in assets.grants.values():
+        if grant.id == grant_id:
+            return grant if (grant.station_id, grant.unit) == (station_id, unit) else None
+    if grant_id is not None:
+        return None
+    live = assets.live_grant(station_id, unit)
+    if live is not None:
+        return live
+    door = assets.doors.get((station_id, unit))
+    if door is None or door.state not in ("open", "ajar"):
+        return None
+    used = [g for g in assets.grants.values() if (g.station_id, g.unit, g.state) == (station_id, unit, "used")]
+    return max(used, key=lambda g: (g.issued_at, g.id), default=None)
+
+
+# -- items ------------------------------------------------------------------------------------------------------------
+
+
+def item_taken(world: World, changes: Changes, event: ItemTaken) -> Outcome:
+    """An item left a unit: with the driver who was let in, with staff, or without anybody's leave."""
+    if (known := heard(world, event)) is not None:
+        return again(known)
+    answer = AssetAnswer("UnknownUnit")
+    if (event.station_id, event.unit) in world.assets.doors:
+        answer = AssetAnswer(_taken(world, changes, event, key_of(world, event)))
+    return record(world, changes, event, "Item.Taken", answer, unit=event.unit, item=event.item)
+
+
+def _taken(world: World, changes: Changes, event: ItemTaken, key: Key) -> str | None:
+    assets, place, now = world.assets, (event.station_id, event.unit), event.received_at
+    grant = grant_of(world, *place, event.grant_id)
+    rental = _taker(world, event, grant)
+    if event.item not in assets.items:
+        custody.emptied(assets, changes.assets, place, key)
+        return "ItemUnknown"
+    if rental is None:
+        to = "staff" if grant is not None and grant.why in ("inspect", "service") else "unknown"
+        custody.left(assets, changes.assets, event.item, place, key, None, to)  # type: ignore[arg-type]
+        if to == "unknown" and not (grant is not None and grant.why == "return"):
+            alarm(world, changes, event, "item_taken_without_rental", unit=event.unit, item=event.item)
+            return "NoCustody"
+        return None
+    if grant is not None and grant.state in (*LIVE, "expired", "failed") and grant.why == "take":
+        opened_at(world, changes, grant, key[0])
+        rental = assets.rentals[rental.id]
+    if rental.state in ("closed", "deemed", "refused", "cancelled"):
+        return returns.revived(world, changes, rental, event, grant, key)
+    custody.left(assets, changes.assets, event.item, place, key, rental.id, "driver")
+    put_back = rental.state == "returning" and (rental.return_station, rental.return_unit) == place
+    if put_back and rental.returned_at is not None and key[0] > rental.returned_at:
+        taken_again(world, changes, rental)
+    else:
+        resolved_by(world, changes, rental, now)
+        taken(world, changes, rental, event.item, key[0], now)
+    if grant is not None and grant.item not in (None, event.item):
+        alarm(world, changes, event, "item_mismatch", unit=event.unit, item=event.item, expected=grant.item)
+        return "ItemMismatch"
+    return None
+
+
+def _taker(world: World, event: ItemTaken, grant: Grant | None) -> Rental | None:
+    """Whose rental an item left with: that of the grant, else the one that was to take it here."""
+    if grant is not None:
+        return None if grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
+    rental = world.assets.rental_of(event.item)
+    here = rental is not None and (rental.station_id, rental.unit) == (event.station_id, event.unit)
+    waits = rental is not None and rental.state in ("opening", "provisional", "returning") and here
+    return rental if waits else None
+
+
+def item_placed(world: World, changes: Changes, event: ItemPlaced) -> Outcome:
+    """An item stands in a unit: its rental, if there is one, has ended."""
+    if (known := heard(world, event)) is not None:
+        return again(known)
+    answer = AssetAnswer("UnknownUnit")
+    place = event.station_id, event.unit
+    if place in world.assets.doors:
+        key = key_of(world, event)
+        grant = grant_of(world, *place, event.grant_id)
+        if grant is not None and grant.state in LIVE and grant.why == "return":
+            opened_at(world, changes, grant, key[0])
+        answer = returns.placed(world, changes, event, place, key, grant)
+    return record(world, changes, event, "Item.Placed", answer, unit=event.unit, item=event.item)
+
+
+# -- snapshots and sockets --------------------------------------------------------------------------------------------
+
+
+def units_seen(world: World, changes: Changes, event: UnitsSeen) -> Outcome:
+    """What is where, as the cabinet sees it. Events that it queued before are told after it, and counted by time."""
+    if (known := heard(world, event)) is not None:
+        return again(known)
+    at, id_ = key_of(world, event)
+    unknown = False
+    for seen in event.units:
+        door = world.assets.doors.get((event.station_id, seen.unit))
+        if door is None:
+            unknown = True
+            continue
+        key = at, f"{id_}/{seen.unit}"
+        if door.was_moved_before(key) and (door.state != seen.door or door.out_of_service != seen.out_of_service):
+            _stands(world, changes, door, "open" if seen.door == "ajar" else seen.door, key)
+            door = world.assets.doors[event.station_id, seen.unit]
+            put_door(world.assets, changes.assets, door._replace(out_of_service=seen.out_of_service))
+        returns.seen(world, changes, event, seen, key)
+    outcome = record(world, changes, event, "Unit.Snapshot", AssetAnswer("UnknownUnit" if unknown else None))
+    if event.last_seq is not None and event.seq is None and event.station_id not in world.assets.cabinets:
+        follow(world, changes, event.station_id, event.last_seq, event.received_at)
+    return outcome
+
+
+def socket_changed(world: World, changes: Changes, event: SocketChanged) -> Outcome:
+    """A portable charger was plugged in, or out: it speaks for itself alone."""
+    if (known := heard(world, event)) is not None:
+        return again(known)
+    error = _plugged(world, changes, event, key_of(world, event))
+    kind = "Socket.Connected" if event.connected else "Socket.Disconnected"
+    return record(world, changes, event, kind, AssetAnswer(error), item=event.item)
+
+
+def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> str | None:
+    assets, at = world.assets, key[0]
+    item = assets.items.get(event.item)
+    if event.item != event.station_id:
+        alarm(world, changes, event, "item_mismatch", item=event.item)
+        return "ItemMismatch"
+    if item is None:
+        return "ItemUnknown"
+    if item.plugged_at is None or item.plugged_at < at:
+        tag = event.tag if event.connected else item.tag
+        item = put_item(assets, changes.assets, item._replace(plugged=event.connected, tag=tag, plugged_at=at))
+    if not event.connected:
+        return None
+    rental = assets.rental_of(event.item)
+    if item.place == "driver" and rental is not None:
+        return None
+    if rental is None or rental.state not in OPEN or item.place == "driver":
+        if item.since < key:
+            custody.said(assets, changes.assets, event.item, "unknown", key)
+            alarm(world, changes, event, "item_online_without_rental", item=event.item, tag=event.tag)
+        return "NoCustody"
+    if rental.state in ("opening", "provisional") and rental.returned_at is None and rental.requested_at < at:
+        grant = assets.newest_grant(rental.id)
+        since = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
+        custody.said(assets, changes.assets, event.item, "driver", (since, event.id), rental.id)
+        resolved_by(world, changes, rental, event.received_at)
+        taken(world, changes, rental, event.item, since, event.received_at)
+    else:
+        write(world, changes, rental)
+    return None

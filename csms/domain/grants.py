@@ -1,0 +1,167 @@
+"""
+Grants: the permission to open one door once, until a time. No door opens on anything else.
+
+issued -> sent -> accepted -> used | failed | expired | revoked; at most one is live per door. The grant of a
+driver who stands at the lock travels in the answer, `accepted` at once; every other one is a `Door.Open`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.domain import custody
+from csms.domain.asset_events import AssetAnswer, Why
+from csms.domain.assets import LIVE, Assets, Door, Grant, Item, Rental, put_door, put_grant
+from csms.domain.errand import Errand
+from csms.domain.world import Changes, World
+
+GRANT_S = 15
+"""How long a door may be opened by a grant: a cabinet never acts after it."""
+
+OPENING_S = 10
+"""A door that was to open and has not after so long is jammed."""
+
+DRIFT = timedelta(seconds=5)
+"""How far a cabinet's clock may be off."""
+
+OPEN_PLACE = 1
+"""The derived id of a grant's errand."""
+
+
+def allow(
+    world: World,
+    changes: Changes,
+    grant_id: UUID,
+    door: Door,
+    why: Why,
+    rental: Rental | None,
+    now: datetime,
+    *,
+    by_reply: bool,
+    proof: str,
+    by: str,
+    item: str | None = None,
+    reason: str | None = None,
+    attempt: int = 1,
+) -> Grant:
+    """Lets one door be opened, now; by the answer to whoever stands there, or by a command."""
+    assert world.assets.live_grant(door.station_id, door.unit) is None
+    grant = Grant(
+        id=grant_id,
+        station_id=door.station_id,
+        unit=door.unit,
+        why=why,
+        state="accepted" if by_reply else "issued",
+        rental_id=None if rental is None else rental.id,
+        item=item,
+        driver_id=None if rental is None else rental.driver_id,
+        issued_at=now,
+        expires_at=now + timedelta(seconds=GRANT_S),
+        opened_at=None,
+        ended_at=None,
+        error=None,
+        proof=proof,
+        by_whom=by,
+        reason=reason,
+        attempt=attempt,
+        version=1,
+    )
+    if not by_reply:
+        payload: dict[str, object] = {
+            "grant": str(grant.id),
+            "station": grant.station_id,
+            "unit": grant.unit,
+            "why": why,
+            "item": item,
+            "expires_at": grant.expires_at.isoformat(),
+        }
+        id_, subject = derived(grant.id, OPEN_PLACE), f"grant/{grant.id}"
+        changes.errands.append(Errand(id_, "door.open", f"{subject}/open", subject, payload))
+    return put_grant(world.assets, changes.assets, grant)
+
+
+def told(grant: Grant, rental: Rental | None = None) -> AssetAnswer:
+    """What the cabinet, or the driver's app, is told of a grant."""
+    return AssetAnswer(
+        grant_id=grant.id,
+        unit=grant.unit,
+        expires_at=grant.expires_at,
+        rental_id=grant.rental_id if rental is None else rental.id,
+    )
+
+
+def end(world: World, changes: Changes, grant: Grant, state: str, now: datetime, error: str | None = None) -> Grant:
+    """The grant is over; what it was for goes on elsewhere."""
+    assert state in ("used", "failed", "expired", "revoked")
+    ended = grant._replace(state=state, ended_at=now, error=error or grant.error)  # type: ignore[arg-type]
+    return put_grant(world.assets, changes.assets, ended)
+
+
+def revoke(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """No live grant of this rental opens anything any more, as far as we can say."""
+    for grant in list(world.assets.grants.values()):
+        if grant.rental_id == rental.id and grant.state in LIVE:
+            end(world, changes, grant, "revoked", now)
+
+
+def free(assets: Assets, door: Door) -> bool:
+    """Whether a driver may be sent to this door now."""
+    return door.is_usable and door.reserved_for is None and assets.live_grant(door.station_id, door.unit) is None
+
+
+def to_take(assets: Assets, station_id: str, unit: int | None, item_type: str | None, besides: int = 0) -> Door | str:
+    """
+    The door whose item is lent next, or the protocol's word for why there is none.
+
+    Of several, the item that has stood longest: so all are worn alike. `besides` is a door that is not to be.
+    """
+    doors = assets.of_station(station_id)
+    if unit is not None:
+        doors = [door for door in doors if door.unit == unit]
+        if not doors:
+            return "UnknownUnit"
+    found: list[tuple[datetime, int, Door]] = []
+    why = "NoEmptySlot" if not doors else "UnitEmpty"
+    for door in doors:
+        item = custody.behind(assets, door)
+        if door.unit == besides or item is None or not _fits(assets, door, item, item_type):
+            continue
+        if not free(assets, door):
+            why = "UnitReserved" if door.is_usable else "UnitFaulted"
+            continue
+        found.append((item.at, door.unit, door))
+    return min(found)[2] if found else why
+
+
+def _fits(assets: Assets, door: Door, item: Item, item_type: str | None) -> bool:
+    """Whether an item may be lent out of this door."""
+    if item.state != "ok" or item.kind != assets.capable.get((door.station_id, door.unit)):
+        return False
+    return assets.rental_of(item.code) is None and item_type in (None, item.type)
+
+
+def to_return(assets: Assets, station_id: str, unit: int | None, kind: str, besides: int = 0) -> Door | str:
+    """The empty door that an item of a kind is put into next, or the protocol's word for why there is none."""
+    doors = [d for d in assets.of_station(station_id) if assets.capable.get((station_id, d.unit)) == kind]
+    if unit is not None:
+        doors = [door for door in doors if door.unit == unit]
+        if not doors:
+            return "UnknownUnit"
+    why = "NoEmptySlot"
+    for door in doors:
+        if door.unit == besides:
+            continue
+        if door.mark_item is not None or custody.behind(assets, door) is not None or not custody.is_empty(door):
+            why = why if unit is None else "UnitOccupied"
+        elif not free(assets, door):
+            why = why if unit is None else "UnitReserved"
+        else:
+            return door
+    return why
+
+
+def fault(world: World, changes: Changes, door: Door, why: str) -> Door:
+    """The door is not to be used until it has opened or closed again, or staff have looked at it."""
+    return put_door(world.assets, changes.assets, door._replace(fault=why))

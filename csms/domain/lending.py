@@ -1,0 +1,260 @@
+"""
+What drivers ask of cabinets: to take an item, to give one back; by their app, or with a token at the lock.
+
+Nothing is released before it is paid for: the hold, deposit included, stands first, then the grant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.domain import grants, payer, token
+from csms.domain.asset_events import AssetAnswer, DoorRequested, RentalCancelled, RentAsked, ReturnAsked
+from csms.domain.assets import LIVE, Door, Rental, put_door
+from csms.domain.events import AuthorizationDecided, Outcome
+from csms.domain.folding import put
+from csms.domain.heard import heard, record
+from csms.domain.rental import cancel, ref_of, session_of, write
+from csms.domain.session import Session, opened
+from csms.domain.world import Changes, World
+
+EXTENSION = timedelta(minutes=30)
+EXTENSIONS_MAX = 4
+"""A driver who finds every door taken gets so much more time, so often."""
+
+REPLY_S_MAX = timedelta(seconds=0.8)
+"""A psp that decides later than this is answered by a command: the lock was told PaymentPending meanwhile."""
+
+GRANT_PLACE = 2
+"""The derived id of the grant that a rental gets once its psp has decided."""
+
+ERRORS = {"no_credit": "NoCredit", "debt": "NoCredit", "budget_spent": "NoCredit", "declined": "NoCredit"}
+"""The protocol's words for why a driver gets nothing; NotAuthorized for every other reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A rental that is asked for, at the lock (`by_reply`) or from afar. It is what judging its payer needs, too."""
+
+    station_id: str
+    received_at: datetime
+    rental_id: UUID
+    grant_id: UUID
+    authorization_id: UUID
+    token_key: bytes
+    masked: str
+    unit: int | None
+    item_type: str | None
+    proof: str
+    by: str
+    by_reply: bool
+
+
+def requested(world: World, changes: Changes, event: DoorRequested) -> Outcome:
+    """A driver's token at the lock. The same request again gets its answer as it stands now."""
+    known = heard(world, event)
+    if known is not None:
+        return _still(world, changes, known)
+    if event.why == "inspect":
+        return _recorded(world, changes, event, Outcome("refused", asset=AssetAnswer("NotAuthorized")))
+    if event.why == "return":
+        return _recorded(world, changes, event, _return_at_lock(world, changes, event))
+    key, masked = token.key(event.token), token.masked(event.token)
+    ask = _Ask(
+        event.station_id, event.received_at, event.rental_id, event.grant_id, event.authorization_id, key, masked,
+        event.unit, None, "token at the lock", masked, by_reply=True,
+    )  # fmt: skip
+    return _recorded(world, changes, event, _rent(world, changes, ask))
+
+
+def rent_asked(world: World, changes: Changes, event: RentAsked) -> Outcome:
+    """A driver's app, or staff. The same wish again gets the same rental."""
+    ask = _Ask(
+        event.station_id, event.received_at, event.rental_id, event.grant_id, event.authorization_id,
+        event.token_key, event.token_masked, event.unit, event.item_type, event.proof, event.by, by_reply=False,
+    )  # fmt: skip
+    return _rent(world, changes, ask)
+
+
+def _recorded(world: World, changes: Changes, event: DoorRequested, outcome: Outcome) -> Outcome:
+    assert outcome.asset is not None
+    record(world, changes, event, "Door.Request", outcome.asset, unit=event.unit)
+    return outcome
+
+
+def _still(world: World, changes: Changes, known: AssetAnswer) -> Outcome:
+    """The answer to a request that was heard before: as it stands now, where a psp had still to decide."""
+    rental = None if known.rental_id is None else world.assets.rentals.get(known.rental_id)
+    if rental is None or known.grant_id is not None:
+        return _told(known)
+    return _standing(world, changes, rental)
+
+
+def _rent(world: World, changes: Changes, ask: _Ask) -> Outcome:
+    """Chooses the item, keeps its door, and has its driver judged: then the door may be opened."""
+    assets = world.assets
+    if (known := assets.rentals.get(ask.rental_id)) is not None:
+        return _standing(world, changes, known)
+    station = world.stations.get(ask.station_id)
+    door = grants.to_take(assets, ask.station_id, ask.unit, ask.item_type)
+    if station is None or isinstance(door, str):
+        return _refused(door if isinstance(door, str) else "UnknownUnit")
+    item = assets.items[door.mark_item or ""]
+    session = opened(station, ask.rental_id, ref_of(ask.rental_id), ref_of(ask.rental_id), False, ask.received_at)
+    session = session._replace(use="rental", connector=door.unit)
+    world.sessions[session.station_id, session.ref] = changes.opened[session.id] = session
+    rental = Rental(
+        id=ask.rental_id, version=1, state="requested", station_id=ask.station_id, unit=door.unit,
+        provider_id=station.provider_id, driver_id=None, item=item.code, item_type=item.type,
+        requested_at=ask.received_at, asked_by=ask.by, proof=ask.proof, taken_at=None, due_at=None,
+        returned_at=None, return_station=None, return_unit=None, stopped_at=None, extensions=0, outage_s=0,
+        damage_minor=0, tries=0, reminders=0, flags=(), reason=None, checked_at=None, closed_at=None,
+    )  # fmt: skip
+    rental = write(world, changes, rental)
+    put_door(assets, changes.assets, door._replace(reserved_for=rental.id))
+    judged = payer.judge_key(world, changes, session, ask.token_key, ask.masked, ask)
+    put(world, changes, judged, session)
+    return _go_on(world, changes, rental, ask.grant_id, ask.received_at, by_reply=ask.by_reply)
+
+
+def _go_on(world: World, changes: Changes, rental: Rental, grant_id: UUID, now: datetime, *, by_reply: bool) -> Outcome:
+    """What follows from who pays: the door opens, everybody waits for a psp, or nothing happens."""
+    session = session_of(world, rental)
+    if session.state == "invalid":
+        write(world, changes, rental._replace(state="refused", reason=session.reason, closed_at=now))
+        _keep_free(world, changes, rental)
+        return _refused(ERRORS.get(session.reason or "", "NotAuthorized"), session.reason, session.ref, rental.id)
+    if session.state != "active":
+        return _waiting(world, changes, rental, session)
+    door = world.assets.doors[rental.station_id, rental.unit or 0]
+    rental = rental._replace(state="opening", driver_id=session.driver_id, tries=1)
+    grant = grants.allow(
+        world, changes, grant_id, door, "take", rental, now, by_reply=by_reply, proof=rental.proof,
+        by=rental.asked_by, item=rental.item,
+    )  # fmt: skip
+    write(world, changes, rental)
+    return _told(grants.told(grant, rental), session.ref)
+
+
+def funded(world: World, changes: Changes, session: Session, event: AuthorizationDecided) -> Outcome:
+    """A psp has decided about a rental that waited for it."""
+    rental = world.assets.rentals.get(session.id)
+    if rental is None:
+        changes.assets.lacking_rentals.add(session.id)
+        return _refused("PaymentPending", ref=session.ref)
+    if rental.state != "requested":
+        return _standing(world, changes, rental)
+    in_time = event.received_at - rental.requested_at <= REPLY_S_MAX and rental.proof == "token at the lock"
+    grant_id = derived(rental.id, GRANT_PLACE)
+    return _go_on(world, changes, rental, grant_id, event.received_at, by_reply=in_time)
+
+
+def _waiting(world: World, changes: Changes, rental: Rental, session: Session) -> Outcome:
+    outcome = payer.answer(world, changes, session)
+    asset = AssetAnswer("PaymentPending", rental_id=rental.id)
+    return Outcome("accepted", session.ref, waits_for=outcome.waits_for, asset=asset)
+
+
+def _standing(world: World, changes: Changes, rental: Rental) -> Outcome:
+    """What is told of a rental that is there already."""
+    session = session_of(world, rental)
+    if rental.state == "requested":
+        return _waiting(world, changes, rental, session)
+    if rental.state == "refused":
+        return _refused(ERRORS.get(rental.reason or "", "NotAuthorized"), rental.reason, session.ref, rental.id)
+    grant = world.assets.newest_grant(rental.id)
+    answer = AssetAnswer(rental_id=rental.id) if grant is None else grants.told(grant, rental)
+    return _told(answer, session.ref)
+
+
+def _keep_free(world: World, changes: Changes, rental: Rental) -> None:
+    door: Door = world.assets.doors[rental.station_id, rental.unit or 0]
+    if door.reserved_for == rental.id:
+        put_door(world.assets, changes.assets, door._replace(reserved_for=None))
+
+
+# -- giving back ------------------------------------------------------------------------------------------------------
+
+
+def return_asked(world: World, changes: Changes, event: ReturnAsked) -> Outcome:
+    """A driver's app at a cabinet: one of its empty doors opens, or the driver gets more time."""
+    rental = world.assets.rentals.get(event.rental_id)
+    if rental is None:
+        return _refused("NoCustody")
+    grant = world.assets.grants.get(event.grant_id)
+    if grant is not None:
+        return _told(grants.told(grant, rental))
+    return _return(
+        world, changes, rental, event.station_id, event.unit, event.grant_id, event.received_at,
+        by_reply=False, proof=event.proof, by=event.by,
+    )  # fmt: skip
+
+
+def _return_at_lock(world: World, changes: Changes, event: DoorRequested) -> Outcome:
+    """The driver's own items are known by the token; the one that is out longest comes back first."""
+    known = world.tokens.get(token.key(event.token))
+    driver_id = None if known is None else payer.person(world, known)
+    if known is None or driver_id is None or known.status != "accepted":
+        return _refused("NotAuthorized")
+    mine = [r for r in world.assets.rentals.values() if r.driver_id == driver_id and r.state in ("active", "overdue")]
+    if not mine:
+        return _refused("NoCustody")
+    rental = min(mine, key=lambda r: (r.taken_at or r.requested_at, r.id))
+    return _return(
+        world, changes, rental, event.station_id, event.unit, event.grant_id, event.received_at,
+        by_reply=True, proof="token at the lock", by=token.masked(event.token),
+    )  # fmt: skip
+
+
+def _return(
+    world: World, changes: Changes, rental: Rental, station_id: str, unit: int | None, grant_id: UUID, now: datetime,
+    *, by_reply: bool, proof: str, by: str,
+) -> Outcome:  # fmt: skip
+    if rental.state not in ("active", "overdue", "returning"):
+        return _refused("NoCustody", f"the rental is {rental.state}")
+    for given in list(world.assets.grants.values()):
+        if given.rental_id == rental.id and given.why == "return" and given.state in LIVE:
+            if given.station_id == station_id and unit in (None, given.unit):
+                return _told(grants.told(given, rental))
+            grants.end(world, changes, given, "revoked", now)
+    item = world.assets.items[rental.item or ""]
+    door = grants.to_return(world.assets, station_id, unit, item.kind)
+    if isinstance(door, str):
+        if door == "NoEmptySlot":
+            extend(world, changes, rental)
+        return _refused(door)
+    grant = grants.allow(
+        world, changes, grant_id, door, "return", rental, now, by_reply=by_reply, proof=proof, by=by, item=item.code
+    )
+    return _told(grants.told(grant, rental), session_of(world, rental).ref)
+
+
+def extend(world: World, changes: Changes, rental: Rental) -> None:
+    """Every door is taken: that is not the driver's fault."""
+    if rental.due_at is not None and rental.extensions < EXTENSIONS_MAX:
+        longer = rental._replace(due_at=rental.due_at + EXTENSION, extensions=rental.extensions + 1)
+        write(world, changes, longer)
+
+
+def cancelled(world: World, changes: Changes, event: RentalCancelled) -> Outcome:
+    """What has not been taken yet is not wanted any more. A door that may be open already is waited for."""
+    rental = world.assets.rentals.get(event.rental_id)
+    if rental is None:
+        return _refused("NoCustody")
+    if rental.state == "cancelled":
+        return _told(AssetAnswer(rental_id=rental.id))
+    if rental.state != "requested":
+        return _refused("Busy", f"the rental is {rental.state}: its door has been told to open")
+    cancel(world, changes, rental, "not wanted", event.received_at)
+    return _told(AssetAnswer(rental_id=rental.id))
+
+
+def _told(answer: AssetAnswer, ref: str | None = None) -> Outcome:
+    return Outcome("accepted" if answer.error is None else "refused", ref, asset=answer)
+
+
+def _refused(error: str, reason: str | None = None, ref: str | None = None, rental_id: UUID | None = None) -> Outcome:
+    return Outcome("refused", ref, reason=reason or error, asset=AssetAnswer(error, rental_id=rental_id))

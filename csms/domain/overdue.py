@@ -1,0 +1,156 @@
+"""What the clock does to rentals: reminders, lateness, the deemed purchase, and an end to whatever is unclear."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.base.money import to_minor
+from csms.domain import corrections
+from csms.domain.asset_events import RentalChecked
+from csms.domain.assets import Rental, put_item
+from csms.domain.errand import Concern, Errand
+from csms.domain.events import RECORDED, BillRefunded, Outcome
+from csms.domain.folding import lacks, note, put
+from csms.domain.rental import bill, cancel, over, own_of, session_of, settle, taken, write
+from csms.domain.rental_times import (
+    BUY_BACK_S_MAX,
+    REMINDERS_MAX,
+    bought_at,
+    late_from,
+    purchase,
+    used,
+)
+from csms.domain.world import Changes, World
+
+REPORT_PLACE, BUY_BACK_PLACE, REMIND_PLACE = 31, 34, 200
+"""Derived ids of a rental's question, refund and reminders (these are counted from there)."""
+
+CONCERNS = {"rental_unclear": 35, "item_bought": 36, "refund_owed": 37}
+"""Derived ids of what staff are told of a rental."""
+
+
+def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
+    """Does what is due of one rental; looked at too early, or twice, nothing is."""
+    rental, now = world.assets.rentals.get(event.rental_id), event.received_at
+    if rental is None or rental.checked_at is None or rental.checked_at > now:
+        return RECORDED
+    match rental.state:
+        case "requested":
+            cancel(world, changes, rental, "no_verdict", now)
+        case "opening":
+            ask_cabinet(world, changes, unclear(world, changes, rental, now))
+        case "returning":
+            _end_return(world, changes, rental, now)
+        case "provisional" if rental.reason == "inspect":
+            settle(world, changes, rental._replace(reason="not_inspected"), now)
+        case "provisional":
+            _give_up(world, changes, rental, now)
+        case _:
+            _held(world, changes, rental._replace(outage_s=max(rental.outage_s, event.outage_s)), now)
+    return RECORDED
+
+
+def unclear(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
+    """Its door can open no more, and nobody said whether the item was taken: the hold waits for evidence."""
+    assert rental.state == "opening"
+    return write(world, changes, rental._replace(state="provisional", reason="unclear"))
+
+
+def ask_cabinet(world: World, changes: Changes, rental: Rental) -> None:
+    """Have the cabinet say what is where."""
+    payload: dict[str, object] = {"station": rental.station_id}
+    id_, key = derived(rental.id, REPORT_PLACE), f"rental/{rental.id}/report"
+    changes.errands.append(Errand(id_, "cabinet.report", key, f"station/{rental.station_id}", payload))
+
+
+def _end_return(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """The cabinet has had its time. What came back elsewhere was taken when its door was opened for it."""
+    if rental.taken_at is None and (rental.return_station, rental.return_unit) == (rental.station_id, rental.unit):
+        cancel(world, changes, rental, "not taken", now)
+        return
+    if rental.taken_at is None:
+        grant = world.assets.newest_grant(rental.id)
+        at = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
+        assert rental.item is not None
+        rental = taken(world, changes, rental, rental.item, at, now)
+    if rental.state == "returning":
+        settle(world, changes, rental, now)
+
+
+def _give_up(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """Nothing was heard: nobody pays for a guess, and staff look for the item."""
+    cancel(world, changes, rental, "unclear", now)
+    _tell_staff(changes, rental, "rental_unclear", now)
+
+
+def _held(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    own = own_of(world, rental)
+    assert own is not None and rental.due_at is not None
+    bought = bought_at(rental, own)
+    if bought is not None and bought <= now:
+        _buy(world, changes, rental, bought, now)
+        return
+    if rental.reminders < REMINDERS_MAX:
+        number = rental.reminders + 1
+        late = late_from(rental.due_at, own) <= now
+        state = "overdue" if rental.state == "active" and late else rental.state
+        rental = rental._replace(reminders=number, state=state)
+        payload: dict[str, object] = {"rental": str(rental.id), "number": number}
+        key = f"rental/{rental.id}/remind/{number}"
+        id_ = derived(rental.id, REMIND_PLACE + number)
+        changes.errands.append(Errand(id_, "rental.remind", key, f"rental/{rental.id}", payload))
+    write(world, changes, rental)
+
+
+def _buy(world: World, changes: Changes, rental: Rental, at: datetime, now: datetime) -> None:
+    """The item counts as bought, once: billed out of the deposit. It stays with its driver."""
+    session = session_of(world, rental)
+    assert rental.taken_at is not None and session.currency is not None and rental.item is not None
+    sold = used(rental, own_of(world, rental), at, session.currency, bought=True)
+    bill(world, changes, rental, sold, rental.taken_at, at, now)
+    item = world.assets.items.get(rental.item)
+    if item is not None:
+        put_item(world.assets, changes.assets, item._replace(state="sold"))
+    _tell_staff(changes, rental, "item_bought", now)
+    over(world, changes, rental._replace(state="deemed", closed_at=at))
+
+
+def came_back(world: World, changes: Changes, rental: Rental, at: datetime, now: datetime) -> None:
+    """A bought item is back: within the time for it, the price of the purchase is refunded, once."""
+    assert rental.state == "deemed" and rental.closed_at is not None and rental.item is not None
+    session = session_of(world, rental)
+    in_time = at - rental.closed_at <= timedelta(seconds=BUY_BACK_S_MAX)
+    if in_time and lacks(world, changes, session):
+        return
+    if in_time:
+        assert session.currency is not None
+        minor = to_minor(purchase(rental, session, own_of(world, rental)), session.currency)
+        _refund(world, changes, rental, min(minor, session.fee_minor or 0), now)
+    item = world.assets.items[rental.item]
+    put_item(world.assets, changes.assets, item._replace(state="ok"))
+    write(world, changes, rental._replace(state="closed", returned_at=at, reason="came_back"))
+
+
+def _refund(world: World, changes: Changes, rental: Rental, minor: int, now: datetime) -> None:
+    if not minor:
+        return
+    session = session_of(world, rental)
+    id_: UUID = derived(rental.id, BUY_BACK_PLACE)
+    event = BillRefunded(rental.station_id, session.ref, now, id_, minor, "the bought item came back", "csms")
+    correction = corrections.refund(session, world.books[session.id], event)
+    if correction.refused is not None:
+        _tell_staff(changes, rental, "refund_owed", now, refused=correction.refused, minor=minor)
+        return
+    changes.correct(correction, str(session.id), now, "the bought item came back")
+    put(world, changes, correction.session, session)
+    for credit in correction.bills:
+        note(world, credit)
+
+
+def _tell_staff(changes: Changes, rental: Rental, kind: str, now: datetime, **more: object) -> None:
+    details: dict[str, object] = {"item": rental.item, "driver": rental.driver_id, "unit": rental.unit, **more}
+    changes.concerns.append(
+        Concern(derived(rental.id, CONCERNS[kind]), kind, str(rental.id), rental.station_id, details, now)
+    )

@@ -1,0 +1,185 @@
+"""
+A rental: one item in a driver's hands, from release to return.
+
+Like a session it gathers facts in any order: who pays, when the item was taken, when it came back. With all
+three it is closed. Its money is the session of the same id (`use` is `rental`): held when it begins, billed
+by the tariff's `extra` when it ends. Nothing is ever billed by a guess: what is unclear waits, `provisional`,
+for evidence or for people.
+
+| state         | item                          |                                                            |
+|---------------|-------------------------------|------------------------------------------------------------|
+| `requested`   | reserved                      | a psp has still to decide                                  |
+| `opening`     | behind a door that is to open | a grant is live, or being replaced                         |
+| `active`      | with the driver               |                                                            |
+| `overdue`     | with the driver               | later than its time and grace                              |
+| `returning`   | behind an open door           | or reported by a snapshot whose cabinet has more to tell   |
+| `provisional` | unclear, or to be inspected   | the hold stays                                             |
+| `deemed`      | with the driver               | so late that it counts as bought; may still come back      |
+| `closed`, `cancelled`, `refused` | anywhere   | billed; billed with nothing; nobody paid                   |
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.base.units import seconds_between
+from csms.domain.assets import Rental, put_door, put_rental
+from csms.domain.billing import Closing, close
+from csms.domain.errand import Errand
+from csms.domain.folding import closed, put
+from csms.domain.rental_times import RETURN_S_MAX, ended_at, next_look, used
+from csms.domain.session import Session, flagged, refused
+from csms.domain.tariff import Usage
+from csms.domain.tariff_own import Own, Used
+from csms.domain.world import Changes, World
+
+STOP_PLACE = 30
+"""The derived id of the errand that ends energy when a rental is over."""
+
+RESERVED = "rental:"
+"""What the refs of rentals' sessions begin with; no station's own transaction id may."""
+
+
+def ref_of(rental_id: UUID) -> str:
+    """The ref of a rental's session."""
+    return f"{RESERVED}{rental_id}"
+
+
+def session_of(world: World, rental: Rental) -> Session:
+    """The session that is its money."""
+    return world.sessions[rental.station_id, ref_of(rental.id)]
+
+
+def own_of(world: World, rental: Rental) -> Own | None:
+    """The part of its tariff that prices rentals."""
+    priced = world.priced_of(session_of(world, rental))
+    return None if priced is None else priced.tariff.own
+
+
+# -- facts ------------------------------------------------------------------------------------------------------------
+
+
+def taken(world: World, changes: Changes, rental: Rental, item: str, at: datetime, now: datetime) -> Rental:
+    """Its driver has the item since `at`; of two reports the earlier counts."""
+    own = own_of(world, rental)
+    taken_at = at if rental.taken_at is None else min(rental.taken_at, at)
+    due_at = None if own is None or own.due_s is None else taken_at + timedelta(seconds=own.due_s)
+    rental = rental._replace(item=item, taken_at=taken_at, due_at=due_at)
+    if rental.state in ("opening", "provisional") and rental.returned_at is None:
+        rental = rental._replace(state="active", reason=None)
+    free_door(world, changes, rental)
+    return finish(world, changes, rental, now)
+
+
+def returned(
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], at: datetime, now: datetime, *, sure: bool
+) -> Rental:
+    """
+    Its item stands in a unit since `at`; of two reports the earlier counts.
+
+    Not `sure`: a snapshot says so, and its cabinet may have an earlier report to tell.
+    """
+    if rental.returned_at is None or at < rental.returned_at:
+        station_id, unit = place
+        rental = rental._replace(returned_at=at, return_station=station_id, return_unit=unit)
+    if rental.state != "provisional" or rental.reason == "unclear":
+        rental = rental._replace(state="returning", reason=None)
+    return finish(world, changes, rental, now) if sure else write(world, changes, rental)
+
+
+def taken_again(world: World, changes: Changes, rental: Rental) -> Rental:
+    """Its item left the door it had just been put into: it is not back yet."""
+    rental = rental._replace(state="active", returned_at=None, return_station=None, return_unit=None)
+    return write(world, changes, rental)
+
+
+def to_inspect(world: World, changes: Changes, rental: Rental, flags: tuple[str, ...]) -> Rental:
+    """What came back is odd: people look at it before the deposit is let go."""
+    rental = rental._replace(state="provisional", reason="inspect", flags=flagged(rental.flags, *flags))
+    return write(world, changes, rental)
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def finish(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
+    """Closes it if it is known when its item left and came back, its door is closed, and nobody has to look at it."""
+    if rental.state != "returning" or rental.taken_at is None or rental.returned_at is None:
+        return write(world, changes, rental)
+    assert rental.return_station is not None and rental.return_unit is not None
+    door = world.assets.doors.get((rental.return_station, rental.return_unit))
+    still_open = door is not None and door.state in ("open", "ajar", "forced")
+    if still_open and seconds_between(rental.returned_at, now) < RETURN_S_MAX:
+        return write(world, changes, rental)
+    return settle(world, changes, rental, now)
+
+
+def settle(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
+    """Bills it; the rest of what was held goes back."""
+    assert rental.taken_at is not None
+    own = own_of(world, rental)
+    end = max(rental.taken_at, ended_at(rental, now))
+    currency = session_of(world, rental).currency
+    assert currency is not None
+    bill(world, changes, rental, used(rental, own, end, currency), rental.taken_at, end, now)
+    return over(world, changes, rental._replace(state="closed", closed_at=now))
+
+
+def cancel(world: World, changes: Changes, rental: Rental, reason: str, now: datetime) -> Rental:
+    """Nothing was taken: no fee, and what was held goes back."""
+    session = session_of(world, rental)
+    if session.state == "active":
+        bill(world, changes, rental, Used(), rental.requested_at, rental.requested_at, now)
+    elif session.state == "pending":
+        put(world, changes, refused(session, "cancelled", now), session)
+    return over(world, changes, rental._replace(state="cancelled", reason=reason, closed_at=now))
+
+
+def over(world: World, changes: Changes, rental: Rental) -> Rental:
+    """What is done outside once a rental is over: nobody gets energy from its item any more."""
+    free_door(world, changes, rental)
+    if rental.item is not None and rental.taken_at is not None:
+        payload: dict[str, object] = {"rental": str(rental.id), "item": rental.item}
+        id_, key = derived(rental.id, STOP_PLACE), f"rental/{rental.id}/stop"
+        changes.errands.append(Errand(id_, "item.stop", key, f"rental/{rental.id}", payload))
+    return write(world, changes, rental)
+
+
+def bill(
+    world: World, changes: Changes, rental: Rental, what: Used, start: datetime, end: datetime, now: datetime
+) -> None:
+    """The bill of a rental, by the road of every use: one posting takes the fee and gives the rest back."""
+    before = session_of(world, rental)
+    assert before.state == "active", before
+    priced = world.priced_of(before)
+    assert priced is not None
+    session = before._replace(
+        started_at=start,
+        ended_at=end,
+        energy_wh=0,
+        meter_start_wh=0,
+        meter_end_wh=0,
+        end_reason=rental.state[:40],
+        flags=flagged(before.flags, *rental.flags),
+    )
+    usage = Usage(0, what.held_s, (), own=what)
+    closing: Closing = close(session, usage, priced, now)
+    closed(world, changes, before, closing)
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def free_door(world: World, changes: Changes, rental: Rental) -> None:
+    """The door that was kept for it is kept no longer."""
+    for door in list(world.assets.doors.values()):
+        if door.reserved_for == rental.id:
+            put_door(world.assets, changes.assets, door._replace(reserved_for=None))
+
+
+def write(world: World, changes: Changes, rental: Rental) -> Rental:
+    """The rental as it is now, with the next time at which the clock alone changes something about it."""
+    rental = rental._replace(checked_at=next_look(rental, own_of(world, rental)))
+    return put_rental(world.assets, changes.assets, rental)

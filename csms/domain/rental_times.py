@@ -1,0 +1,127 @@
+"""
+What time does to a rental: what is billed of it, when it is late, when it has to be looked at again.
+
+The rules of the tariff's `extra` (docs/reference/tariffs.md): an item is due `due_after` it was taken, late `grace`
+after that, bought when it is so late as `deemed_purchase` says, and free of charge when it is back `free_within`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from csms.base.money import from_minor
+from csms.base.units import seconds_between
+from csms.domain import tariff_own
+from csms.domain.assets import OVER, Rental
+from csms.domain.session import Session
+from csms.domain.tariff_own import Own, Used
+
+REQUESTED_S_MAX = 900
+"""How long a psp may take to decide."""
+
+OPENING_S_MAX = 60
+"""How long a rental whose door was opened waits for the word that its item was taken; then its cabinet is asked."""
+
+RETURN_S_MAX = 600
+"""How long a return waits for its door to be closed, and for what a cabinet has still to tell."""
+
+UNCLEAR_S_MAX = 24 * 3_600
+"""How long a rental waits for evidence whether its item was taken at all."""
+
+INSPECT_S_MAX = 72 * 3_600
+"""How long the deposit of an item that came back odd is kept for an inspection."""
+
+STOPPED_S_MAX = 24 * 3_600
+"""How long the clock stands still after a return that failed for our sake."""
+
+BUY_BACK_S_MAX = 45 * 86_400
+"""An item that counted as bought and comes back within this time: the price of the purchase is refunded."""
+
+REMIND_EVERY_S = 86_400
+REMINDERS_MAX = 40
+
+
+def used(rental: Rental, own: Own | None, end: datetime, currency: str, *, bought: bool = False) -> Used:
+    """What is billed until `end`: nothing for an item that is back within the free time, and undamaged."""
+    assert rental.taken_at is not None
+    held_s = seconds_between(rental.taken_at, end)
+    damage = from_minor(rental.damage_minor, currency)
+    if own is None or (held_s <= own.free_s and not damage):
+        return Used()
+    return Used(held_s, 1, 0, late_s(rental, own, end), damage, bought)
+
+
+def late_s(rental: Rental, own: Own, end: datetime) -> int:
+    """Seconds after its time, extensions and grace, less those for which its cabinet was away."""
+    if rental.due_at is None:
+        return 0
+    return max(0, seconds_between(late_from(rental.due_at, own), end) - rental.outage_s)
+
+
+def late_from(due_at: datetime, own: Own) -> datetime:
+    """From when on an item is late."""
+    return due_at + timedelta(seconds=own.grace_s)
+
+
+def ended_at(rental: Rental, now: datetime) -> datetime:
+    """Until when it is billed: its return, or the attempt that failed for our sake not long before it."""
+    end = rental.returned_at or now
+    stopped = rental.stopped_at
+    if stopped is not None and stopped <= end and seconds_between(stopped, end) <= STOPPED_S_MAX:
+        return stopped
+    return end
+
+
+def purchase(rental: Rental, session: Session, own: Own | None) -> Fraction:
+    """What of its fee was the price of the item, in exact units of the currency, tax included."""
+    assert own is not None and rental.taken_at is not None and session.ended_at is not None and session.currency
+    sides = []
+    for bought in (True, False):
+        quantity = used(rental, own, session.ended_at, session.currency, bought=bought)
+        incl = tariff_own.calculate(quantity, own, session.currency).exact_incl
+        assert incl is not None
+        sides.append(incl)
+    return sides[0] - sides[1]
+
+
+def bought_at(rental: Rental, own: Own | None) -> datetime | None:
+    """From when on it counts as bought, None for never."""
+    if own is None or own.deemed is None or rental.due_at is None:
+        return None
+    return late_from(rental.due_at, own) + timedelta(seconds=own.deemed.after_s + rental.outage_s)
+
+
+def next_look(rental: Rental, own: Own | None) -> datetime | None:
+    """When the clock alone changes something about a rental, None for never."""
+    if rental.state in OVER:
+        return None
+    match rental.state:
+        case "requested":
+            return rental.requested_at + timedelta(seconds=REQUESTED_S_MAX)
+        case "opening":
+            return rental.requested_at + timedelta(seconds=OPENING_S_MAX)
+        case "returning":
+            assert rental.returned_at is not None
+            return rental.returned_at + timedelta(seconds=RETURN_S_MAX)
+        case "provisional" if rental.reason == "inspect" and rental.returned_at is not None:
+            return rental.returned_at + timedelta(seconds=INSPECT_S_MAX)
+        case "provisional":
+            return rental.requested_at + timedelta(seconds=UNCLEAR_S_MAX)
+        case _:
+            return _of_held(rental, own)
+
+
+def _of_held(rental: Rental, own: Own | None) -> datetime | None:
+    """The next reminder, or the purchase if that comes first."""
+    if rental.due_at is None or own is None:
+        return None
+    looks = [late_from(rental.due_at, own) if rental.reminders == 1 else rental.due_at]
+    if rental.reminders > 1:
+        looks = [late_from(rental.due_at, own) + timedelta(seconds=REMIND_EVERY_S * (rental.reminders - 1))]
+    if rental.reminders >= REMINDERS_MAX:
+        looks = []
+    bought = bought_at(rental, own)
+    if bought is not None:
+        looks.append(bought)
+    return min(looks, default=None)

@@ -1,0 +1,234 @@
+"""Items that stand in a unit: the end of their rental, if they have one; and takings that are heard of too late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.base.money import to_minor
+from csms.domain import custody, overdue, payer
+from csms.domain.asset_events import (
+    AssetAnswer,
+    ItemMoved,
+    ItemPlaced,
+    ItemTaken,
+    RentalInspected,
+    UnitSeen,
+    UnitsSeen,
+)
+from csms.domain.assets import Grant, Item, Key, Rental, put_item
+from csms.domain.events import Outcome
+from csms.domain.folding import lacks, put
+from csms.domain.heard import alarm
+from csms.domain.openings import resolved_by
+from csms.domain.rental import cancel, own_of, ref_of, returned, session_of, settle, taken, to_inspect, write
+from csms.domain.session import opened
+from csms.domain.world import Changes, World
+
+REVIVED_PLACE, REVIVED_ASK_PLACE = 60, 61
+"""Derived ids of the rental that a late taking becomes, and of what is asked for it."""
+
+Place = tuple[str, int]
+
+
+def placed(
+    world: World, changes: Changes, event: ItemPlaced, place: Place, key: Key, grant: Grant | None
+) -> AssetAnswer:
+    """An item was put into a unit."""
+    assets, now = world.assets, event.received_at
+    item = assets.items.get(event.item)
+    custody.placed(assets, changes.assets, None if item is None else item.code, place, key)
+    if item is None:
+        alarm(world, changes, event, "item_unknown", unit=event.unit, item=event.item)
+        _odd_return(world, changes, grant, place, key, now)
+        return AssetAnswer("ItemUnknown")
+    _back(world, changes, item, place, key, now, event.flags, sure=True)
+    error = None
+    if assets.capable.get(place) != item.kind:
+        alarm(world, changes, event, "item_mismatch", unit=event.unit, item=event.item)
+        error = "ItemMismatch"
+    elif grant is not None and grant.why == "return" and grant.item not in (None, item.code):
+        alarm(world, changes, event, "item_mismatch", unit=event.unit, item=event.item, expected=grant.item)
+        error = "ItemMismatch"
+    return AssetAnswer(error)
+
+
+def _odd_return(world: World, changes: Changes, grant: Grant | None, place: Place, key: Key, now: datetime) -> None:
+    """Something nobody knows was put in where a driver was to return an item: people look at it."""
+    rental = None if grant is None or grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
+    if grant is None or grant.why != "return" or rental is None or rental.state not in ("active", "overdue"):
+        return
+    station_id, unit = place
+    rental = rental._replace(returned_at=key[0], return_station=station_id, return_unit=unit)
+    to_inspect(world, changes, rental, ("mismatch",))
+
+
+def _back(
+    world: World, changes: Changes, item: Item, place: Place, key: Key, now: datetime, flags: tuple[str, ...],
+    *, sure: bool,
+) -> None:  # fmt: skip
+    """What the return of an item means for whoever had it."""
+    at, rental = key[0], world.assets.rental_of(item.code)
+    if rental is None:
+        newest = world.assets.newest_of(item.code)
+        if newest is not None and newest.state == "deemed" and newest.closed_at is not None and at > newest.closed_at:
+            overdue.came_back(world, changes, newest, at, now)
+        return
+    if at <= (rental.taken_at or rental.requested_at):
+        return  # it was put there before it was lent
+    if flags and rental.reason != "inspect":
+        station_id, unit = place
+        rental = rental._replace(returned_at=at, return_station=station_id, return_unit=unit)
+        to_inspect(world, changes, rental, flags)
+    else:
+        returned(world, changes, rental, place, at, now, sure=sure)
+
+
+def seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: Key) -> None:
+    """
+    One unit of a snapshot. It tells of custody at once; of a return it may know less than events still to come.
+
+    So a return that only a snapshot tells of waits until its cabinet has told everything, or for some minutes.
+    """
+    assets, place, now = world.assets, (event.station_id, unit.unit), event.received_at
+    believed = custody.behind(assets, assets.doors[place])
+    if not unit.has:
+        custody.emptied(assets, changes.assets, place, key)
+        _found_empty(world, changes, event, believed, place, key)
+        return
+    if unit.item is None:
+        if believed is None:
+            custody.placed(assets, changes.assets, None, place, key)
+        return
+    item = assets.items.get(unit.item)
+    custody.placed(assets, changes.assets, None if item is None else item.code, place, key)
+    if item is None:
+        return
+    rental = assets.rental_of(item.code)
+    not_taken = rental is not None and rental.taken_at is None and (rental.station_id, rental.unit) == place
+    if rental is not None and not_taken and rental.state == "provisional" and rental.reason == "unclear":
+        cancel(world, changes, rental, "not taken", now)
+    elif rental is None or not not_taken:
+        cabinet = assets.cabinets.get(event.station_id)
+        told = event.last_seq is None or (cabinet is not None and (cabinet.last_seq or 0) >= event.last_seq)
+        _back(world, changes, item, place, key, now, (), sure=told)
+
+
+def _found_empty(
+    world: World, changes: Changes, event: UnitsSeen, believed: Item | None, place: Place, key: Key
+) -> None:
+    """An item that was believed there is not: it was taken when its door was opened, or nobody knows."""
+    assets = world.assets
+    if believed is None or believed.since >= key:
+        return
+    rental = assets.rental_of(believed.code)
+    if rental is None or rental.taken_at is not None or (rental.station_id, rental.unit) != place:
+        alarm(world, changes, event, "item_missing", unit=place[1], item=believed.code)
+        return
+    grant = assets.newest_grant(rental.id)
+    if grant is None or (grant.opened_at is None and rental.state == "opening"):
+        return
+    since = grant.opened_at or grant.issued_at
+    custody.said(assets, changes.assets, believed.code, "driver", key, rental.id)
+    resolved_by(world, changes, rental, event.received_at)
+    taken(world, changes, rental, believed.code, since, event.received_at)
+
+
+# -- too late ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What judging the payer of a late taking needs of an event."""
+
+    station_id: str
+    received_at: datetime
+    authorization_id: UUID
+
+
+def revived(
+    world: World, changes: Changes, rental: Rental, event: ItemTaken, grant: Grant | None, key: Key
+) -> str | None:
+    """
+    An item was taken by a grant whose rental is over: told too late, or taken out again.
+
+    It is a rental of its own, begun offline: recorded and billed, what cannot be held is debt.
+    """
+    at, place = key[0], (event.station_id, event.unit)
+    if rental.taken_at is not None and (rental.returned_at is None or at <= rental.returned_at):
+        custody.left(world.assets, changes.assets, event.item, place, key, rental.id, "driver")
+        return None  # an old taking, told again in other words
+    before = session_of(world, rental)
+    if before.token_key is None or lacks(world, changes, before):
+        return None
+    id_ = derived(grant.id if grant is not None else rental.id, REVIVED_PLACE)
+    if id_ in world.assets.rentals:
+        return None
+    ref = ref_of(id_)
+    session = opened(world.stations[rental.station_id], id_, ref, ref, True, event.received_at)
+    session = session._replace(use="rental", connector=event.unit, started_at=at)
+    world.sessions[session.station_id, ref] = changes.opened[session.id] = session
+    ask = _Ask(rental.station_id, event.received_at, derived(id_, REVIVED_ASK_PLACE))
+    judged = payer.judge_key(world, changes, session, before.token_key, before.token_masked, ask)
+    put(world, changes, judged, session)
+    anew = rental._replace(
+        id=id_, version=1, state="opening", unit=event.unit, item=event.item, driver_id=judged.driver_id, tries=1,
+        flags=("told_late",), reason=None, closed_at=None, taken_at=None, due_at=None, returned_at=None,
+        return_station=None, return_unit=None, stopped_at=None, extensions=0, outage_s=0, damage_minor=0, reminders=0,
+    )  # fmt: skip
+    if judged.state != "active":
+        write(world, changes, anew._replace(state="refused", reason=judged.reason, closed_at=event.received_at))
+        custody.left(world.assets, changes.assets, event.item, place, key, None, "unknown")
+        alarm(world, changes, event, "item_taken_without_rental", unit=event.unit, item=event.item)
+        return "NoCustody"
+    custody.left(world.assets, changes.assets, event.item, place, key, id_, "driver")
+    lent = taken(world, changes, write(world, changes, anew), event.item, at, event.received_at)
+    item = world.assets.items[event.item]
+    if item.place == "connector" and item.since > key and item.station_id is not None and item.unit is not None:
+        returned(world, changes, lent, (item.station_id, item.unit), item.at, event.received_at, sure=True)
+    return None
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+def inspected(world: World, changes: Changes, event: RentalInspected) -> Outcome:
+    """Staff have looked at what came back: damage is paid out of the deposit, up to it."""
+    rental = world.assets.rentals.get(event.rental_id)
+    if rental is None or rental.state != "provisional" or rental.reason != "inspect":
+        return Outcome("refused", reason="nothing of this rental is to be inspected")
+    own, currency = own_of(world, rental), session_of(world, rental).currency
+    assert currency is not None
+    deposit_minor = 0 if own is None else to_minor(own.deposit, currency)
+    if event.damage_minor > deposit_minor:
+        return Outcome("refused", reason=f"damage is paid out of the deposit, which is {deposit_minor} minor units")
+    rental = rental._replace(damage_minor=event.damage_minor)
+    if rental.taken_at is None:
+        grant = world.assets.newest_grant(rental.id)
+        since = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
+        rental = rental._replace(taken_at=since)
+    settle(world, changes, rental, event.received_at)
+    return Outcome("accepted", ref=ref_of(rental.id))
+
+
+def moved(world: World, changes: Changes, event: ItemMoved) -> Outcome:
+    """Staff's word on an item: where it is, what it is fit for."""
+    assets, key = world.assets, (event.received_at, event.id)
+    item = assets.items.get(event.item)
+    if item is None:
+        return Outcome("refused", reason="there is no such item", asset=AssetAnswer("ItemUnknown"))
+    if event.place == "connector":
+        place = event.station_id, event.unit or 0
+        if place not in assets.doors:
+            return Outcome("refused", reason="there is no such door", asset=AssetAnswer("UnknownUnit"))
+        if assets.capable.get(place) != item.kind:
+            return Outcome("refused", reason=f"this door holds no {item.kind}", asset=AssetAnswer("ItemMismatch"))
+        custody.placed(assets, changes.assets, item.code, place, key)
+        _back(world, changes, item, place, key, event.received_at, (), sure=True)
+    else:
+        custody.said(assets, changes.assets, item.code, event.place, key)
+    if event.state is not None:
+        put_item(assets, changes.assets, assets.items[item.code]._replace(state=event.state))
+    return Outcome("accepted")

@@ -1,0 +1,86 @@
+"""Items, doors, grants and rentals: rows of our tables to what a batch is decided on, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from csms.db import SQL, Connection
+from csms.domain.asset_events import AssetAnswer
+from csms.domain.assets import AssetChanges, Assets, Cabinet, Door, Grant, Host, Item, Rental, unknown_door
+from csms.domain.connector import KINDS
+
+
+@dataclass(slots=True)
+class AssetsWanted:
+    """The keys of the rows that reports of items and doors are decided on."""
+
+    stations: set[str] = field(default_factory=set)
+    """Cabinets: with all their doors, and what stands behind them."""
+    items: set[str] = field(default_factory=set)
+    grants: set[UUID] = field(default_factory=set)
+    rentals: set[UUID] = field(default_factory=set)
+    reports: set[tuple[str, str]] = field(default_factory=set)
+    """(station, id) of reports that may have been heard before."""
+    tokens: set[bytes] = field(default_factory=set)
+    """Keys of tokens whose drivers' open rentals are wanted."""
+
+    def is_empty(self) -> bool:
+        """Whether nothing need be loaded."""
+        return not (self.stations or self.items or self.grants or self.rentals or self.reports or self.tokens)
+
+
+async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
+    """Adds the wanted rows; a key without a row stays absent, a door that nobody reported yet is an unknown one."""
+    row = await SQL.load_assets.one(
+        conn,
+        list(wanted.stations),
+        list(wanted.items),
+        list(wanted.grants),
+        list(wanted.rentals),
+        [station_id for station_id, _ in wanted.reports],
+        [id_ for _, id_ in wanted.reports],
+        list(wanted.tokens),
+    )
+    assert row is not None
+    for fields in row["items"]:
+        item = Item(*fields)
+        assets.items[item.code] = item
+    for kind, station_id, unit, *fields in row["doors"]:
+        holds = KINDS[kind].holds
+        assert holds is not None
+        assets.capable[station_id, unit] = holds
+        known = fields[-1] is not None
+        assets.doors[station_id, unit] = Door(station_id, unit, *fields) if known else unknown_door(station_id, unit)
+    for fields in row["grants"]:
+        grant = Grant(*fields)
+        assets.grants[grant.id] = grant
+    for fields in row["rentals"]:
+        rental = Rental(*fields)
+        assets.rentals[rental.id] = rental._replace(flags=tuple(rental.flags))
+    for fields in row["cabinets"]:
+        assets.cabinets[fields[0]] = Cabinet(*fields)
+    for tag, site_id, host_bp in row["hosts"]:
+        assets.hosts[tag] = Host(site_id, host_bp)
+    for station_id, id_, error, grant_id, unit, expires_at, rental_id in row["reported"]:
+        assets.reported[station_id, id_] = AssetAnswer(error, False, grant_id, unit, expires_at, rental_id)
+    assets.looked_up |= wanted.items
+
+
+async def save(conn: Connection, changes: AssetChanges) -> None:
+    """Writes what is new of them; a lost race surfaces as the PostgreSQL error CS001, and nothing is written."""
+    await SQL.save_assets.value(
+        conn,
+        changes.reports,
+        _sorted(changes.rentals.values()),
+        [changes.items[code] for code in sorted(changes.items)],
+        [changes.doors[key] for key in sorted(changes.doors)],
+        _sorted(changes.grants.values()),
+        [changes.cabinets[key] for key in sorted(changes.cabinets)],
+    )
+
+
+def _sorted(rows: Iterable[Rental] | Iterable[Grant]) -> list[Rental | Grant]:
+    """In the order of ids, so that two writers never wait for each other in a circle."""
+    return sorted(rows, key=lambda row: row.id.int)

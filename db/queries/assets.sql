@@ -1,0 +1,143 @@
+-- The road's rows of items, doors, grants and rentals (csms/store/assets.py).
+
+-- name: load_assets
+-- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
+-- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
+-- drivers' open rentals are wanted.
+with wanted_stations as (
+    select s.id
+    from unnest(
+        $1::text[]
+        || array(select g.station_id from unnest($3::uuid[]) k (id) join door_grant g on g.id = k.id)
+        || array(select r.station_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id)) s (id)
+    group by s.id),
+wanted_items as (
+    select code
+    from (
+        select i.code
+        from wanted_stations s
+        cross join lateral (select code from item where station_id = s.id and place = 'connector') i
+        union all
+        select d.mark_item
+        from wanted_stations s
+        cross join lateral (select mark_item from door where station_id = s.id and mark_item is not null) d
+        union all
+        select unnest($2::text[])
+        union all
+        select r.item from unnest($4::uuid[]) k (id) join rental r on r.id = k.id
+        union all
+        select r.item
+        from unnest($3::uuid[]) k (id)
+        join door_grant g on g.id = k.id
+        join rental r on r.id = g.rental_id) w
+    where code is not null
+    group by code),
+wanted_rentals as (
+    select r.*
+    from (
+        select unnest($4::uuid[]) as id
+        union
+        select g.rental_id from unnest($3::uuid[]) k (id) join door_grant g on g.id = k.id
+        union
+        select r.id
+        from wanted_stations s
+        cross join lateral (select id from rental where station_id = s.id and closed_at is null) r
+        union
+        select r.id
+        from wanted_stations s
+        cross join lateral (select id from rental where return_station = s.id and closed_at is null) r
+        union
+        select r.id
+        from wanted_items i
+        cross join lateral (
+            select id from rental where item = i.code and state not in ('requested', 'refused')
+            order by requested_at desc, id desc limit 2) r
+        union
+        select r.id
+        from unnest($7::bytea[]) k (key)
+        cross join lateral (select * from token t where t.key = k.key limit 1) t
+        left join lateral (
+            select driver_id from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true
+        cross join lateral (
+            select id from rental
+            where driver_id = coalesce(t.driver_id, i.driver_id) and closed_at is null
+            order by requested_at desc limit 20) r) w
+    join rental r on r.id = w.id),
+wanted_doors as (
+    select c.station_id, c.number as unit, c.kind
+    from wanted_stations s
+    cross join lateral (
+        select * from connector where station_id = s.id and kind in ('door', 'slot') and number > 0) c
+    union
+    select d.station_id, d.unit, c.kind
+    from wanted_rentals r
+    join door d on d.reserved_for = r.id
+    join connector c on c.station_id = d.station_id and c.number = d.unit
+    union
+    select c.station_id, c.number, c.kind
+    from wanted_rentals r
+    join connector c on c.station_id = r.return_station and c.number = r.return_unit),
+all_items as (
+    select code from wanted_items union select item from wanted_rentals where item is not null)
+select
+    array(
+        select row(
+            i.code, i.kind, i.type, i.provider_id, i.state, i.place, i.station_id, i.unit, i.rental_id, i.at, i.key,
+            i.tag, i.plugged, i.plugged_at, i.version)
+        from all_items w
+        join item i on i.code = w.code
+    ) as items,
+    array(
+        select row(
+            w.kind, w.station_id, w.unit, d.state, d.state_at, d.state_key, d.opened_at, d.mark_item, d.mark_at,
+            d.mark_key, d.out_of_service, d.fault, d.reserved_for, d.told, d.version)
+        from wanted_doors w
+        left join door d on d.station_id = w.station_id and d.unit = w.unit
+    ) as doors,
+    array(
+        select row(
+            g.id, g.station_id, g.unit, g.why, g.state, g.rental_id, g.item, g.driver_id, g.issued_at, g.expires_at,
+            g.opened_at, g.ended_at, g.error, g.proof, g.by_whom, g.reason, g.attempt, g.version)
+        from (
+            select unnest($3::uuid[]) as id
+            union
+            select g.id
+            from wanted_doors w
+            cross join lateral (
+                select id from door_grant where station_id = w.station_id and unit = w.unit
+                order by issued_at desc, id desc limit 2) g
+            union
+            select g.id from wanted_rentals r join door_grant g on g.rental_id = r.id) w
+        join door_grant g on g.id = w.id
+    ) as grants,
+    array(
+        select row(
+            r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
+            r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
+            r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
+            r.reason, r.checked_at, r.closed_at)
+        from wanted_rentals r
+    ) as rentals,
+    array(
+        select row(c.station_id, c.last_seq, c.seen_at, c.version)
+        from wanted_stations s
+        join cabinet c on c.station_id = s.id
+    ) as cabinets,
+    array(
+        select row(i.tag, t.site_id, s.host_bp)
+        from all_items w
+        join item i on i.code = w.code
+        join outlet_tag t on t.tag = i.tag
+        join site s on s.id = t.site_id
+    ) as hosts,
+    array(
+        select row(
+            r.station_id, r.id, r.error, r.grant_id, r.answer_unit, r.expires_at, r.rental_id)
+        from unnest($5::text[], $6::text[]) k (station_id, id)
+        cross join lateral (
+            select * from asset_report where station_id = k.station_id and id = k.id limit 1) r
+    ) as reported;
+
+-- name: save_assets
+-- Everything a batch changes of items and doors; raises CS001 when it was decided on older rows than the stored ones.
+select save_assets($1, $2, $3, $4, $5, $6);
