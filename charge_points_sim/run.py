@@ -19,10 +19,11 @@ import uvloop
 from charge_points_sim import faults
 from charge_points_sim.connection import CannotConnect
 from charge_points_sim.devices import DEVICES
+from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day
+from charge_points_sim.scenarios import charge, day, locker, visits
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -38,6 +39,7 @@ EXAMPLES = """
 examples:
   charge-points-sim --url ws://127.0.0.1:9000/ocpp --count 3 --balance-share 1 --password secret --speed 60
   charge-points-sim --scenario replay --csv whole --speed max --social http://127.0.0.1:9100 --json
+  charge-points-sim --scenario locker --count 5 --version 1.6 --speed max --password secret
   charge-points-sim social --port 9100
 """
 
@@ -56,22 +58,23 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--url", default="ws://127.0.0.1:9000/ocpp", help="where stations connect (%(default)s)")
     p.add_argument("--version", choices=[*DEVICES, "all"], default="all", help="all: in turn (%(default)s)")
-    p.add_argument("--count", type=int, default=3, help="stations of the scenario `day` (%(default)s)")
+    p.add_argument("--count", type=int, default=3, help="stations of `day`, drivers of `locker` (%(default)s)")
     p.add_argument(
         "--scenario",
-        choices=["charge", "day", "replay"],
+        choices=["charge", "day", "replay", "locker"],
         default="day",
-        help="charge: one card at one station; day: an ordinary day; replay: real charges of a CSV (%(default)s)",
+        help="charge: one card at one station; day: an ordinary day; replay: real charges of a CSV; "
+        "locker: portable chargers lent by cabinets (%(default)s)",
     )
     p.add_argument("--station", default="SIM-0001", help="where `charge` happens (%(default)s)")
     p.add_argument("--token", default="04A1B2C3D4E5F6", help="the card of `charge` (%(default)s)")
     p.add_argument("--wh", type=int, default=11_000, help="energy of `charge` (%(default)s)")
     p.add_argument("--minutes", type=int, default=120, help="how long `charge` takes (%(default)s)")
     p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
-    p.add_argument("--start", help="when `charge` or `day` begins, as 2026-01-31T06:00:00Z (now)")
+    p.add_argument("--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`: the system's time)")
     p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
     p.add_argument("--speed", default="1", help="simulated seconds in a second, or `max` (%(default)s)")
-    p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001 (none)")
+    p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001,jam=0.1 (none)")
     p.add_argument(
         "--password",
         default=os.environ.get("CHARGE_POINTS_SIM_PASSWORD"),
@@ -96,9 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return social(argv[1:])
     args = parser().parse_args(argv)
+    lending = args.scenario == "locker"
     try:
-        plan = make_plan(args)
-        facts = uvloop.run(run(plan, args))
+        facts = uvloop.run(borrow(borrowing(args), args) if lending else run(make_plan(args), args))
     except (Misused, BadFile) as error:
         print(f"charge-points-sim: {error}", file=sys.stderr)
         return 2
@@ -107,12 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(facts) if args.json else describe(facts))
+    print(json.dumps(facts) if args.json else locker.describe(facts) if lending else describe(facts))
     return 1 if facts["unexpected"] or facts["given_up"] or facts["disagreed"] else 0
 
 
-def make_plan(args: argparse.Namespace) -> Plan:
-    """What is asked for. Raises `Misused`, `BadFile`."""
+def common(args: argparse.Namespace) -> tuple[float | None, Faults, int]:
+    """Speed, faults and start of any scenario. Raises `Misused`."""
     try:
         speed = None if args.speed == "max" else float(args.speed)
         drawn = faults.parse(args.faults, args.seed)
@@ -127,18 +130,43 @@ def make_plan(args: argparse.Namespace) -> Plan:
     for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1), ("minutes", 1), ("wh", 0)):
         if getattr(args, name) < low:
             raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
+    if args.provision is not None and (CLIENT not in os.environ or args.password is None):
+        raise Misused(f"--provision needs a client ({CLIENT}=id:secret in the environment) and --password")
+    return speed, drawn, start
+
+
+def versions(args: argparse.Namespace) -> tuple[str, ...]:
+    """The OCPP versions in turn."""
+    return tuple(DEVICES) if args.version == "all" else (args.version,)
+
+
+def borrowing(args: argparse.Namespace) -> visits.Plan:
+    """What is asked for of `locker`. Raises `Misused`."""
+    speed, drawn, start = common(args)
+    return visits.Plan(
+        visits.visits(args.count, args.seed),
+        start,
+        follow=args.start is None,
+        versions=versions(args),
+        speed=speed,
+        seed=args.seed,
+        faults=drawn,
+    )
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """What is asked for of the other scenarios. Raises `Misused`, `BadFile`."""
+    speed, drawn, start = common(args)
     alone = args.scenario == "charge"
     if args.social is None and not alone and (args.balance_share < 1 or args.turned_away > 0):
         raise Misused("drivers who pay by social payment need --social URL (or --balance-share 1 for none of them)")
-    if args.provision is not None and (CLIENT not in os.environ or args.password is None):
-        raise Misused(f"--provision needs a client ({CLIENT}=id:secret in the environment) and --password")
     population = populate(args.drivers, 20, args.balance_share, args.seed)
     if alone:
         population = Population((Driver("driver", "balance", args.token),), ())
     return Plan(
         charges=what_happens(args, start),
         population=population,
-        versions=tuple(DEVICES) if args.version == "all" else (args.version,),
+        versions=versions(args),
         speed=speed,
         seed=args.seed,
         reading_every_s=60 * args.reading_minutes,
@@ -170,6 +198,11 @@ def zero_after(charges: Sequence[Charge]) -> Charge:
     last = max(charges, key=lambda c: c.departure)
     at = last.departure + 3600
     return last._replace(session_id="added-without-energy", arrival=at, departure=at + 1800, delivered_wh=0)
+
+
+async def borrow(plan: visits.Plan, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs `locker`."""
+    return await locker.lend(plan, args.url, args.password)
 
 
 async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:

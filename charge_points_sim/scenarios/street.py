@@ -53,7 +53,7 @@ class WentWrong(Exception):
 
 
 class Street:
-    """One run of a plan. Drivers come one after the other; with an `app` they use it instead of their tokens."""
+    """One run of a plan. Drivers come one after the other; those with an app use `app`, if there is one."""
 
     def __init__(self, plan: Plan, hours: Hours, fleet: Fleet, app: App | None) -> None:
         self.hours = hours
@@ -118,7 +118,7 @@ class Street:
     async def _take(self, visit: Visit) -> tuple[Locker, int, str | None]:
         full = [one for one in self.lockers.values() if any(door.item for door in one.doors.values())]
         locker = self._random.choice(full)
-        if self.app is None:
+        if self.app is None or not visit.by_app:
             return locker, await self._by_token(locker, visit, "take"), None
         await self._attend(locker)
         rental = await self.app.rent(visit, locker.station.id)

@@ -26,6 +26,8 @@ class Visit:
     minutes: int
     wh: int
     outlet: str
+    by_app: bool = False
+    """Rents and returns by an app, if there is one; otherwise by the card at the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +80,7 @@ def visits(count: int, seed: int) -> list[Visit]:
         minutes = random.randrange(20, 240)
         wh = POWER_W * minutes // 60 * random.randrange(30, 95) // 100
         token, outlet = f"04{random.getrandbits(48):012X}", f"OUTLET-{random.randint(1, OUTLETS)}"
-        made.append(Visit(f"borrower-{number:03d}", token, random.randrange(60, 1800), minutes, wh, outlet))
+        made.append(
+            Visit(f"borrower-{number:03d}", token, random.randrange(60, 1800), minutes, wh, outlet, number % 2 == 0)
+        )
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from charge_points_sim.run import main, make_plan, parser
+from charge_points_sim.run import borrowing, main, make_plan, parser
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from charge_points_sim.run import main, make_plan, parser
         (["--count", "0"], "at least 1"),
         (["--start", "soon", "--balance-share", "1"], "--start 'soon' is not a time"),
         (["--provision", "http://127.0.0.1:9", "--balance-share", "1"], "needs a client"),
+        (["--scenario", "locker", "--faults", "jam=2"], "jam must be between"),
     ],
 )
 def test_a_wrong_command_line_is_explained(
@@ -46,3 +47,11 @@ def test_a_session_without_energy_comes_after_all_others() -> None:
 def test_no_system_there_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--url", "ws://127.0.0.1:9/ocpp", "--balance-share", "1", "--speed", "max"]) == 1
     assert "cannot reach" in capsys.readouterr().err
+
+
+def test_borrowers_come_in_the_order_of_the_seed() -> None:
+    asked = ["--scenario", "locker", "--count", "4", "--version", "2.1", "--seed", "9"]
+    plan, again = (borrowing(parser().parse_args([*asked, "--start", "2026-01-05T09:00:00Z"])) for _ in range(2))
+    assert plan.visits == again.visits and len(plan.visits) == 4
+    assert (plan.versions, plan.follow) == (("2.1",), False)
+    assert borrowing(parser().parse_args(asked)).follow
