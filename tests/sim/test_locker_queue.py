@@ -145,3 +145,62 @@ def test_in_any_order_of_copies_a_grant_opens_one_door_once_and_in_time(
     assert len(set(grants)) == len(grants)
     assert all(at < AT + 15 for _, _, at in scene.locker.unlocked)
     assert [body["seq"] for body in scene.central.told()] == list(range(1, scene.locker.memory.seq + 1))
+
+
+acts = st.lists(
+    st.tuples(
+        st.sampled_from(["open", "take", "place", "close", "force", "jam", "cut", "dark", "talk", "lose"]),
+        st.integers(1, 4),
+    ),
+    max_size=40,
+)
+
+
+@VERSIONS
+@given(acts)
+@settings(max_examples=40, deadline=None)
+def test_whatever_people_do_the_accepted_events_tell_what_is_behind_each_door(
+    version: str, done: list[tuple[str, int]]
+) -> None:
+    scene = Scene(version)
+    locker, line = scene.locker, scene.station.line
+    hands: list[str] = []
+    for number, (act, u) in enumerate(done, start=1):
+        door = locker.doors[u]
+        scene.at += 1
+        match act:
+            case "open" if line.online:
+                scene.open(number, u, "inspect")
+            case "take" if door.open and door.item is not None:
+                hands.append(locker.take(u))
+            case "place" if door.open and door.item is None and hands:
+                locker.place(u, hands.pop())
+            case "close" if door.open:
+                locker.close(u)
+            case "force" if not door.open:
+                locker.force(u)
+            case "jam":
+                locker.jam(u, None if door.jam else "noticed")
+            case "cut":
+                line.disconnected()
+            case "dark":
+                locker.lose_power()
+                line.disconnected()
+            case "talk":
+                if not line.online:
+                    line.connected()
+                scene.talk()
+            case "lose":
+                line.faults = Faults(lose=0.5, random=Random(number))
+    if not line.online:
+        line.connected()
+    scene.talk()
+    behind: dict[int, str | None] = {1: "PC-1", 2: "PC-2", 3: None, 4: None}
+    for message, body in sorted(scene.central.events.values(), key=lambda event: int(event[1]["seq"])):
+        if message.startswith("Item."):
+            behind[body["u"]] = body["item"] if message == "Item.Placed" else None
+        else:
+            assert body["has"] == (behind[body["u"]] is not None)
+    assert behind == {u: door.item for u, door in locker.doors.items()}
+    assert [body["seq"] for body in scene.central.told()] == list(range(1, locker.memory.seq + 1))
+    assert locker.outbox.idle
