@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from charge_points_sim.devices.device import Payload
-from charge_points_sim.times import epoch, wire
+from charge_points_sim.times import epoch
 
 VENDOR = "org.csms.assets"
 VERSION = 1
@@ -54,9 +54,9 @@ class Opening:
     hold_s: int | None = None
 
 
-def envelope(id: str, at: int) -> dict[str, Any]:
+def envelope(id: str, ts: str) -> dict[str, Any]:
     """What every body begins with."""
-    return {"v": VERSION, "id": id, "ts": wire(at)}
+    return {"v": VERSION, "id": id, "ts": ts}
 
 
 def body_of(payload: Payload) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from charge_points_sim.devices.assets import envelope
+from charge_points_sim.times import wire
 
 QUEUE_LENGTH_MAX = 20_000
 """An event that finds the queue full is lost; its number is used up, so that the system sees a gap."""
@@ -45,13 +46,20 @@ class Answered:
 
 @dataclass(slots=True)
 class Memory:
-    """`born` (epoch seconds) makes the ids of a new controller differ from those of the one it replaced."""
+    """
+    `born` (epoch seconds) makes the ids of a new controller differ from those of the one it replaced.
+
+    No two of its messages have the same time: the system puts what happened in order by it.
+    """
 
     born: int
     seq: int = 0
     asked: int = 0
     lost: int = 0
     """Events that found the queue full."""
+    second: int = 0
+    ticks: int = 0
+    """How many messages the newest second has seen."""
     queue: deque[Event] = field(default_factory=deque)
     answers: dict[str, Answered] = field(default_factory=dict)
     grants: dict[str, int] = field(default_factory=dict)
@@ -60,13 +68,19 @@ class Memory:
     def event(self, message: str, at: int, body: Mapping[str, Any], off: bool) -> Event:
         """Makes the next event; it is not in the queue yet."""
         self.seq += 1
-        head = envelope(f"{self.born:08x}-e{self.seq}", at)
+        head = envelope(f"{self.born:08x}-e{self.seq:010d}", self.stamp(at))
         return Event(message, {**head, "seq": self.seq, "off": off, **body})
 
     def request(self, message: str, at: int, body: Mapping[str, Any]) -> Request:
         """Makes a request."""
         self.asked += 1
-        return Request(message, {**envelope(f"{self.born:08x}-r{self.asked}", at), **body})
+        return Request(message, {**envelope(f"{self.born:08x}-r{self.asked:010d}", self.stamp(at)), **body})
+
+    def stamp(self, at: int) -> str:
+        """The time of one message, a microsecond after the one before if that was made in the same second."""
+        self.ticks = self.ticks + 1 if at == self.second else 0
+        self.second = at
+        return f"{wire(at)[:-1]}.{self.ticks:06d}Z"
 
     def keep(self, event: Event) -> None:
         """Puts an event behind the others."""

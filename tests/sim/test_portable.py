@@ -16,7 +16,7 @@ from charge_points_sim.devices import DEVICES
 from charge_points_sim.devices.portable import Outlet, Portable
 from charge_points_sim.faults import Faults
 from charge_points_sim.session import Session, Token
-from charge_points_sim.times import wire
+from charge_points_sim.times import epoch
 from tests.sim.central import Central
 from tests.sim.test_station import START
 
@@ -175,7 +175,7 @@ def test_pulled_out_while_charging_it_ends_the_session_and_says_so(version: str)
     scene.unplug()
     assert scene.registers() == [5_400]
     gone = scene.central.told("Socket.Disconnected")[0]
-    assert (gone["tag"], gone["meter"], gone["ts"], gone["off"]) == ("OUTLET-7", 5_400, wire(AT + 900), False)
+    assert (gone["tag"], gone["meter"], epoch(gone["ts"]), gone["off"]) == ("OUTLET-7", 5_400, AT + 900, False)
 
 
 @VERSIONS
