@@ -64,10 +64,10 @@ class Judge:
 
     def opening(self, opening: Opening, memory: Memory, now: int, drift_s: int) -> Error | None:
         """The first reason against an opening."""
-        if self.rules.once and opening.gid in memory.grants:
-            return "GrantUsed"
         if self._late(opening.at, opening.exp, now, drift_s):
             return "GrantExpired"
+        if self.rules.once and opening.gid in memory.grants:
+            return "GrantUsed"
         return refusal(self.doors.get(opening.u), opening)
 
     def _late(self, at: int, exp: int, now: int, drift_s: int) -> bool:

@@ -61,6 +61,8 @@ class Memory:
     ticks: int = 0
     """How many messages the newest second has seen."""
     queue: deque[Event] = field(default_factory=deque)
+    aside: list[Event] = field(default_factory=list)
+    """Events whose body the system refused: for their maker to look at."""
     answers: dict[str, Answered] = field(default_factory=dict)
     grants: dict[str, int] = field(default_factory=dict)
     """Grants acted on, and when."""
@@ -116,5 +118,6 @@ class Memory:
         """What `dump` wrote."""
         kept = json.loads(text)
         kept["queue"] = deque(Event(**event) for event in kept["queue"])
+        kept["aside"] = [Event(**event) for event in kept["aside"]]
         kept["answers"] = {id: Answered(**answer) for id, answer in kept["answers"].items()}
         return cls(**kept)

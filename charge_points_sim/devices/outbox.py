@@ -29,8 +29,8 @@ class Outbox:
     """
     Sends the events of `memory` through `station`, one at a time; nothing is sent before `introduce`.
 
-    An event is dropped only when it was accepted. A refusal, an error or silence leaves it where it is, and
-    it is sent again with the same id.
+    An event is dropped only when it was accepted. An error or silence leaves it where it is, and it is sent
+    again with the same id; one that is refused is set aside, and the next has its turn.
     """
 
     def __init__(self, station: Station, memory: Memory, clock: Callable[[], int]) -> None:
@@ -44,7 +44,7 @@ class Outbox:
 
     @property
     def idle(self) -> bool:
-        """Everything was accepted."""
+        """Everything was accepted, or set aside."""
         return not self.memory.queue and not self._first
 
     def tell(self, message: str, body: Body) -> None:
@@ -115,9 +115,11 @@ class Outbox:
             line.counters.lost += 1
         elif isinstance(sent, Request) and not isinstance(answer, CallFailed):
             self._first.popleft()
-        elif isinstance(sent, Event) and not isinstance(answer, CallFailed) and answer[0]:
+        elif isinstance(sent, Event) and not isinstance(answer, CallFailed) and answer[1].get("err") != "Busy":
             self.memory.queue.remove(sent)
             self._failures = 0
+            if not answer[0]:
+                self.memory.aside.append(sent)
         else:
             self._failures += 1
         self._pump()

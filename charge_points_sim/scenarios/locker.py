@@ -10,8 +10,9 @@ import asyncio
 from typing import Any
 
 from charge_points_sim.fleet import Fleet
+from charge_points_sim.scenarios.app import App
 from charge_points_sim.scenarios.hours import Hours, until
-from charge_points_sim.scenarios.street import WALL_S_MAX, App, Street
+from charge_points_sim.scenarios.street import WALL_S_MAX, Street
 from charge_points_sim.scenarios.visits import Plan, Tally
 
 
@@ -27,6 +28,7 @@ async def lend(plan: Plan, url: str, password: str | None, app: App | None = Non
                 await street.visit(visit)
             if not await until(street.told, WALL_S_MAX):
                 street.tally.unexpected.append("some events were never accepted")
+            street.tally.unexpected += street.refused()
         finally:
             care.cancel()
             await asyncio.gather(care, return_exceptions=True)

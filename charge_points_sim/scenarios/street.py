@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
-from typing import Literal, Protocol
+from typing import Literal
 from uuid import UUID
 
 from charge_points_sim.connection import TRIES_MAX, Connection
@@ -17,6 +17,7 @@ from charge_points_sim.devices.memory import Memory
 from charge_points_sim.devices.portable import Outlet, Portable
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.line import CallFailed
+from charge_points_sim.scenarios.app import App
 from charge_points_sim.scenarios.hours import Hours, until
 from charge_points_sim.scenarios.visits import BEGAN, POWER_W, Plan, Tally, Visit
 from charge_points_sim.session import Token
@@ -30,22 +31,6 @@ OPENING_S = 11
 OPENINGS_MAX = 6
 STEP_S = 3
 """What people do at a door takes them so long."""
-
-
-class App(Protocol):
-    """What a driver's app asks of the system, where drivers have one."""
-
-    async def rent(self, visit: Visit, station: str) -> str:
-        """Rents any charger of a cabinet; the rental's id. The system has the door opened."""
-
-    async def charge(self, rental: str) -> None:
-        """Wants the rented charger, which is plugged in, to charge."""
-
-    async def give_back(self, rental: str, station: str) -> None:
-        """Wants a free door of a cabinet opened."""
-
-    async def state(self, rental: str) -> str:
-        """How the rental stands."""
 
 
 class WentWrong(Exception):
@@ -92,6 +77,11 @@ class Street:
     def told(self) -> bool:
         """Whether every cabinet has told everything."""
         return all(locker.outbox.idle and locker.station.line.idle for locker in self.lockers.values())
+
+    def refused(self) -> list[str]:
+        """The events whose bodies the system refused."""
+        told = [one.outbox for one in self.lockers.values()] + [one.outbox for one in self.chargers.values()]
+        return [f"{event.message} was refused: {event.body}" for outbox in told for event in outbox.memory.aside]
 
     async def visit(self, visit: Visit) -> None:
         """A driver takes a charger, charges with it, and returns it to another cabinet."""

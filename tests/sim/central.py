@@ -20,7 +20,7 @@ from charge_points_sim.times import wire
 from tests.sim.system import System, schema
 
 Body = dict[str, Any]
-Fate = Literal["accepted", "rejected", "error", "silence"]
+Fate = Literal["accepted", "rejected", "busy", "error", "silence"]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/reference/assets/v1.schema.json").read_text())
 
 
@@ -95,10 +95,12 @@ class Central:
         answer: Body = {"v": 1, "id": body["id"]}
         if message == "Door.Request":
             answer |= self.grants(body)
-        elif fate == "accepted" and "seq" in body:
+        elif fate in ("rejected", "busy"):
+            answer["err"] = "Busy" if fate == "busy" else "BadPayload"
+        elif "seq" in body:
             answer["dup"] = body["id"] in self.events
             self.events.setdefault(body["id"], (message, body))
-        status = "Rejected" if fate == "rejected" or "err" in answer else "Accepted"
+        status = "Rejected" if "err" in answer else "Accepted"
         text = isinstance(self.calls[-1][1]["data"], str)
         return [3, message_id, {"status": status, "data": json.dumps(answer) if text else answer}]
 

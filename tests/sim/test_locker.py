@@ -138,12 +138,15 @@ def test_a_clock_that_is_off_by_more_than_five_seconds_opens_nothing(version: st
 
 
 @VERSIONS
-def test_a_clock_that_is_behind_opens_nothing_late_even_before_it_is_told_the_time(version: str) -> None:
+@pytest.mark.parametrize("error_s", [6, -6, -60])
+def test_a_clock_that_is_off_opens_nothing_even_before_it_is_told_the_time(version: str, error_s: int) -> None:
     scene = Scene(version)
-    scene.locker.clock_error_s = -60
-    body = scene.central.opening(1, 1)
+    scene.locker.clock_error_s = error_s
+    assert scene.err(1, 1) == "GrantExpired"
+    body = scene.central.opening(2, 2)
     scene.at += 20
     assert scene.send(body)[1]["err"] == "GrantExpired"
+    assert not scene.locker.unlocked
 
 
 @VERSIONS

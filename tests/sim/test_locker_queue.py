@@ -25,7 +25,7 @@ def visit(scene: Scene, u: int = 2) -> None:
 
 
 @VERSIONS
-@pytest.mark.parametrize("fate", ["rejected", "error", "silence"])
+@pytest.mark.parametrize("fate", ["busy", "error", "silence"])
 def test_an_event_is_dropped_only_when_it_is_accepted(version: str, fate: str) -> None:
     scene = Scene(version)
     scene.central.fate = lambda message, body: fate  # type: ignore[assignment,return-value]
@@ -44,6 +44,17 @@ def test_an_event_is_dropped_only_when_it_is_accepted(version: str, fate: str) -
     scene.talk()
     assert scene.locker.outbox.idle
     assert [body["seq"] for body in scene.central.told()] == [1, 2, 3]
+
+
+@VERSIONS
+def test_an_event_that_is_refused_is_kept_aside_and_the_next_goes_on(version: str) -> None:
+    scene = Scene(version)
+    scene.central.fate = lambda message, body: "rejected" if body.get("seq") == 2 else "accepted"
+    visit(scene)
+    scene.talk()
+    assert [body["seq"] for body in scene.central.told()] == [1, 3]
+    scene.locker.lose_power()
+    assert [event.body["seq"] for event in scene.locker.memory.aside] == [2]
 
 
 @VERSIONS
