@@ -24,6 +24,7 @@ from csms.base.clock import Clock
 from csms.base.errors import CsmsError
 from csms.bus import LocalBus
 from csms.config import Settings, parse_clock
+from csms.db import SQL
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
 from csms.embedded import Embedded, home
@@ -42,7 +43,8 @@ from csms.ocpp.handshake import PREFERRED
 from csms.ocpp.setup import Setup
 from csms.psp import registry
 from csms.psp.base import Denied, Psp, VerifiedToken
-from csms.worker import balance, stations
+from csms.worker import balance, cabinets, stations
+from csms.worker.lending import LENDING_SWEEP_S, LendingTimer
 from csms.worker.loop import Worker
 from csms.worker.notify import NEWS, NEWS_SWEEP_S, Herald
 from csms.worker.settling import SETTLING
@@ -124,7 +126,9 @@ async def running(
         bus = LocalBus()
         commands = Commands(edge_pool, bus, clock)
         of_balance = balance.tasks(lambda event: road.check(event))
-        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **stations.tasks(commands), **of_balance})
+        of_cabinets = cabinets.tasks(commands, lambda event, reply: road.submit(event, reply))
+        of_stations = {**stations.tasks(commands), **of_cabinets}
+        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **of_stations, **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
             road.submit(verdict, _nobody_waits)
@@ -145,7 +149,11 @@ async def running(
         watchdog = Watchdog(
             worker_pool, lambda event: road.submit(event, _nobody_waits), clock, silent_after=silent_after
         )
+        lending = LendingTimer(worker_pool, lambda event: road.submit(event, _nobody_waits), clock)
+        async with edge_pool.acquire() as conn:
+            await SQL.cabinets_away.run(conn, clock())
         for sweeps in (
+            sweeping("lending", lending.sweep, LENDING_SWEEP_S),
             sweeping("timers", timers.sweep, TIMERS_SWEEP_S),
             sweeping("spending", spending.sweep, SPENDING_SWEEP_S),
             sweeping("news", herald.sweep, NEWS_SWEEP_S),

@@ -201,6 +201,8 @@ class Assets:
     reported: dict[tuple[str, str], AssetAnswer] = field(default_factory=dict)
     looked_up: set[str] = field(default_factory=set)
     """Items of which it is known whether they exist, and who has them."""
+    at: datetime | None = None
+    """As of when it is known for how long cabinets were away."""
 
     def of_station(self, station_id: str) -> list[Door]:
         """The doors of a cabinet, by number."""

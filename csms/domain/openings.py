@@ -54,6 +54,8 @@ def answered(world: World, changes: Changes, event: GrantAnswered) -> Outcome:
             put_grant(world.assets, changes.assets, grant._replace(state="accepted"))
         case "unknown":
             put_grant(world.assets, changes.assets, grant._replace(state="sent", error="unknown"))
+        case "rejected" if event.error in ("GrantUsed", "DoorAlreadyOpen"):
+            put_grant(world.assets, changes.assets, grant._replace(state="accepted"))
         case "rejected":
             failed(world, changes, grant, event.error or "failed", event.received_at)
         case _:

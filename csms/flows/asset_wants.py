@@ -31,6 +31,7 @@ from csms.store.road import Wanted
 def want(wanted: Wanted, event: AssetEvent) -> None:
     """Adds what `event` needs; what belongs to it (its grant's cabinet, its item's rental) is loaded with it."""
     assets, station_id = wanted.assets, event.station_id
+    assets.at = event.received_at if assets.at is None else max(assets.at, event.received_at)
     if isinstance(event, Told):
         assets.reports.add((station_id, event.id))
     match event:
@@ -51,6 +52,7 @@ def want(wanted: Wanted, event: AssetEvent) -> None:
             assets.items.add(event.item)
             _grant(wanted, event.grant_id)
         case SocketChanged():
+            assets.stations.add(station_id)
             assets.items.add(event.item)
         case RentAsked():
             assets.stations.add(station_id)

@@ -52,7 +52,7 @@ class Commands:
         """
         action, payload = _record(command)
         async with self._pool.acquire() as conn:
-            arguments = (command_id, station_id, action, json.dumps(payload), requested_by, self._clock())
+            arguments = (command_id, station_id, action, json.dumps(payload, default=str), requested_by, self._clock())
             epoch = await SQL.queue_command.value(conn, *arguments)
             if epoch is None:
                 raise NotFound(f"no station {station_id}")

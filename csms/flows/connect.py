@@ -47,6 +47,8 @@ class Admitted:
     """Whether it was told which readings to send, on this protocol; and on 2.1 asked which limits it keeps."""
     tx_limits: tuple[str, ...] = ()
     """The limits of a session that it keeps itself."""
+    is_cabinet: bool = False
+    """Whether it is missed when it is away (`Admission.left`)."""
 
 
 class Admission:
@@ -70,6 +72,11 @@ class Admission:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await future
+
+    async def left(self, station_id: str, epoch: int) -> None:
+        """A cabinet's connection has ended: unless a newer one is here, it is away from now on."""
+        async with self._pool.acquire() as conn:
+            await SQL.station_left.run(conn, station_id, epoch, self._clock())
 
     async def _work(self) -> None:
         while self._waiting:
@@ -109,12 +116,18 @@ class Admission:
                     assert row is not None
                     proven[arrival.station_id] = (arrival.protocol or row["assume_protocol"], row)
             spoken = {station_id: protocol for station_id, (protocol, _) in proven.items() if protocol is not None}
-            epochs = {}
+            epochs: dict[str, int] = {}
+            cabinets: list[str] = []
             if spoken:
-                arguments = (list(spoken), list(spoken.values()), self._clock())
-                epochs = {row["id"]: row["epoch"] for row in await SQL.admit_stations.many(conn, *arguments)}
+                now = self._clock()
+                for row in await SQL.admit_stations.many(conn, list(spoken), list(spoken.values()), now):
+                    epochs[row["id"]] = row["epoch"]
+                    if row["kind"] != "charger":
+                        cabinets.append(row["id"])
+                if cabinets:
+                    await SQL.stations_arrived.run(conn, cabinets, now)
         return {
-            station_id: _admitted(row, epochs.get(station_id, 0), protocol)
+            station_id: _admitted(row, epochs.get(station_id, 0), protocol, station_id in cabinets)
             for station_id, (protocol, row) in proven.items()
             if protocol is None or station_id in epochs
         }
@@ -125,12 +138,12 @@ class Admission:
         return fits and credential is not None and key is not None
 
 
-def _admitted(row: Record, epoch: int, protocol: str | None) -> Admitted:
+def _admitted(row: Record, epoch: int, protocol: str | None, is_cabinet: bool) -> Admitted:
     keys: dict[int, tuple[str, ...]] = {}
     for connector, key in row["meter_keys"]:
         keys[connector] = (*keys.get(connector, ()), key)
     is_set_up = row["set_up_on"] == protocol and (protocol != "ocpp2.1" or row["tx_limits"] is not None)
-    return Admitted(epoch, protocol, row["strict"], keys, is_set_up, tuple(row["tx_limits"] or ()))
+    return Admitted(epoch, protocol, row["strict"], keys, is_set_up, tuple(row["tx_limits"] or ()), is_cabinet)
 
 
 async def pepper_of(pool: Pool) -> bytes:

@@ -191,6 +191,7 @@ class Gateway:
         version = cast("Version", admitted.protocol)
         peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
         peer.keys = admitted.meter_keys
+        peer.is_cabinet = admitted.is_cabinet
         if version == "ocpp2.1":
             peer.tx_limits = TxLimits(admitted.tx_limits)
         if self._setup is not None and not admitted.is_set_up:
@@ -215,6 +216,15 @@ class Gateway:
         if self._draining and not len(self.stations):
             self._empty.set()
         log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
+        if newest and socket.peer is not None and socket.peer.is_cabinet:
+            self._spawn(self._missed(socket.station_id, socket.epoch))
+
+    async def _missed(self, station_id: str, epoch: int) -> None:
+        """A cabinet is away: nothing can be brought back to it."""
+        try:
+            await self._admission.left(station_id, epoch)
+        except TROUBLE as error:
+            log.warning("absence not written", station=station_id, error=str(error))
 
     # Setting new stations up
 

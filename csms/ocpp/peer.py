@@ -65,6 +65,7 @@ class Peer:
         "costs",
         "desk",
         "epoch",
+        "is_cabinet",
         "keys",
         "on_boot",
         "station_id",
@@ -80,6 +81,8 @@ class Peer:
         self.epoch = epoch
         self.strict = strict
         self.broken = 0
+        self.is_cabinet = False
+        """Whether it is missed when it is away."""
         self.keys = NO_KEYS
         """Public keys of the station's meters, by connector."""
         self.tx_limits: TxLimits | None = None

@@ -3,7 +3,7 @@
 -- name: load_assets
 -- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
--- drivers' open rentals are wanted.
+-- drivers' open rentals are wanted; $8 the time, as of which cabinets were away.
 with wanted_stations as (
     select s.id
     from unnest(
@@ -114,9 +114,10 @@ select
         select row(
             r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
             r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
-            r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
+            r.return_unit, r.stopped_at, r.extensions, rental_outage_s(r, $8), r.damage_minor, r.tries, r.reminders, r.flags,
             r.reason, r.checked_at, r.closed_at)
-        from wanted_rentals r
+        from wanted_rentals w
+        join rental r on r.id = w.id
     ) as rentals,
     array(
         select row(c.station_id, c.last_seq, c.seen_at, c.version)
@@ -141,3 +142,73 @@ select
 -- name: save_assets
 -- Everything a batch changes of items and doors; raises CS001 when it was decided on older rows than the stored ones.
 select save_assets($1, $2, $3, $4, $5, $6);
+
+-- name: due_grants
+-- Live grants that nobody used in time: accepted and not opened since $1, or expired before $2; $3 how many.
+select id, station_id
+from door_grant
+where state in ('issued', 'sent', 'accepted')
+and (state = 'accepted' and issued_at <= $1 or expires_at < $2)
+limit $3;
+
+-- name: due_doors
+-- Doors that stand open since $1 and nobody was told, or since $2 and staff were not; $3 how many.
+select station_id, unit
+from door
+where opened_at is not null
+and (told < 1 and opened_at <= $1 or told < 2 and opened_at <= $2)
+limit $3;
+
+-- name: due_rentals
+-- Rentals that the clock changes something about by $1; $2 how many.
+select id, station_id
+from rental
+where checked_at <= $1
+order by checked_at
+limit $2;
+
+-- name: station_left
+-- A cabinet's connection of epoch $2 ended at $3, and no newer one is there: it is away.
+insert into station_outage (station_id, from_at)
+select id, $3
+from station
+where id = $1
+and epoch = $2
+and kind <> 'charger'
+on conflict do nothing;
+
+-- name: stations_arrived
+-- Cabinets $1 are here again since $2.
+update station_outage
+set until_at = greatest($2, from_at)
+where station_id = any($1)
+and until_at is null;
+
+-- name: cabinets_away
+-- A process starts: no cabinet is connected to it, so all are away since $1.
+insert into station_outage (station_id, from_at)
+select id, $1
+from station
+where kind <> 'charger'
+on conflict do nothing;
+
+-- name: sessions_at_item
+-- The running sessions of a portable charger.
+select id, ref, driver_id
+from session
+where station_id = $1
+and state in ('pending', 'active')
+and ended_at is null
+and opened_at > now() - interval '60 days';
+
+-- name: rental_to_remind
+-- A rental that its driver is to be reminded of.
+select r.id, r.state, r.item, r.provider_id, r.driver_id, r.station_id, r.taken_at, r.due_at, r.reminders
+from rental r
+where r.id = $1;
+
+-- name: driver_of_rental
+-- Whose rental it is.
+select driver_id
+from rental
+where id = $1;

@@ -26,6 +26,7 @@ select s.station_id, s.ref
 from session s
 join tariff t on t.id = s.tariff_id and t.version = s.tariff_version
 where s.state = 'active'
+and s.use = 'charge'
 and s.hold_minor > 0
 and s.ended_at is null
 and s.opened_at > $1

@@ -35,4 +35,4 @@ from (
     for update of locked
 ) as arrival
 where station.id = arrival.id
-returning station.id, station.epoch;
+returning station.id, station.epoch, station.kind;

@@ -122,6 +122,7 @@ left join lateral (
 where s.opened_at >= $3
 and s.opened_at < $2
 and s.state = 'active'
+and s.use = 'charge'
 and s.started_at is not null
 and s.ended_at is null
 and heard.at < $2
