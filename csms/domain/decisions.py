@@ -138,6 +138,8 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
     priced = world.priced_of(session)
     if priced is None:
         return Outcome("refused", reason="it has no settled bill")
+    if session.use == "rental":
+        return Outcome("refused", reason="a rental has no meter to put right: refund a part of its bill")
     correction = corrections.correct(session, world.books[session.id], priced, world.series[session.id], event)
     return _written(world, changes, session, correction, event, "corrected")
 

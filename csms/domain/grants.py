@@ -128,7 +128,7 @@ def to_take(assets: Assets, station_id: str, unit: int | None, item_type: str | 
         item = custody.behind(assets, door)
         if door.unit == besides or item is None or not _fits(assets, door, item, item_type):
             continue
-        if not free(assets, door):
+        if not free(assets, door) or assets.rental_of(item.code) is not None:
             why = "UnitReserved" if door.is_usable else "UnitFaulted"
             continue
         found.append((item.at, door.unit, door))
@@ -139,7 +139,7 @@ def _fits(assets: Assets, door: Door, item: Item, item_type: str | None) -> bool
     """Whether an item may be lent out of this door."""
     if item.state != "ok" or item.kind != assets.capable.get((door.station_id, door.unit)):
         return False
-    return assets.rental_of(item.code) is None and item_type in (None, item.type)
+    return item_type in (None, item.type)
 
 
 def to_return(assets: Assets, station_id: str, unit: int | None, kind: str, besides: int = 0) -> Door | str:

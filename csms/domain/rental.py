@@ -30,16 +30,13 @@ from csms.domain.billing import Closing, close
 from csms.domain.errand import Errand
 from csms.domain.folding import closed, put
 from csms.domain.rental_times import RETURN_S_MAX, ended_at, next_look, used
-from csms.domain.session import Session, flagged, refused
+from csms.domain.session import RESERVED, Session, flagged, refused
 from csms.domain.tariff import Usage
 from csms.domain.tariff_own import Own, Used
 from csms.domain.world import Changes, World
 
 STOP_PLACE = 30
 """The derived id of the errand that ends energy when a rental is over."""
-
-RESERVED = "rental:"
-"""What the refs of rentals' sessions begin with; no station's own transaction id may."""
 
 
 def ref_of(rental_id: UUID) -> str:

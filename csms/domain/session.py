@@ -34,6 +34,8 @@ Rest = Literal["keep", "refund"]
 SharesBy = Literal["psp", "run"]
 Use = Literal["charge", "rental"]
 """What was used: a connector's energy, or an item that was lent (`rental.py`)."""
+RESERVED = "rental:"
+"""What the refs of rentals' sessions begin with; no station's own transaction id may."""
 CLOSED: frozenset[State] = frozenset({"completed", "review", "invalid"})
 
 

@@ -16,6 +16,7 @@ join guarded_account g on g.address = uses.address and g.balance > 0
 cross join lateral (
     select * from session s where s.id = split_part(uses.address, ':', 2)::uuid limit 1) s
 where s.state = 'active'
+and s.use = 'charge'
 and s.ended_at is null
 order by s.opened_at, s.id;
 

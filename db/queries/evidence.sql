@@ -80,6 +80,7 @@ select exists (
     select
     from session
     where station_id = $1
+    and use = 'charge'
     and opened_at >= $2
     and ended_at is null
     and state in ('pending', 'active', 'provisional'));

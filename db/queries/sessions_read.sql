@@ -4,7 +4,8 @@
 -- One session.
 select *
 from session
-where id = $1;
+where id = $1
+and use = 'charge';
 
 -- name: list_sessions
 -- Sessions, the newest first, narrowed by what is given; goes on below ($2, $3).
@@ -15,6 +16,7 @@ and ($4::text is null or station_id = $4)
 and ($5::text is null or provider_id = $5)
 and ($6::text is null or driver_id = $6)
 and ($7::text is null or state = $7)
+and use = 'charge'
 and opened_at >= coalesce($8::timestamptz, '-infinity')
 and opened_at < coalesce($9::timestamptz, 'infinity')
 order by opened_at desc, id desc

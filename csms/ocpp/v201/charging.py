@@ -16,6 +16,7 @@ from csms.domain.events import (
     SessionStarted,
     TokenPresented,
 )
+from csms.domain.session import RESERVED
 from csms.domain.token import canonical
 from csms.ocpp import times
 from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Unclear
@@ -51,7 +52,7 @@ def transaction_event(call: Call) -> Event:
     info = payload.transactionInfo
     kind = payload.eventType
     ref = info.transactionId if info is not None else None
-    if not ref or len(ref) > REF_LENGTH_MAX:
+    if not ref or len(ref) > REF_LENGTH_MAX or ref.startswith(RESERVED):
         raise Unclear("a TransactionEvent without a usable transactionId")
     readings = read_values(payload.meterValue, f"{kind}:{payload.seqNo}", at, split_unit=True)
     evse = payload.evse
