@@ -29,6 +29,10 @@ WALL_S_MAX = 15.0
 OPENING_S = 11
 """A door that is not open after so long will not open: the driver tries again."""
 OPENINGS_MAX = 6
+AGAIN = (None, "DoorJammed", "GrantUsed", "Busy", "PaymentPending")
+"""After these the driver tries again; `GrantUsed`: the system has not noticed yet that its grant opened nothing."""
+SWEEP_S = 0.5
+"""On the wall: until then the system has noticed what did not happen."""
 STEP_S = 3
 """What people do at a door takes them so long."""
 
@@ -136,7 +140,7 @@ class Street:
             if outcome.u is not None and locker.doors[outcome.u].open:
                 return outcome.u
             error = outcome.err
-            if error not in (None, "DoorJammed", "Busy", "PaymentPending"):
+            if error not in AGAIN:
                 break
             self.tally.jams += error in (None, "DoorJammed")
             await self._wait_for_opening(locker)
@@ -167,6 +171,7 @@ class Street:
         """As long as a door may take."""
         await self.hours.wait(OPENING_S)
         await self._attend(locker)
+        await asyncio.sleep(SWEEP_S)
 
     async def _attend(self, locker: Locker) -> None:
         """
