@@ -99,9 +99,7 @@ def seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: 
         _found_empty(world, changes, event, believed, place, key)
         return
     if unit.item is None:
-        if believed is None:
-            custody.placed(assets, changes.assets, None, place, key)
-        return
+        return  # something stands there and cannot be read: what it is, a report by name says, earlier or later
     item = assets.items.get(unit.item)
     custody.placed(assets, changes.assets, None if item is None else item.code, place, key)
     if item is None:

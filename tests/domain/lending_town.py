@@ -6,12 +6,13 @@ import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from csms.domain import asset_events as said
-from csms.domain.assets import Grant, Item, Rental, unknown_door
+from csms.domain.assets import Assets, Grant, Item, Rental, unknown_door
 from csms.domain.books import Books, issued
 from csms.domain.decide import decide
 from csms.domain.events import Event, Outcome
@@ -39,6 +40,18 @@ TARIFF = {
     "elements": [{"price_components": [{"type": "ENERGY", "price": 300, "vat": 10, "step_size": 1}]}],
     "extra": EXTRA, "last_updated": "2026-01-01T00:00:00Z",
 }  # fmt: skip
+KEPT = [it.name for it in fields(World) if it.name not in ("rules", "assets", "waiting")]
+TABLES = [it.name for it in fields(Assets)]
+
+
+def copied(world: World) -> World:
+    """A world that a batch may change: rows are values, so copies of the dicts and sets are enough."""
+    anew = World(world.rules, **{name: copy.copy(getattr(world, name)) for name in KEPT})
+    anew.waiting = {id_: set(places) for id_, places in world.waiting.items()}
+    anew.assets = replace(world.assets)
+    for name in TABLES:
+        setattr(anew.assets, name, copy.copy(getattr(world.assets, name)))
+    return anew
 
 
 class Town:
@@ -84,7 +97,7 @@ class Town:
     def tell(self, *events: Event) -> Outcome:
         """Decides a batch; the outcome of its last event."""
         for _ in range(3):
-            world = copy.deepcopy(self.world, {id(self.world.priced): self.world.priced})
+            world = copied(self.world)
             outcomes, changes = decide(world, events)
             if not changes.lacking and not changes.assets.lacks():
                 break

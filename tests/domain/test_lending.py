@@ -243,3 +243,14 @@ def test_a_snapshot_does_not_bill_before_the_queue_behind_it_is_told(town: Town)
     assert town.rental(rental.id).state == "returning" and not town.bills
     town.tell(placed)
     assert town.rental(rental.id).state == "closed" and 100_000 - town.balance() == 165
+
+
+def test_what_a_snapshot_cannot_read_leaves_custody_to_the_reports_that_can(town: Town) -> None:
+    placed = town.placed_event("C2", 1, "i1")
+    town.later(60)
+    unreadable = said.UnitsSeen(
+        **town.report("C2", seq=None), units=(said.UnitSeen(1, "closed", True, None),), last_seq=None
+    )
+    town.tell(unreadable)
+    town.tell(placed)
+    assert (town.item("i1").station_id, town.item("i1").unit) == ("C2", 1)
