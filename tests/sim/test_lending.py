@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
-from charge_points_sim.connection import CannotConnect
+from charge_points_sim.connection import CannotConnect, Connection
 from charge_points_sim.devices import DEVICES
+from charge_points_sim.devices.doors import Door
+from charge_points_sim.devices.locker import Locker
 from charge_points_sim.faults import Faults
+from charge_points_sim.scenarios.hours import until
 from charge_points_sim.scenarios.locker import describe, lend
 from charge_points_sim.scenarios.visits import Plan, visits
 from tests.sim.lender import Lender
@@ -83,3 +87,55 @@ async def test_the_first_cabinet_takes_the_time_of_the_system() -> None:
 async def test_nobody_listening_is_said_in_a_sentence() -> None:
     with pytest.raises(CannotConnect, match="cannot reach"):
         await lend(PLAN, "ws://127.0.0.1:9/ocpp", None)
+
+
+@pytest.mark.parametrize("version", DEVICES)
+@pytest.mark.parametrize("dark", [False, True], ids=["offline", "without power"])
+async def test_a_cabinet_that_was_away_tells_what_happened_meanwhile(version: str, dark: bool) -> None:
+    lender = Lender()
+    lender.now = AT
+    locker = Locker("L-1", DEVICES[version], [Door(1, "PC-1"), Door(2)], lambda: lender.now)
+    async with lender.run() as url:
+        connection = Connection(locker.station, url, None, Random(1))
+        await connection.connect()
+        await connection.do(locker.station.boot)
+        assert await until(lambda: locker.outbox.idle, 5)
+        await connection.close()
+        assert await until(lambda: not locker.station.line.online, 5)
+        if dark:
+            locker.lose_power()
+        locker.force(1)
+        locker.take(1)
+        locker.close(1)
+        again = Connection(locker.station, url, None, Random(1))
+        await again.connect()
+        assert await until(lambda: lender.doors["L-1"] == {1: None, 2: None} and locker.outbox.idle, 5)
+        await again.close()
+    assert [(message, body["off"]) for message, body in lender.events.values()] == [
+        ("Door.Status", True),
+        ("Item.Taken", True),
+        ("Door.Status", True),
+    ]
+    assert lender.seen["BootNotification"] == 1 + dark
+
+
+async def test_a_cut_in_the_middle_of_everything_loses_no_event() -> None:
+    lender = Lender()
+    lender.now = AT
+    locker = Locker("L-1", DEVICES["1.6"], [Door(u, f"PC-{u}") for u in range(1, 41)], lambda: lender.now)
+    async with lender.run() as url:
+        connection = Connection(locker.station, url, None, Random(1))
+        await connection.connect()
+        await connection.do(locker.station.boot)
+        for u in range(1, 41):
+            locker.force(u)
+            locker.take(u)
+            connection.tell(partial(locker.close, u))
+            if u % 8 == 0:
+                if u == 16:
+                    locker.lose_power()
+                connection.cut()
+                assert await until(lambda: locker.station.line.online and bool(locker.station.booted), 5)
+        assert await until(lambda: locker.outbox.idle, 5)
+        await connection.close()
+    assert sorted(body["seq"] for _, body in lender.events.values()) == list(range(1, 121))
