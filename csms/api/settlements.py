@@ -87,6 +87,7 @@ class Sums(Answer):
     operator_share: Money
     operator_vat: Money
     provider_share: Money
+    host_share: Money
     by_psp: Money
     by_run: Money
     adjustments: Money
@@ -316,7 +317,7 @@ def _sums(row: Record) -> Sums:
     return Sums(
         currency=currency, charges=row["charges"], credits=row["credits"], energy_wh=row["energy_wh"],
         operator_share=money(row["operator_minor"], currency), provider_share=money(row["provider_minor"], currency),
-        **amounts,
+        host_share=money(row["host_minor"], currency), **amounts,
     )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ LINES = (
     ("VAT in them", "vat_minor"),
     ("operator's share", "operator_minor"),
     ("provider's share", "provider_minor"),
+    ("hosts' share", "host_minor"),
     ("of it paid by psps", "by_psp_minor"),
     ("adjustments", "adjustments_minor"),
     ("amount due", "due_minor"),

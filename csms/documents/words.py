@@ -49,6 +49,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "operator_share": ("operator's share", "운영사 몫"),
     "operator_vat": ("VAT of the operator's share", "운영사 몫 부가세"),
     "provider_share": ("provider's share", "사업자 몫"),
+    "host_share": ("hosts' share", "전기 제공자 몫"),
     "by_psp": ("paid by payment services", "결제사 직접 지급"),
     "by_run": ("payable by this statement", "정산 지급분"),
     "paid_by": ("paid by", "지급 주체"),

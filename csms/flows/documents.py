@@ -26,7 +26,7 @@ BILLS_READ = 1_000
 """Bills that are in memory at a time."""
 
 _PLAIN = ("entry", "issued_at", "bill", "corrects", "session", "station", "tariff", "energy_wh", "currency")
-_MONEY = ("fee", "vat", "operator_share", "provider_share")
+_MONEY = ("fee", "vat", "operator_share", "provider_share", "host_share")
 _LAST = ("paid_by", "late")
 _CLOSING = ("due", "balance")
 
@@ -73,7 +73,7 @@ class Entry:
                 str(b["session_id"]), b["station_id"], f"{b['tariff_id']} {b['tariff_version']}", b["energy_wh"],
             ]  # fmt: skip
         cells.append(self.currency)
-        for name in ("total_minor", "vat_minor", "operator_minor", "provider_minor"):
+        for name in ("total_minor", "vat_minor", "operator_minor", "provider_minor", "host_minor"):
             cells += self._money(None if b is None else b[name])
         cells += [None, None] if b is None else [word(b["paid_by"], language), word("yes", language) * b["late"]]
         return [*cells, *self._money(self.due_minor), *self._money(self.balance_minor)]
@@ -162,8 +162,9 @@ def _sums(total: Record, language: Language) -> Grid:
     currency = total["currency"]
     lines = [
         ("opening", "opening"), ("fee", "fees"), ("vat", "vat"), ("operator_share", "operator"),
-        ("operator_vat", "operator_vat"), ("provider_share", "provider"), ("by_psp", "by_psp"), ("by_run", "by_run"),
-        ("adjustments", "adjustments"), ("due", "due"), ("remitted", "remitted"), ("carried", "carried"),
+        ("operator_vat", "operator_vat"), ("provider_share", "provider"), ("host_share", "host"),
+        ("by_psp", "by_psp"), ("by_run", "by_run"), ("adjustments", "adjustments"), ("due", "due"),
+        ("remitted", "remitted"), ("carried", "carried"),
     ]  # fmt: skip
     rows = [(word("charges", language), str(total["charges"])), (word("credits", language), str(total["credits"]))]
     rows.append((word("energy_wh", language), str(total["energy_wh"])))
@@ -172,15 +173,15 @@ def _sums(total: Record, language: Language) -> Grid:
 
 
 def _days(days: Sequence[Record], language: Language) -> Grid:
-    names = ("day", "currency", "bills", "energy_wh", "fee", "vat", "operator_share", "provider_share")
+    names = ("day", "currency", "bills", "energy_wh", "fee", "vat", "operator_share", "provider_share", "host_share")
     rows = [
         (
             str(day["day"]), day["currency"], str(day["bills"]), str(day["energy_wh"]),
-            *(_amount(day[f"{n}_minor"], day["currency"]) for n in ("fees", "vat", "operator", "provider")),
+            *(_amount(day[f"{n}_minor"], day["currency"]) for n in ("fees", "vat", "operator", "provider", "host")),
         )
         for day in days
     ]  # fmt: skip
-    return Grid(word("days", language), [word(name, language) for name in names], rows, frozenset(range(2, 8)))
+    return Grid(word("days", language), [word(name, language) for name in names], rows, frozenset(range(2, 9)))
 
 
 def _adjustments(adjusted: Sequence[Record], language: Language) -> Grid:

@@ -62,7 +62,7 @@ async def _believe_settlements(conn: Connection, psp: str, day: date, now: datet
         await books.post(
             conn, f"session/{session}/remitted", "remitted", session, row["at"], row["currency"],
             (ledger.provider_payable(row["provider_id"]), clearing, row["provider_minor"]),
-            (ledger.BANK, clearing, row["operator_minor"]),
+            (ledger.BANK, clearing, row["operator_minor"] + row["host_minor"]),
         )  # fmt: skip
         resolution = f"paid after all, as {row['psp_ref']}"
         await books.resolve_exception(conn, "settle_failed", f"session/{session}", resolution, now)

@@ -6,7 +6,7 @@ Arrows read debit -> credit.
 
 collected           psp:X:clearing -> psp:X:receivable (what was paid before is at the psp already: nothing moves)
 could not collect   driver:D:debt -> psp:X:receivable
-settled             provider:P:payable -> psp:X:clearing, bank -> psp:X:clearing
+settled             provider:P:payable -> psp:X:clearing, bank -> psp:X:clearing (the operator's share and the host's)
 """
 
 from __future__ import annotations
@@ -109,12 +109,16 @@ def settlement(of: Collection, payment: str, operator_account: str) -> Settlemen
 
 
 def settled(job: Job, of: Collection, settlement_ref: str, operator_account: str, at: datetime) -> Result:
-    """The psp paid the payees: we owe the provider that much less, and the operator's share is in its bank."""
+    """
+    The psp paid the payees: we owe the provider that much less, and the operator's share is in its bank.
+
+    So is the host's, who has no account at a psp: it stays owed (`site:S:payable`), see docs/decisions/0015.
+    """
     clearing = ledger.psp_clearing(of.psp)
     moves = transfers(
         of.currency,
         (ledger.provider_payable(of.provider_id), clearing, of.provider_minor),
-        (ledger.BANK, clearing, of.operator_minor),
+        (ledger.BANK, clearing, of.to_operator_minor),
     )
     return Result(
         job,
@@ -168,7 +172,7 @@ def _payees(of: Collection, operator_account: str) -> list[tuple[str, str, int]]
     assert not lacks_account(of)
     parts = [
         (f"provider:{of.provider_id}", of.provider_account or "", of.provider_minor),
-        (OPERATOR, operator_account, of.operator_minor),
+        (OPERATOR, operator_account, of.to_operator_minor),
     ]
     return [part for part in parts if part[2]]
 

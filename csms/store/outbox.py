@@ -46,6 +46,12 @@ class Collection:
     provider_account: str | None
     shares_by: str
     authorized_minor: int | None
+    host_minor: int = 0
+
+    @property
+    def to_operator_minor(self) -> int:
+        """What the operator's account gets: its share, and the host's, which the operator passes on."""
+        return self.operator_minor + self.host_minor
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,24 @@
 -- What the held account of a session paid to each payee is what its charge says, and a credit brought as much back.
-with paid as (
-    select p.key, t.asset, sum(t.amount) filter (where m.payee = 'operator:fee') as operator_minor,
-        sum(t.amount) filter (where m.payee <> 'operator:fee') as provider_minor,
-        min(m.payee) filter (where m.payee <> 'operator:fee') as provider
+with moved as (
+    select p.key, t.asset, case when t.debit like 'session:%:held' then t.credit else t.debit end as payee, t.amount
     from transfer t
-    cross join lateral (values
-        (case when t.debit like 'session:%:held' then t.credit else t.debit end)) m (payee)
     join posting p on p.id = t.posting_id
-    where (t.debit like 'session:%:held' or t.credit like 'session:%:held')
-    and (m.payee = 'operator:fee' or m.payee like 'provider:%:payable')
-    group by p.key, t.asset)
+    where t.debit like 'session:%:held'
+    or t.credit like 'session:%:held'),
+paid as (
+    select m.key, m.asset, sum(m.amount) filter (where m.payee = 'operator:fee') as operator_minor,
+        sum(m.amount) filter (where m.payee like 'provider:%') as provider_minor,
+        min(m.payee) filter (where m.payee like 'provider:%') as provider,
+        sum(m.amount) filter (where m.payee like 'site:%') as host_minor,
+        min(m.payee) filter (where m.payee like 'site:%') as host
+    from moved m
+    where m.payee = 'operator:fee'
+    or m.payee like 'provider:%:payable'
+    or m.payee like 'site:%:payable'
+    group by m.key, m.asset)
 select b.id as bill, b.session_id as session, b.currency, b.operator_minor, coalesce(paid.operator_minor, 0) as operator_got,
-    b.provider_minor, coalesce(paid.provider_minor, 0) as provider_got
+    b.provider_minor, coalesce(paid.provider_minor, 0) as provider_got, b.host_minor,
+    coalesce(paid.host_minor, 0) as host_got
 from bill b
 left join paid
     on paid.asset = b.currency
@@ -21,4 +28,6 @@ left join paid
         else '/settle/' || b.revision end
 where abs(b.operator_minor) <> coalesce(paid.operator_minor, 0)
 or abs(b.provider_minor) <> coalesce(paid.provider_minor, 0)
+or abs(b.host_minor) <> coalesce(paid.host_minor, 0)
 or paid.provider <> 'provider:' || b.provider_id || ':payable'
+or paid.host is not null and paid.host is distinct from 'site:' || b.site_id || ':payable'

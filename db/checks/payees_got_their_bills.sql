@@ -6,7 +6,12 @@ with billed as (
     union all
     select 'operator:fee', currency, sum(operator_minor)
     from bill
-    group by 2),
+    group by 2
+    union all
+    select 'site:' || site_id || ':payable', currency, sum(host_minor)
+    from bill
+    where host_minor <> 0
+    group by 1, 2),
 moved as (
     select credit as address, asset, amount
     from transfer
@@ -20,6 +25,7 @@ got as (
     from moved
     where address = 'operator:fee'
     or address like 'provider:%:payable'
+    or address like 'site:%:payable'
     group by 1, 2)
 select address, asset, coalesce(b.minor, 0) as billed, coalesce(g.minor, 0) as got
 from billed b

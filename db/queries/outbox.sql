@@ -88,7 +88,7 @@ select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.pr
         when exists (select from statement_adjustment j where j.bill_id = b.id and j.kind = 'psp_failed') then 'run'
         else b.shares_by
     end as shares_by,
-    a.amount_minor as authorized_minor
+    a.amount_minor as authorized_minor, b.host_minor
 from unnest($1::uuid[]) k (id)
 cross join lateral (select * from bill where bill.id = k.id limit 1) b
 cross join lateral (

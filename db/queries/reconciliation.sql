@@ -75,7 +75,8 @@ set order_ref = excluded.order_ref, day = excluded.day, at = excluded.at, curren
 
 -- name: late_settlements
 -- Shares that psp $1 paid, as its statement of day $2 says, although their settlement had been given up here.
-select b.id as bill_id, b.session_id, b.provider_id, b.currency, b.provider_minor, b.operator_minor, l.psp_ref, l.at
+select b.id as bill_id, b.session_id, b.provider_id, b.currency, b.provider_minor, b.operator_minor, b.host_minor,
+    l.psp_ref, l.at
 from psp_statement_line l
 join outbox o on o.key = 'session/' || l.order_ref || '/remit' and o.state = 'given_up'
 join bill b on b.id = (o.payload ->> 'bill')::uuid

@@ -120,6 +120,7 @@ with bills as (
         count(*) filter (where b.kind = 'credit') as credits, sum(b.energy_wh) as energy_wh,
         sum(b.total_minor) as fees_minor, sum(b.vat_minor) as vat_minor, sum(b.operator_minor) as operator_minor,
         sum(b.operator_vat_minor) as operator_vat_minor, sum(b.provider_minor) as provider_minor,
+        sum(b.host_minor) as host_minor,
         coalesce(sum(b.provider_minor) filter (where s.paid_by = 'psp'), 0) as by_psp_minor
     from statement_bill s
     join bill b on b.id = s.bill_id
@@ -142,7 +143,7 @@ select currency, coalesce(c.carried_minor, 0)::bigint as opening_minor, coalesce
     coalesce(b.operator_vat_minor, 0)::bigint as operator_vat_minor,
     coalesce(b.provider_minor, 0)::bigint as provider_minor, coalesce(b.by_psp_minor, 0)::bigint as by_psp_minor,
     coalesce(b.provider_minor - b.by_psp_minor, 0)::bigint as by_run_minor,
-    coalesce(a.adjustments_minor, 0)::bigint as adjustments_minor
+    coalesce(a.adjustments_minor, 0)::bigint as adjustments_minor, coalesce(b.host_minor, 0)::bigint as host_minor
 from bills b
 full join adjusted a using (currency)
 full join carried c using (currency)
@@ -152,9 +153,9 @@ order by currency;
 -- What a statement comes to in one currency.
 insert into statement_sum (
     statement_id, provider_id, currency, opening_minor, charges, credits, energy_wh, fees_minor, vat_minor,
-    operator_minor, operator_vat_minor, provider_minor, by_psp_minor, by_run_minor, adjustments_minor, due_minor,
-    remitted_minor, carried_minor)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+    operator_minor, operator_vat_minor, provider_minor, by_psp_minor, by_run_minor, adjustments_minor, host_minor,
+    due_minor, remitted_minor, carried_minor)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
 
 -- name: psps_of_statement
 -- The psps that collected bills of a statement.
@@ -209,7 +210,7 @@ order by a.bill_id, a.kind;
 -- The bills of a statement in the order of their issue; goes on above ($2, $3).
 select b.id, b.kind, b.issued_at, b.session_id, b.corrects, b.station_id, b.tariff_id, b.tariff_version, b.means, b.psp,
     b.started_at, b.ended_at, b.energy_wh, b.currency, b.total_minor, b.vat_minor, b.operator_minor,
-    b.operator_vat_minor, b.provider_minor, s.paid_by, s.late
+    b.operator_vat_minor, b.provider_minor, b.host_minor, s.paid_by, s.late
 from statement_bill s
 join bill b on b.id = s.bill_id
 where s.statement_id = $1
@@ -221,7 +222,8 @@ limit $4;
 -- A statement's bills added up by currency and day in its zone.
 select b.currency, (b.issued_at at time zone t.time_zone)::date as day, count(*)::integer as bills,
     sum(b.energy_wh)::bigint as energy_wh, sum(b.total_minor)::bigint as fees_minor, sum(b.vat_minor)::bigint as vat_minor,
-    sum(b.operator_minor)::bigint as operator_minor, sum(b.provider_minor)::bigint as provider_minor
+    sum(b.operator_minor)::bigint as operator_minor, sum(b.provider_minor)::bigint as provider_minor,
+    sum(b.host_minor)::bigint as host_minor
 from statement t
 join statement_bill s on s.statement_id = t.id
 join bill b on b.id = s.bill_id

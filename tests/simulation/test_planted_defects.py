@@ -171,8 +171,8 @@ def every_line_rounded(patch: pytest.MonkeyPatch) -> Planted:
 def both_shares_rounded(patch: pytest.MonkeyPatch) -> Planted:
     """The provider's share is rounded by itself instead of being the rest."""
 
-    def divide(total_minor: int, split: Split, vat_minor: int = 0) -> Shares:
-        right = settlement.divide(total_minor, split, vat_minor)
+    def divide(total_minor: int, split: Split, vat_minor: int = 0, host_bp: int = 0) -> Shares:
+        right = settlement.divide(total_minor, split, vat_minor, host_bp)
         provider = half_up(total_minor * (10_000 - split.operator_bp), 10_000) - split.operator_fixed_minor
         return replace(right, provider_minor=max(0, provider))
 
