@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--by", help="what is added up by, such as day, provider or station")
     report.add_argument("--zone", help="time zone of days, such as Asia/Seoul")
     report.add_argument("--ocpi-version", choices=cdr.VERSIONS, default="2.2.1", help="of CDRs (2.2.1)")
-    for narrowed in ("station", "driver", "tariff", "connector-kind", "currency", "kind", "owner", "state"):
+    for narrowed in ("station", "site", "driver", "tariff", "connector-kind", "currency", "kind", "owner", "state"):
         report.add_argument(f"--{narrowed}", metavar="WHICH", help="only of it, where the report has it")
 
     settle = _command(commands, "settle", settling.settle, "draft the statement of a provider's period")

@@ -85,18 +85,21 @@ def provider(row: Record) -> Provider:
 
 
 class Site(Answer):
-    """A site."""
+    """A site, and who is reimbursed for the electricity of its outlets, by which share of a fee (basis points)."""
 
     id: str
     provider: str
     name: str
     time_zone: str
+    host_bp: int
+    host_name: str | None
     created_at: Moment
 
 
 def site(row: Record) -> Site:
     """A row of `show_site`."""
-    return Site(provider=row["provider_id"], **{n: row[n] for n in ("id", "name", "time_zone", "created_at")})
+    names = ("id", "name", "time_zone", "host_bp", "host_name", "created_at")
+    return Site(provider=row["provider_id"], **{name: row[name] for name in names})
 
 
 class Tariff(Answer):

@@ -15,6 +15,7 @@ PERIODS_MAX = 10_000
 QUANTITY_MAX = 10**9
 Password = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Protocol = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
+Share = Annotated[int, Field(ge=0, le=10_000, description="basis points of the fee")]
 
 
 class Connector(Body):
@@ -64,7 +65,7 @@ class StationTariff(Body):
 class Terms(Body):
     """The operator's share of each fee: basis points of it and a fixed part, within a minimum and a maximum."""
 
-    operator_bp: Annotated[int, Field(ge=0, le=10_000, description="basis points of the fee")] = 0
+    operator_bp: Share = 0
     operator_fixed_minor: Minor = 0
     operator_min_minor: Minor = 0
     operator_max_minor: Minor | None = None
@@ -88,12 +89,26 @@ class ProviderPatch(Body):
 
 
 class NewSite(Body):
-    """A site; `time_zone` is an IANA name."""
+    """
+    A site; `time_zone` is an IANA name.
+
+    Its host is who is reimbursed for the electricity that portable chargers take from its outlets, by a share of
+    their fees.
+    """
 
     id: ChosenId
     provider: ChosenId
     name: Name
     time_zone: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    host_bp: Share = 0
+    host_name: Name | None = None
+
+
+class SitePatch(Body):
+    """What is given is changed; a new share counts for sessions that start from now on."""
+
+    host_bp: Share = 0
+    host_name: Name | None = None
 
 
 class NewTariff(Body):

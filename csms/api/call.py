@@ -20,7 +20,7 @@ from csms.api.problems import Problem, of_validation
 from csms.api.shapes import Body, Query
 from csms.base.clock import Clock
 from csms.base.errors import Conflict, NotFound
-from csms.base.ids import CHOSEN_ID, STATION_ID
+from csms.base.ids import CHOSEN_ID, OUTLET_TAG, STATION_ID
 from csms.db import SQL, STAFF, WRITER, Connection, Pool
 from csms.flows.command import Commands
 from csms.flows.erase import ME
@@ -55,6 +55,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "client": CHOSEN_ID,
     "exception": _UUID,
     "meter_key": _UUID,
+    "tag": OUTLET_TAG,
 }
 """What each `{name}` in a path can be; anything else is not found."""
 
@@ -260,7 +261,7 @@ What PostgreSQL says (SQLSTATE) where a role may not do something; where an id i
 The operator's staff are told both by the flows; what the others do not see, no flow can look for.
 """
 
-HIDDEN_FROM_DRIVERS = ("operator_share", "operator_vat", "provider_share", "terms_version")
+HIDDEN_FROM_DRIVERS = ("operator_share", "operator_vat", "provider_share", "host_share", "terms_version")
 """How a fee is divided is between the operator and the provider."""
 
 

@@ -51,6 +51,7 @@ class ReportQuery(Query):
     )
     provider: Parameter | None = Field(None, description="of this provider")
     station: Parameter | None = Field(None, description="of this station")
+    site: Parameter | None = Field(None, description="at this site")
     driver: Parameter | None = Field(None, description="of this driver")
     tariff: Parameter | None = Field(None, description="priced by this tariff")
     connector_kind: Parameter | None = Field(None, description="at connectors of this kind")
@@ -68,7 +69,10 @@ class ReportQuery(Query):
 
     def filter(self) -> Filter:
         """The filter of the report."""
-        names = ("station", "driver", "tariff", "connector_kind", "currency", "kind", "owner", "state", "by", "zone")
+        names = (
+            *("station", "site", "driver", "tariff", "connector_kind", "currency"),
+            *("kind", "owner", "state", "by", "zone"),
+        )
         chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
         after = None if self.cursor is None else cursor_text(unseal(self.cursor))
         paged = self.format in ("json", "ocpi")

@@ -16,6 +16,7 @@ from csms.api import (
     ledger,
     me,
     meter_keys,
+    outlets,
     psp_hooks,
     remittances,
     reports,
@@ -60,6 +61,10 @@ _CORE: tuple[Route, ...] = (
     Route("POST", "/sites", stations.add_site, SET_UP, "Add a site", answers.Site, bodies.NewSite, status=201),
     Route("GET", "/sites", stations.list_sites, SEE, "List sites", Page[answers.Site], query=Paging),
     Route("GET", "/sites/{site}", stations.show_site, SEE, "Show a site", answers.Site),
+    Route(
+        "PATCH", "/sites/{site}", stations.change_site, SET_UP, "Change who hosts a site, and the share it gets",
+        answers.Site, bodies.SitePatch,
+    ),
     Route(
         "POST", "/stations", stations.add_station, SET_UP, "Add a station", answers.Station,
         bodies.NewStation, status=201,
@@ -152,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
     *hooks.ROUTES,
     *psp_hooks.ROUTES,
     *meter_keys.ROUTES,
+    *outlets.ROUTES,
     *signed_values.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

@@ -99,6 +99,8 @@ class Bill(Answer):
     operator_share: Money
     operator_vat: Money
     provider_share: Money
+    host_share: Money
+    """Of the host of its site, whose electricity a portable charger gave."""
     shares_by: str
     lines: Json
     flags: list[str]
@@ -122,6 +124,7 @@ def bill(row: Record) -> Bill:
         site=row["site_id"], driver=row["driver_id"], token=row["token_masked"], tariff=row["tariff_id"],
         operator_share=money(row["operator_minor"], currency),
         corrects=None if row["corrects"] is None else str(row["corrects"]),
-        provider_share=money(row["provider_minor"], currency), lines=json.loads(row["lines_text"]),
+        provider_share=money(row["provider_minor"], currency), host_share=money(row["host_minor"], currency),
+        lines=json.loads(row["lines_text"]),
         **{name: row[name] for name in _BILL}, **amounts,
     )  # fmt: skip

@@ -8,7 +8,16 @@ from aiohttp import web
 from pydantic import Field
 
 from csms.api import answers
-from csms.api.bodies import NewProvider, NewSite, NewStation, ProviderPatch, StationPatch, StationTariff, Terms
+from csms.api.bodies import (
+    NewProvider,
+    NewSite,
+    NewStation,
+    ProviderPatch,
+    SitePatch,
+    StationPatch,
+    StationTariff,
+    Terms,
+)
 from csms.api.call import Call
 from csms.api.paging import after_id, page
 from csms.api.shapes import Page, Paging, Parameter
@@ -98,7 +107,9 @@ async def add_site(call: Call) -> answers.Site:
     """Add a site."""
     new: NewSite = call.body
     await parties.add_site(
-        call.conn, parties.SiteSpec(new.id, new.provider, new.name, new.time_zone), call.parts.clock()
+        call.conn,
+        parties.SiteSpec(new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name),
+        call.parts.clock(),
     )
     return await _site(call.conn, new.id)
 
@@ -112,6 +123,13 @@ async def list_sites(call: Call) -> Page[answers.Site]:
 
 async def show_site(call: Call) -> answers.Site:
     """One site."""
+    return await _site(call.conn, call.path["site"])
+
+
+async def change_site(call: Call) -> answers.Site:
+    """Change what is given of a site's host."""
+    patch: SitePatch = call.body
+    await parties.change_host(call.conn, call.path["site"], patch.model_dump(exclude_unset=True))
     return await _site(call.conn, call.path["site"])
 
 

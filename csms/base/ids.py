@@ -11,6 +11,9 @@ CHOSEN_ID = re.compile(r"[A-Za-z0-9._-]{1,48}")
 STATION_ID = re.compile(r"[A-Za-z0-9*_=:+|@.-]{1,48}")
 """Ids of stations, as the OCPP specifications and the field have them (quirk Q-H05)."""
 
+OUTLET_TAG = STATION_ID
+"""Tags of outlets, as portable chargers read them and report them."""
+
 
 def uuid7(unix_ms: int, random_80: int) -> UUID:
     """

@@ -24,7 +24,10 @@ from csms.flows.sheets import Workbook, csv_line
 ROWS = 1_000
 """Rows written to a workbook at a time."""
 
-CHOSEN = ("station", "driver", "tariff", "connector_kind", "currency", "kind", "owner", "state", "by", "zone")
+CHOSEN = (
+    *("station", "site", "driver", "tariff", "connector_kind", "currency", "kind", "owner", "state"),
+    *("by", "zone"),
+)
 """Flags that are parameters of some reports."""
 
 

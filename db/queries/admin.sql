@@ -56,24 +56,73 @@ limit $2;
 
 -- name: add_site
 -- Adds a site; no row comes back when the id is taken.
-insert into site (id, provider_id, name, time_zone, created_at)
-values ($1, $2, $3, $4, $5)
+insert into site (id, provider_id, name, time_zone, created_at, host_bp, host_name)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (id) do nothing
 returning id;
 
 -- name: show_site
 -- One site.
-select id, provider_id, name, time_zone, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, created_at
 from site
 where id = $1;
 
 -- name: list_sites
 -- Sites by id.
-select id, provider_id, name, time_zone, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, created_at
 from site
 where id > $1
 order by id
 limit $2;
+
+-- name: lock_site_to_change
+-- The host of a site, kept from other writers until the transaction ends.
+select host_bp, host_name
+from site
+where id = $1
+for update;
+
+-- name: change_host
+-- Who hosts a site, and the share of sessions that start from now on.
+update site
+set host_bp = $2, host_name = $3
+where id = $1;
+
+-- name: site_to_tag
+-- A site, there until the transaction ends.
+select id
+from site
+where id = $1
+for key share;
+
+-- name: add_outlet
+-- Gives a site the outlet with tag $1; no row comes back when the tag is taken.
+insert into outlet_tag (tag, site_id, created_at)
+values ($1, $2, $3)
+on conflict (tag) do nothing
+returning tag;
+
+-- name: show_outlet
+-- One outlet.
+select tag, site_id, created_at
+from outlet_tag
+where tag = $1;
+
+-- name: list_outlets
+-- The outlets of site $1 by tag.
+select tag, site_id, created_at
+from outlet_tag
+where site_id = $1
+and tag > $2
+order by tag
+limit $3;
+
+-- name: remove_outlet
+-- Takes an outlet away from its site.
+delete from outlet_tag
+where tag = $1
+and site_id = $2
+returning tag;
 
 -- name: add_station
 -- Adds a station; no row comes back when the id is taken.
@@ -84,13 +133,24 @@ on conflict (id) do nothing
 returning id;
 
 -- name: put_connectors
--- Adds connectors, and changes kind and power of those there are; nothing is taken away.
-insert into connector (station_id, number, kind, max_power_w)
-select $1, c.number, c.kind, c.max_power_w
-from unnest($2::integer[], $3::text[], $4::integer[]) c (number, kind, max_power_w)
-order by c.number
-on conflict (station_id, number) do update
-set kind = excluded.kind, max_power_w = excluded.max_power_w;
+-- Adds connectors, and changes kind and power of those there are; nothing is taken away. A station with a portable one is
+-- a portable charger.
+with put as (
+    insert into connector (station_id, number, kind, max_power_w)
+    select $1, c.number, c.kind, c.max_power_w
+    from unnest($2::integer[], $3::text[], $4::integer[]) c (number, kind, max_power_w)
+    order by c.number
+    on conflict (station_id, number) do update
+    set kind = excluded.kind, max_power_w = excluded.max_power_w
+    returning number, kind)
+update station
+set portable = exists (select from put where kind = 'portable')
+    or exists (
+        select from connector c
+        where c.station_id = $1
+        and c.kind = 'portable'
+        and c.number <> all (array(select number from put)))
+where id = $1;
 
 -- name: lock_station_to_change
 -- One station, kept from other writers until the transaction ends.

@@ -11,7 +11,8 @@ with billed as (
     select b.id, b.session_id, b.kind, b.provider_id, b.currency,
         case when $6::text = 'period' then null
             else (b.issued_at at time zone coalesce($7::text, 'UTC'))::date end as day,
-        b.energy_wh, b.total_minor, b.vat_minor, b.operator_minor, b.operator_vat_minor, b.provider_minor
+        b.energy_wh, b.total_minor, b.vat_minor, b.operator_minor, b.operator_vat_minor, b.provider_minor,
+        b.host_minor
     from bill b
     where b.issued_at >= coalesce($1::timestamptz, '-infinity')
     and b.issued_at < coalesce($2::timestamptz, 'infinity')
@@ -37,7 +38,7 @@ summed as (
         count(*) filter (where b.kind = 'credit') as credits, sum(b.energy_wh)::bigint as energy_wh,
         sum(b.total_minor)::bigint as fees_minor, sum(b.vat_minor)::bigint as vat_minor,
         sum(b.operator_minor)::bigint as operator_minor, sum(b.operator_vat_minor)::bigint as operator_vat_minor,
-        sum(b.provider_minor)::bigint as provider_minor,
+        sum(b.provider_minor)::bigint as provider_minor, sum(b.host_minor)::bigint as host_minor,
         (coalesce(sum(p.provider_paid_minor), 0) + coalesce(sum(run.provider_paid_minor), 0))::bigint
             as provider_paid_minor,
         coalesce(sum(p.operator_paid_minor), 0)::bigint as operator_paid_minor
@@ -49,7 +50,7 @@ select s.provider_id as provider, s.currency, s.day, s.sessions, s.credits, s.en
     s.operator_minor as operator_share_minor, s.operator_vat_minor,
     case when own_provider() is null then s.operator_paid_minor end as operator_paid_minor,
     s.provider_minor as provider_share_minor, s.provider_paid_minor,
-    s.provider_minor - s.provider_paid_minor as provider_open_minor,
+    s.provider_minor - s.provider_paid_minor as provider_open_minor, s.host_minor as host_share_minor,
     json_build_array(s.provider_id, s.currency, s.day)::text as _cursor,
     json_build_object('path', '/reports/bills', 'parameters', json_strip_nulls(json_build_object(
         'provider', s.provider_id, 'currency', s.currency,

@@ -11,12 +11,12 @@
 -- $10 snapshot: of as_of
 with part as (
     select q.began as at, q.provider_id, q.currency, q.bills, q.total_minor, q.vat_minor, q.operator_minor,
-        q.operator_vat_minor, q.provider_minor
+        q.operator_vat_minor, q.provider_minor, q.host_minor
     from summed_spans('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) q
     union all
     select b.issued_at, b.provider_id, b.currency, 1, b.total_minor, b.vat_minor, b.operator_minor,
-        b.operator_vat_minor, b.provider_minor
+        b.operator_vat_minor, b.provider_minor, b.host_minor
     from unsummed_bills('15 minutes', $1::timestamptz, least($2::timestamptz, $8::timestamptz + interval '1 microsecond'),
         $9::smallint, $10::text::pg_snapshot) b),
 summed as (
@@ -27,13 +27,14 @@ summed as (
         sum(p.total_minor - p.vat_minor)::bigint as supply_minor, sum(p.vat_minor)::bigint as vat_minor,
         sum(p.operator_minor)::bigint as operator_share_minor,
         sum(p.operator_vat_minor)::bigint as operator_vat_minor,
-        sum(p.provider_minor)::bigint as provider_share_minor,
+        sum(p.provider_minor)::bigint as provider_share_minor, sum(p.host_minor)::bigint as host_share_minor,
         sum(p.vat_minor - p.operator_vat_minor)::bigint as provider_vat_minor
     from part p
     where $3::text is null or p.provider_id = $3
     group by 1, 2, 3)
 select s.provider_id as provider, s.currency, s.period, s.bills, s.fees_minor, s.supply_minor, s.vat_minor,
     s.operator_share_minor, s.operator_vat_minor, s.provider_share_minor, s.provider_vat_minor,
+    s.host_share_minor,
     json_build_array(s.provider_id, s.currency, s.period)::text as _cursor,
     json_build_object('path', '/reports/bills', 'parameters', json_strip_nulls(json_build_object(
         'provider', s.provider_id, 'currency', s.currency,
