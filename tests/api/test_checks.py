@@ -8,6 +8,8 @@ import pytest
 
 from csms import db
 from tests.api.books import a_day, settled
+from tests.flows import lending
+from tests.make import Told, after
 
 PLANTED: dict[str, str] = {
     "trial_balance": "update guarded_account set balance = balance + 1 where address = 'driver:ann:balance'",
@@ -49,6 +51,14 @@ PLANTED: dict[str, str] = {
 }
 """What is done to the books behind the road's back, by the check that must see it."""
 
+PLANTED_AT_CABINETS: dict[str, str] = {
+    "rentals_settled": "update rental set state = 'closed' where state = 'active'",
+    "items_in_custody": "update rental set state = 'cancelled' where state = 'active'",
+    "doors_open_by_grants": "update door set reserved_for = (select id from rental where state = 'active')"
+    " where station_id = 'C2' and unit = 1",
+}
+"""Likewise, where items are lent."""
+
 
 async def test_good_books_pass_every_check(conn: Any, dsn: str) -> None:
     sessions = await a_day(conn, dsn)
@@ -66,7 +76,7 @@ async def test_an_empty_system_passes_every_check(conn: Any) -> None:
 
 
 def test_every_check_has_its_planted_error() -> None:
-    assert PLANTED.keys() == db.checks().keys()
+    assert PLANTED.keys() | PLANTED_AT_CABINETS.keys() == db.checks().keys()
 
 
 @pytest.fixture
@@ -88,6 +98,18 @@ async def test_each_planted_error_is_found_by_its_check(books: Any) -> None:
         assert rows, f"{name} did not see: {statement}"
         await planting.rollback()
     assert await db.check(books) == {}
+
+
+@pytest.mark.parametrize("name", PLANTED_AT_CABINETS)
+async def test_each_error_planted_at_cabinets_is_found_by_its_check(conn: Any, dsn: str, name: str) -> None:
+    await lending.build(conn)
+    async with Told(dsn) as road:
+        await lending.begin(road)
+        await lending.take(road, after(1))
+    assert await db.check(conn) == {}
+    await conn.execute("set session_replication_role = replica")
+    await conn.execute(PLANTED_AT_CABINETS[name])
+    assert await db.checks()[name].many(conn)
 
 
 async def test_a_late_end_that_nobody_lists_is_found(books: Any) -> None:
