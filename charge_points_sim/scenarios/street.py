@@ -29,8 +29,8 @@ WALL_S_MAX = 15.0
 OPENING_S = 11
 """A door that is not open after so long will not open: the driver tries again."""
 OPENINGS_MAX = 6
-AGAIN = (None, "DoorJammed", "GrantUsed", "Busy", "PaymentPending")
-"""After these the driver tries again; `GrantUsed`: the system has not noticed yet that its grant opened nothing."""
+AGAIN = (None, "DoorJammed", "GrantUsed", "GrantExpired", "Busy", "PaymentPending")
+"""After these the driver tries again; of a grant: the system has not noticed yet that it opened nothing."""
 SWEEP_S = 0.5
 """On the wall: until then the system has noticed what did not happen."""
 STEP_S = 3
