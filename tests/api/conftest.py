@@ -123,8 +123,15 @@ async def running(dsn: str, pool: db.Pool, settings: Settings) -> AsyncIterator[
 
 @pytest.fixture
 async def rest(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
-    """The interface over an empty database."""
-    async with running(dsn, pool, Settings(acquire_s_max=0.2, health_s_max=0.2)) as rest:
+    """The interface over an empty database. On a busy machine a new connection takes a while: nobody is in a hurry."""
+    async with running(dsn, pool, Settings(acquire_s_max=30.0, health_s_max=10.0)) as rest:
+        yield rest
+
+
+@pytest.fixture
+async def hasty(dsn: str, pool: db.Pool) -> AsyncIterator[Rest]:
+    """The interface over an empty database that waits for no connection."""
+    async with running(dsn, pool, Settings(acquire_s_max=1.0, health_s_max=1.0)) as rest:
         yield rest
 
 

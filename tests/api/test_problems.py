@@ -187,23 +187,23 @@ async def test_a_request_that_a_deadlock_ends_is_to_be_asked_again(seeded: Rest)
     assert (await seeded.ask("POST", "/drivers/bob/erasure")).status == 200
 
 
-async def test_a_database_that_is_away_is_told_and_comes_back(rest: Rest) -> None:
-    assert (await rest.raw("GET", "/healthz")).json["status"] == "ok"
-    assert (await rest.raw("GET", "/healthz")).json["database_ms"] > 0
-    token = {"Authorization": f"Bearer {await rest.token('admin')}"}
-    holders = [await rest.pool.acquire() for _ in range(rest.pool.get_max_size())]
+async def test_a_database_that_is_away_is_told_and_comes_back(hasty: Rest) -> None:
+    assert (await hasty.raw("GET", "/healthz")).json["status"] == "ok"
+    assert (await hasty.raw("GET", "/healthz")).json["database_ms"] > 0
+    token = {"Authorization": f"Bearer {await hasty.token('admin')}"}
+    holders = [await hasty.pool.acquire() for _ in range(hasty.pool.get_max_size())]
     answers = await asyncio.gather(
-        rest.raw("GET", "/healthz"), rest.raw("GET", "/readyz"), rest.raw("GET", "/api/v1/stations", headers=token)
+        hasty.raw("GET", "/healthz"), hasty.raw("GET", "/readyz"), hasty.raw("GET", "/api/v1/stations", headers=token)
     )
     assert [answer.status for answer in answers] == [503, 503, 503]
     assert is_problem(answers[2], 503) and answers[2].headers["Retry-After"] == "2"
     for holder in holders:
-        await rest.pool.release(holder)
-    assert (await rest.raw("GET", "/readyz")).json == {
+        await hasty.pool.release(holder)
+    assert (await hasty.raw("GET", "/readyz")).json == {
         "status": "ready", "parts": {"listening": True, "writer": True, "database": True},
     }  # fmt: skip
-    rest.ready["writer"] = False
-    assert (await rest.raw("GET", "/readyz")).status == 503
+    hasty.ready["writer"] = False
+    assert (await hasty.raw("GET", "/readyz")).status == 503
 
 
 async def test_a_defect_of_ours_is_told_without_details(seeded: Rest) -> None:
