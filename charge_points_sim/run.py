@@ -23,7 +23,7 @@ from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day, locker, visits
+from charge_points_sim.scenarios import charge, day, lending, locker, visits
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -201,8 +201,19 @@ def zero_after(charges: Sequence[Charge]) -> Charge:
 
 
 async def borrow(plan: visits.Plan, args: argparse.Namespace) -> dict[str, Any]:
-    """Runs `locker`."""
-    return await locker.lend(plan, args.url, args.password)
+    """Runs `locker`; with `--provision` every other driver has an app."""
+    if args.provision is None:
+        return await locker.lend(plan, args.url, args.password)
+    async with aiohttp.ClientSession() as http:
+        rest = client(http, args)
+        secrets = await lending.provision(rest, plan, args.password)
+        return await locker.lend(plan, args.url, args.password, lending.StaffApp(rest, secrets))
+
+
+def client(http: aiohttp.ClientSession, args: argparse.Namespace) -> Rest:
+    """The REST client that provisions."""
+    client_id, _, secret = os.environ[CLIENT].partition(":")
+    return Rest(http, args.provision, client_id, secret)
 
 
 async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
@@ -210,8 +221,7 @@ async def run(plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
     tally = Tally()
     async with aiohttp.ClientSession() as http:
         if args.provision is not None:
-            client_id, _, secret = os.environ[CLIENT].partition(":")
-            await provision(Rest(http, args.provision, client_id, secret), plan, args.password)
+            await provision(client(http, args), plan, args.password)
         wallet = Wallet(http, args.social or "")
         drawing = asyncio.create_task(show(tally, sys.stderr))
         try:

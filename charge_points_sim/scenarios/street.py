@@ -17,6 +17,7 @@ from charge_points_sim.devices.memory import Memory
 from charge_points_sim.devices.portable import Outlet, Portable
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.line import CallFailed
+from charge_points_sim.rest import RestError
 from charge_points_sim.scenarios.app import App
 from charge_points_sim.scenarios.hours import Hours, until
 from charge_points_sim.scenarios.visits import BEGAN, POWER_W, Plan, Tally, Visit
@@ -102,7 +103,7 @@ class Street:
             if self.app is not None and rental is not None:
                 app = self.app
                 await self._comes("the rental to be closed", lambda: app.state(rental), "closed")
-        except WentWrong as error:
+        except (WentWrong, RestError) as error:
             self.tally.unexpected.append(f"{visit.driver}: {error}")
             await self._tidy_up()
             return
@@ -115,7 +116,7 @@ class Street:
         if self.app is None or not visit.by_app:
             return locker, await self._by_token(locker, visit, "take"), None
         await self._attend(locker)
-        rental = await self.app.rent(visit, locker.station.id)
+        rental = await self.app.rent(visit, locker.station.id, self.hours())
         return locker, await self._opened(locker, rental), rental
 
     async def _return(self, visit: Visit, origin: Locker, rental: str | None) -> tuple[Locker, int]:
@@ -125,21 +126,24 @@ class Street:
         if self.app is None or rental is None:
             return target, await self._by_token(target, visit, "return")
         await self._attend(target)
-        await self.app.give_back(rental, target.station.id)
-        return target, await self._opened(target, rental)
+        ask = partial(self.app.give_back, rental, target.station.id)
+        await ask(self.hours())
+        return target, await self._opened(target, rental, ask)
 
     async def _by_token(self, locker: Locker, visit: Visit, why: Way) -> int:
-        """The token at the lock, until a door stands open; the door."""
+        """The token at the lock until a door stands open; the door. The system may open one unasked, after a jam."""
         await self._attend(locker)
         connection = self._connection(locker)
         error: str | None = None
         for _ in range(OPENINGS_MAX):
-            outcome = await self._ask(connection, locker, visit.token, why)
-            if outcome.err == "PaymentPending" and await until(lambda: self._standing(locker) is not None, WALL_S_MAX):
-                outcome = Outcome(self._standing(locker), None)
-            if outcome.u is not None and locker.doors[outcome.u].open:
-                return outcome.u
-            error = outcome.err
+            if (u := self._standing(locker)) is None:
+                outcome = await self._ask(connection, locker, visit.token, why)
+                error = outcome.err
+                if error == "PaymentPending":
+                    await until(lambda: self._standing(locker) is not None, WALL_S_MAX)
+                u = self._standing(locker)
+            if u is not None:
+                return u
             if error not in AGAIN:
                 break
             self.tally.jams += error in (None, "DoorJammed")
@@ -156,8 +160,8 @@ class Street:
             outcome = await connection.do(locker.insist)
         raise WentWrong(f"{locker.station.id} got no decision: {outcome}")
 
-    async def _opened(self, locker: Locker, rental: str) -> int:
-        """The door that the system opens for a rental, at once or after others jammed."""
+    async def _opened(self, locker: Locker, rental: str, ask: Callable[[int], Awaitable[None]] | None = None) -> int:
+        """The door that the system opens for a rental: of itself after others jammed, or asked again by `ask`."""
         for _ in range(OPENINGS_MAX):
             if await until(lambda: self._standing(locker) is not None, WALL_S_MAX / OPENINGS_MAX):
                 u = self._standing(locker)
@@ -165,6 +169,8 @@ class Street:
                 return u
             self.tally.jams += 1
             await self._wait_for_opening(locker)
+            if ask is not None and self._standing(locker) is None:
+                await ask(self.hours())
         raise WentWrong(f"no door of {locker.station.id} opened for rental {rental}")
 
     async def _wait_for_opening(self, locker: Locker) -> None:

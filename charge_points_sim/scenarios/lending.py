@@ -1,0 +1,135 @@
+"""What the street of lockers needs of a system's REST interface: who is who, and what drivers' apps ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charge_points_sim.devices import presence
+from charge_points_sim.prices import CURRENCY
+from charge_points_sim.rest import Rest, RestError
+from charge_points_sim.scenarios.visits import OUTLETS, Plan, Visit
+
+PROVIDER, SITE, TARIFF = "street-lending", "street", "street-lending"
+HOST, HOST_BP = "The house on the corner", 500
+"""Who gives the electricity at the street's outlets, and the share of the fee for it."""
+MAX_POWER_W = 7_400
+HOLD_MINOR = 30_00
+TOP_UP_MINOR = 200_00
+ITEM_TYPE = "portable-7kw"
+PRESENCE = {"methods": ["totp", "ble"], "generate_secret": True}
+ANSWER_S_MAX = 10
+TAX = 9.5
+"""Percent."""
+DOCUMENT: Mapping[str, Any] = {
+    "country_code": "US",
+    "party_id": "SIM",
+    "id": TARIFF,
+    "currency": CURRENCY,
+    "tax_included": "YES",
+    "elements": [{"price_components": [{"type": "ENERGY", "price": 0.30, "vat": TAX, "step_size": 1}]}],
+    "extra": {
+        "held_time": {
+            "tiers": [{"from": 0, "fee": 0.5}, {"from": 1_800, "fee": 1.5}, {"from": 86_400, "fee": 6}],
+            "vat": TAX,
+        },
+        "late": {"tiers": [{"from": 0, "fee": 0}, {"from": 1, "fee": 2}, {"from": 86_400, "fee": 8}], "vat": TAX},
+        "deposit": 40,
+        "deemed_purchase": {"after": 604_800, "price": 35, "vat": TAX},
+        "due_after": 86_400,
+        "grace": 1_800,
+        "free_within": 300,
+    },
+    "last_updated": "2026-01-01T00:00:00Z",
+    "hold": {"currency": CURRENCY, "minor": HOLD_MINOR},
+}
+
+
+async def provision(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
+    """
+    Adds provider, site, outlets, cabinets, chargers and drivers; what is there already stays. Raises `RestError`.
+
+    Answers the cabinets' secrets, which are new each time.
+    """
+    secrets: dict[str, bytes] = {}
+    terms = {"operator_bp": 1_000, "operator_fixed_minor": 0}
+    await _add(
+        rest,
+        "/providers",
+        {"id": PROVIDER, "name": "Street lending", "psp_accounts": {"social": PROVIDER}, "terms": terms},
+    )
+    await _add(rest, "/tariffs", DOCUMENT)
+    site = {"id": SITE, "provider": PROVIDER, "name": "Street", "time_zone": "America/Los_Angeles"}
+    await _add(rest, "/sites", {**site, "host_bp": HOST_BP, "host_name": HOST})
+    for number in range(1, OUTLETS + 1):
+        await rest.call("PUT", f"/sites/{SITE}/outlets/OUTLET-{number}")
+    doors = [{"number": u, "kind": "door"} for u in range(1, plan.doors + 1)]
+    for cabinet, items in plan.items().items():
+        place = {"provider": PROVIDER, "site": SITE, "tariff": TARIFF, "password": password}
+        await _add(rest, "/stations", {"id": cabinet, "kind": "locker", **place, "connectors": doors})
+        secret = await rest.call("PUT", f"/stations/{cabinet}/presence", PRESENCE)
+        secrets[cabinet] = presence.secret_of(secret["secret"])
+        for code in items.values():
+            await _add_charger(rest, code, password)
+    for visit in plan.visits:
+        await _add_driver(rest, visit)
+    return secrets
+
+
+async def _add_charger(rest: Rest, code: str, password: str) -> None:
+    """A portable charger is an item and, while it is plugged in, a station of that name."""
+    connector = {"number": 1, "kind": "portable", "max_power_w": MAX_POWER_W}
+    station = {"id": code, "provider": PROVIDER, "tariff": TARIFF, "password": password, "connectors": [connector]}
+    await _add(rest, "/stations", station)
+    await _add(rest, "/items", {"code": code, "kind": "portable", "type": ITEM_TYPE, "provider": PROVIDER})
+
+
+async def _add_driver(rest: Rest, visit: Visit) -> None:
+    await _add(rest, "/drivers", {"id": visit.driver, "name": visit.driver})
+    await _add(rest, f"/drivers/{visit.driver}/tokens", {"value": visit.token, "type": "rfid", "status": "accepted"})
+    key = f"first-{visit.driver}-{visit.token}"
+    top_up = {"amount": {"currency": CURRENCY, "minor": TOP_UP_MINOR}, "psp": "card", "payment_ref": key}
+    await rest.post(f"/drivers/{visit.driver}/top-ups", top_up, key=key)
+
+
+async def _add(rest: Rest, path: str, body: Mapping[str, object]) -> None:
+    try:
+        await rest.post(path, body)
+    except RestError as error:
+        if error.status != 409:
+            raise
+
+
+class StaffApp:
+    """
+    The app of `App`, with the rights of staff: it says who the drivers are by their tokens.
+
+    They prove that they stand before a cabinet all the same, by the code on its screen when they take and by what
+    it sends by radio when they return. `secrets` is what `provision` answered.
+    """
+
+    def __init__(self, rest: Rest, secrets: Mapping[str, bytes]) -> None:
+        self._rest = rest
+        self._secrets = secrets
+
+    async def rent(self, visit: Visit, station: str, now: int) -> str:
+        """Rents any charger of a cabinet; the rental's id."""
+        proof = {"totp": {"code": presence.code(self._secrets[station], now)}}
+        body = {"station": station, "item_type": ITEM_TYPE, "token": visit.token, "proof": proof}
+        return str((await self._rest.post("/rentals", body, key=f"rent-{visit.token}-{now}"))["id"])
+
+    async def charge(self, rental: str) -> None:
+        """Wants the rented charger, which is plugged in, to charge."""
+        await self._rest.post(f"/rentals/{rental}/charging-request?wait={ANSWER_S_MAX}", None)
+
+    async def give_back(self, rental: str, station: str, now: int) -> None:
+        """Wants a free door of a cabinet opened."""
+        nonce = f"{rental[-12:]}-{now:x}"
+        signed = presence.signature(self._secrets[station], station, nonce, now)
+        proof = {"ble": {"nonce": nonce, "time": now, "signature": signed}}
+        body = {"station": station, "proof": proof}
+        await self._rest.post(f"/rentals/{rental}/return", body, key=f"return-{rental}-{now}")
+
+    async def state(self, rental: str) -> str:
+        """How the rental stands."""
+        return str((await self._rest.get(f"/rentals/{rental}"))["state"])
