@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
+from charge_points_sim.scenarios.visits import Visit
 from charge_points_sim.times import epoch, wire
 from tests.sim.central import Body, body_schema, gid
 from tests.sim.system import System
@@ -71,3 +73,56 @@ class Lender(System):
             number = len(self.granted) + 1
             self.granted[key] = {"gid": gid(number), "u": fit[0], "exp": wire(self.now + 15)}
         return self.granted[key]
+
+
+class LenderApp:
+    """An app of the lender itself: its doors open by command, and so do its chargers start."""
+
+    def __init__(self, lender: Lender) -> None:
+        self.lender = lender
+        self.rentals: dict[str, str] = {}
+        """Rental -> the charger that it is about."""
+        self.numbers = count(1)
+
+    async def rent(self, visit: Visit, station: str, now: int) -> str:
+        """Has the first full door of a cabinet opened; the rental is called by the driver."""
+        u, item = next((u, item) for u, item in self.lender.doors[station].items() if item is not None)
+        self.rentals[visit.driver] = item
+        await self._open(station, u, "take", now)
+        return visit.driver
+
+    async def charge(self, rental: str) -> None:
+        """Has the charger started."""
+        station = self.rentals[rental]
+        socket = self.lender.sockets[station]
+        start = START["1.6" if socket.subprotocol == "ocpp1.6" else "2.1"]
+        await self.lender.ask(station, *start)
+
+    async def give_back(self, rental: str, station: str, now: int) -> None:
+        """Has the first empty door of a cabinet opened."""
+        await self._open(
+            station, next(u for u, item in self.lender.doors[station].items() if item is None), "return", now
+        )
+
+    async def state(self, rental: str) -> str:
+        """Closed once its charger is in a door."""
+        here = self.rentals[rental] in [item for doors in self.lender.doors.values() for item in doors.values()]
+        return "closed" if here else "active"
+
+    async def _open(self, station: str, u: int, why: str, now: int) -> None:
+        number = 1_000_000 + next(self.numbers)
+        body = {"v": 1, "id": f"open-{number}", "ts": wire(now), "exp": wire(now + 15), "u": u, "gid": gid(number)}
+        body_schema("down/Door.Open").validate(body | {"why": why})
+        text = self.lender.sockets[station].subprotocol == "ocpp1.6"
+        data = json.dumps(body | {"why": why}) if text else body | {"why": why}
+        payload = {"vendorId": "org.csms.assets", "messageId": "Door.Open", "data": data}
+        await self.lender.ask(station, "DataTransfer", payload)
+
+
+START: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "1.6": ("RemoteStartTransaction", {"connectorId": 1, "idTag": "AB12"}),
+    "2.1": (
+        "RequestStartTransaction",
+        {"evseId": 1, "remoteStartId": 77, "idToken": {"idToken": "AB12", "type": "Central"}},
+    ),
+}

@@ -14,11 +14,12 @@ from charge_points_sim.connection import CannotConnect, Connection
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.devices.doors import Door
 from charge_points_sim.devices.locker import Locker
+from charge_points_sim.devices.presence import code, secret_of, signature
 from charge_points_sim.faults import Faults
 from charge_points_sim.scenarios.hours import until
 from charge_points_sim.scenarios.locker import describe, lend
 from charge_points_sim.scenarios.visits import Plan, visits
-from tests.sim.lender import Lender
+from tests.sim.lender import Lender, LenderApp
 
 AT = 1_770_000_000
 PLAN = Plan(visits(4, seed=1), AT)
@@ -59,6 +60,43 @@ async def test_lost_doubled_late_and_cut_frames_and_jams_change_nothing_in_the_e
         numbers = sorted(body["seq"] for (name, _), (_, body) in lender.events.items() if name == station_id)
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert sum(message == "Item.Placed" for message, _ in lender.events.values()) == 4
+
+
+@pytest.mark.parametrize("version", DEVICES)
+async def test_by_app_the_system_opens_the_doors_and_starts_the_charger(version: str) -> None:
+    visits = tuple(dataclasses.replace(visit, by_app=True) for visit in PLAN.visits)
+    plan = dataclasses.replace(PLAN, versions=[version], visits=visits)
+    lender = Lender()
+    lender.now = AT
+    async with lender.run() as url:
+        facts = await lend(plan, url, "secret", LenderApp(lender))
+    assert (facts["unexpected"], facts["rentals"], facts["energy_wh"]) == ([], 4, WH)
+    assert not lender.granted
+
+
+async def test_by_app_a_door_that_jams_on_return_is_asked_for_again() -> None:
+    visits = tuple(dataclasses.replace(visit, by_app=visit is PLAN.visits[0]) for visit in PLAN.visits[:1])
+    lender = Lender()
+    lender.now = AT
+    jams = Faults(random=Random(1))
+    app = LenderApp(lender)
+    give_back = app.give_back
+
+    async def jam_once(rental: str, station: str, now: int) -> None:
+        jams.jam = 0.0 if jams.jam else 1.0
+        await give_back(rental, station, now)
+
+    app.give_back = jam_once  # type: ignore[method-assign]
+    async with lender.run() as url:
+        facts = await lend(dataclasses.replace(PLAN, visits=visits, faults=jams), url, "secret", app)
+    assert (facts["unexpected"], facts["rentals"], facts["jams"]) == ([], 1, 1)
+
+
+def test_a_cabinets_code_is_that_of_rfc_6238() -> None:
+    secret = b"12345678901234567890123456789012"
+    assert [code(secret, at) for at in (59, 1_111_111_109, 20_000_000_000)] == ["46119246", "68084774", "77737706"]
+    assert secret_of("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQGEZA") == secret
+    assert len(signature(secret, "L-1", "b7f1b7f1", 59)) == 64
 
 
 async def test_a_seed_repeats_the_street() -> None:
