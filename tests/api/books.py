@@ -23,7 +23,8 @@ REMITTED = """
 insert into remittance_item (bill_id, payee, psp, account, amount_minor, currency, state, psp_ref, at)
 select b.id, payee, 'social', 'seller-p', minor, b.currency, 'paid', 'settled-1', b.issued_at
 from bill b
-cross join lateral (values ('provider:' || b.provider_id, b.provider_minor), ('operator', b.operator_minor))
+cross join lateral (values
+    ('provider:' || b.provider_id, b.provider_minor), ('operator', b.operator_minor + b.host_minor))
     shares (payee, minor)
 where b.means = 'psp'"""
 
@@ -62,6 +63,23 @@ async def a_day(conn: Any, dsn: str) -> dict[str, UUID]:
     for statement in (COLLECTED, REMITTED, JOBS_DONE):
         await conn.execute(statement)
     return {row["ref"]: row["id"] for row in await conn.fetch("select ref, id from session")}
+
+
+async def a_hosted_charge(conn: Any, dsn: str) -> UUID:
+    """Sue pays 1,500 KRW through a psp, for electricity of the host of the site, who gets 300; answers the session."""
+    await make.seed(conn)
+    async with make.Told(dsn) as told:
+        waiting = told.send(make.started("hosted", token=make.SUE, connector=2))
+        await told.tell(make.metered("hosted", minutes=1, wh=1000))
+        await told.tell(make.verdict(told.asks[0]))
+        await waiting
+    await conn.execute("update site set host_bp = 2000, host_name = 'Kim'; update session set host_bp = 2000")
+    async with make.Told(dsn) as told:
+        await told.tell(make.ended("hosted", wh=6000))
+    for statement in (COLLECTED, REMITTED, JOBS_DONE):
+        await conn.execute(statement)
+    session: UUID = await conn.fetchval("select id from session")
+    return session
 
 
 async def settled(conn: Any) -> None:

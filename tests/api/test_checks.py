@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from csms import db
-from tests.api.books import a_day, settled
+from tests.api.books import a_day, a_hosted_charge, settled
 from tests.flows import lending
 from tests.make import Told, after
 
@@ -50,6 +50,21 @@ PLANTED: dict[str, str] = {
     "tokens_spent_once": "update token set session_id = gen_random_uuid() where session_id is not null",
 }
 """What is done to the books behind the road's back, by the check that must see it."""
+
+PLANTED_WITH_A_HOST: dict[str, str] = {
+    "bill_shares": "update bill set host_minor = host_minor - 1, provider_minor = provider_minor + 1",
+    "bills_posted": "update transfer set credit = 'site:other:payable' where credit = 'site:site:payable'",
+    "payees_got_their_bills": "insert into transfer (posting_id, seq, debit, credit, asset, amount)"
+    " select posting_id, 90, debit, credit, asset, 1 from transfer where credit = 'site:site:payable'",
+    "credits_within_charges": "insert into bill (id, session_id, revision, station_id, site_id, provider_id, tariff_id,"
+    " tariff_version, terms_version, means, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,"
+    " not_charged_minor, operator_minor, operator_vat_minor, provider_minor, host_minor, lines, flags, issued_at, kind,"
+    " corrects) select gen_random_uuid(), session_id, 2, station_id, site_id, provider_id, tariff_id, tariff_version,"
+    " terms_version, means, currency, started_at, ended_at, 0, 0, -301, 0, 0, 0, 0, 0, -301, '[]', '{}', issued_at,"
+    " 'credit', id from bill",
+    "shares_remitted": "update remittance_item set amount_minor = amount_minor - 300 where payee = 'operator'",
+}
+"""What is done to the books of a charge with the electricity of a host, by the check that minds the third payee."""
 
 PLANTED_AT_CABINETS: dict[str, str] = {
     "rentals_settled": "update rental set state = 'closed' where state = 'active'",
@@ -110,6 +125,21 @@ async def test_each_error_planted_at_cabinets_is_found_by_its_check(conn: Any, d
     await conn.execute("set session_replication_role = replica")
     await conn.execute(PLANTED_AT_CABINETS[name])
     assert await db.checks()[name].many(conn)
+
+
+async def test_what_is_planted_about_a_host_is_found_by_its_check(conn: Any, dsn: str) -> None:
+    await a_hosted_charge(conn, dsn)
+    assert await conn.fetchval("select host_minor from bill") == 300
+    assert await db.check(conn) == {}
+    await conn.execute("set session_replication_role = replica")
+    for name, statement in PLANTED_WITH_A_HOST.items():
+        planting = conn.transaction()
+        await planting.start()
+        changed = await conn.execute(statement)
+        assert not changed.endswith(" 0"), name
+        assert await db.checks()[name].many(conn), f"{name} did not see: {statement}"
+        await planting.rollback()
+    assert await db.check(conn) == {}
 
 
 async def test_a_late_end_that_nobody_lists_is_found(books: Any) -> None:

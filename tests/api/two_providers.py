@@ -55,6 +55,7 @@ select gen_random_uuid(), id, provider_id, 'KRW', 10, 'open', $1, now() from sta
 insert into statement_bill (bill_id, statement_id, provider_id, paid_by, late, issued_at)
 select b.id, t.id, b.provider_id, 'run', false, b.issued_at
 from statement t join bill b on b.provider_id = t.provider_id where t.drafted_by = $1;
+insert into outlet_tag (tag, site_id, created_at) select $1 || '-outlet', site_id, now() from station where id = $1;
 insert into meter_key (id, station_id, connector, public_key, curve, created_at)
 values (gen_random_uuid(), $1, 1, $1 || '-key', 'secp256r1', now());
 insert into webhook_endpoint (id, url, description, provider_id, secrets, created_at)
@@ -114,6 +115,7 @@ async def _things(conn: Any, chosen: dict[str, str]) -> Things:
     client, _ = await clients.add_client(conn, ["reports:read"], f"{station}'s", make.NOON, chosen["provider"])
     made = {name: str(await conn.fetchval(query, station)) for name, query in IDS.items()}
     running = await conn.fetchval("select id from session where station_id = $1 and state = 'active'", station)
+    chosen = {**chosen, "tag": f"{station}-outlet"}
     address = {"address": f"provider:{chosen['provider']}:payable"}
     return Things({**chosen, **made, **address, "client": client}, str(running))
 

@@ -29,6 +29,7 @@ splits = st.builds(
     st.integers(0, 200),
     st.one_of(st.none(), st.integers(200, 2_000)),
 )
+hosts = st.one_of(st.just(0), st.integers(0, 10_000))
 energies = st.integers(0, 60_000)
 parts = st.lists(st.integers(1, 9_000), max_size=6)
 
@@ -42,9 +43,12 @@ def priced_at(split: Split) -> Priced:
     return Priced(tariff_document.parse(document), split)
 
 
-def settled(split: Split, energy_wh: int, means: str = "balance", hold: int = 30_000) -> tuple[Session, Books]:
+def settled(
+    split: Split, energy_wh: int, means: str = "balance", hold: int = 30_000, host_bp: int = 0
+) -> tuple[Session, Books]:
     terms = Terms("T", 1, "KRW", hold, 1)
-    session = opened(Station("S1", "charger", "P", None, 1, terms, {}), SESSION, "r1", "r1", False, NOON)
+    session = opened(Station("S1", "charger", "P", "site", 1, terms, {}), SESSION, "r1", "r1", False, NOON)
+    session = session._replace(host_bp=host_bp)
     session = accepted(session._replace(means=means, started_at=NOON, ended_at=NOON + timedelta(hours=1)), "ann", hold)
     if means == "psp":
         session = session._replace(psp="social", policy="hold_capture")
@@ -74,11 +78,11 @@ def moved(postings: tuple[Posting, ...]) -> dict[str, int]:
     return {address: minor for address, minor in balances.items() if minor}
 
 
-@given(splits, energies, parts, st.sampled_from(["balance", "psp"]))
-def test_refunds_keep_both_shares_above_nothing_and_leave_nothing_at_the_last(
-    split: Split, energy_wh: int, amounts: list[int], means: str
+@given(splits, hosts, energies, parts, st.sampled_from(["balance", "psp"]))
+def test_refunds_keep_all_shares_above_nothing_and_leave_nothing_at_the_last(
+    split: Split, host_bp: int, energy_wh: int, amounts: list[int], means: str
 ) -> None:
-    session, books = settled(split, energy_wh, means)
+    session, books = settled(split, energy_wh, means, host_bp=host_bp)
     total = books.net().total_minor
     for number, amount in enumerate([*amounts, total], 1):
         minor = min(amount, books.net().total_minor)
@@ -90,23 +94,25 @@ def test_refunds_keep_both_shares_above_nothing_and_leave_nothing_at_the_last(
         session, books = correction.session, after(books, correction)
         net = books.net()
         assert net.total_minor == before.total_minor - minor == session.fee_minor
-        assert net.operator_minor + net.provider_minor == net.total_minor
+        assert net.operator_minor + net.host_minor + net.provider_minor == net.total_minor
         assert 0 <= net.operator_minor <= before.operator_minor
         assert 0 <= net.provider_minor <= before.provider_minor
+        assert 0 <= net.host_minor <= before.host_minor
         assert 0 <= net.operator_vat_minor <= net.vat_minor <= net.total_minor
         driver = "psp:social:refunds" if means == "psp" else "driver:ann:balance"
         assert moved(correction.postings)[driver] == minor
+        assert moved(correction.postings).get("site:site:payable", 0) == net.host_minor - before.host_minor
         assert sum(moved(correction.postings).values()) == 0
         assert f"session:{SESSION}:held" not in moved(correction.postings)
-    assert books.net()[5:11] == (0, 0, books.net().not_charged_minor, 0, 0, 0)
+    assert books.net()[5:12] == (0, 0, books.net().not_charged_minor, 0, 0, 0, 0)
 
 
-@given(splits, energies, energies, st.sampled_from(["balance", "psp"]), st.integers(0, 8_000))
+@given(splits, hosts, energies, energies, st.sampled_from(["balance", "psp"]), st.integers(0, 8_000))
 def test_a_corrected_session_stands_as_if_it_had_been_billed_so_at_first(
-    split: Split, first_wh: int, true_wh: int, means: str, refunded: int
+    split: Split, host_bp: int, first_wh: int, true_wh: int, means: str, refunded: int
 ) -> None:
-    session, books = settled(split, first_wh, means)
-    _, right = settled(split, true_wh, means)
+    session, books = settled(split, first_wh, means, host_bp=host_bp)
+    _, right = settled(split, true_wh, means, host_bp=host_bp)
     if 0 < refunded <= books.net().total_minor:
         refund = corrections.refund(session, books, given_back(session, refunded, 1))
         session, books = refund.session, after(books, refund)
@@ -115,11 +121,12 @@ def test_a_corrected_session_stands_as_if_it_had_been_billed_so_at_first(
     correction = corrections.correct(session, books, priced_at(split), (), event)
 
     assert correction.refused is None
-    assert after(books, correction).net()[3:11] == right.net()[3:11]
+    assert after(books, correction).net()[3:12] == right.net()[3:12]
     assert correction.session.fee_minor == right.net().total_minor
     flows = moved(correction.postings)
     assert f"session:{SESSION}:held" not in flows
     assert flows.get("provider:P:payable", 0) == right.net().provider_minor - books.net().provider_minor
+    assert flows.get("site:site:payable", 0) == right.net().host_minor - books.net().host_minor
 
 
 @given(splits, energies)

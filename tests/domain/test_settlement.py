@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.base.errors import Refused
-from csms.domain.settlement import Shares, Split, allot, divide
+from csms.base.money import half_up
+from csms.domain.settlement import Shares, Split, allot, divide, keep, sum_of
 
 amounts = st.integers(0, 10**12)
+parts_of_10000 = st.integers(0, 10_000)
 share_lists = st.lists(st.integers(0, 10_000), min_size=1, max_size=8).filter(any)
 
 
@@ -64,6 +66,62 @@ def test_a_higher_fee_never_earns_anybody_less(one: int, other: int, split: Spli
     low, high = divide(min(one, other), split), divide(max(one, other), split)
     assert low.operator_minor <= high.operator_minor
     assert low.provider_minor <= high.provider_minor
+
+
+@given(amounts, splits(), parts_of_10000, st.data())
+def test_three_shares_are_the_fee_the_operator_first_then_the_host(
+    total: int, split: Split, host_bp: int, data: st.DataObject
+) -> None:
+    vat = data.draw(st.integers(0, total))
+    shares, without = divide(total, split, vat, host_bp), divide(total, split, vat)
+    assert min(shares.operator_minor, shares.host_minor, shares.provider_minor) >= 0
+    assert shares.operator_minor + shares.host_minor + shares.provider_minor == sum_of(shares) == total
+    assert (shares.operator_minor, shares.operator_vat_minor) == (without.operator_minor, without.operator_vat_minor)
+    plain = Fraction(total * host_bp, 10_000)
+    assert shares.host_minor <= total - shares.operator_minor
+    assert shares.host_minor == total - shares.operator_minor or abs(shares.host_minor - plain) <= Fraction(1, 2)
+
+
+@given(amounts, splits(), st.data())
+def test_a_site_without_a_share_leaves_everything_as_it_was(total: int, split: Split, data: st.DataObject) -> None:
+    vat = data.draw(st.integers(0, total))
+    shares = divide(total, split, vat, 0)
+    assert shares == divide(total, split, vat) and shares.host_minor == 0
+    kept = data.draw(st.integers(0, total))
+    if total:
+        left = keep(shares, shares, kept)
+        operator = half_up(shares.operator_minor * kept, total)
+        assert (left.operator_minor, left.provider_minor, left.host_minor) == (operator, kept - operator, 0)
+
+
+@given(st.one_of(st.integers(1, 40), st.integers(1, 10**12)), splits(), parts_of_10000, st.data())
+def test_what_payees_keep_only_shrinks_sums_exactly_and_is_nothing_in_the_end(
+    total: int, split: Split, host_bp: int, data: st.DataObject
+) -> None:
+    charged = divide(total, split, data.draw(st.integers(0, total)), host_bp)
+    steps = data.draw(st.lists(st.integers(0, total), max_size=12))
+    left = charged
+    for kept in [*sorted(steps, reverse=True), 0]:
+        before, left = left, keep(charged, left, kept)
+        assert sum_of(left) == kept
+        for name in ("operator_minor", "host_minor", "provider_minor"):
+            assert 0 <= getattr(left, name) <= getattr(before, name), name
+            assert abs(getattr(left, name) - Fraction(getattr(charged, name) * kept, total)) < 2, name
+        assert left.operator_minor == half_up(charged.operator_minor * kept, total)
+    assert left == Shares(0, 0)
+
+
+def test_the_host_keeps_what_rounding_would_give_the_provider_while_money_goes_back() -> None:
+    charged = divide(3, Split(2_000), host_bp=2_000)
+    assert charged == Shares(1, 1, host_minor=1)
+    left = keep(charged, charged, 2)
+    assert left == Shares(1, 0, host_minor=1)
+    assert keep(charged, left, 1) == Shares(0, 0, host_minor=1)
+
+
+def test_the_host_gets_no_more_than_the_operator_leaves() -> None:
+    assert divide(1_000, Split(9_500), host_bp=2_000) == Shares(950, 0, host_minor=50)
+    assert divide(30, Split(0, operator_min_minor=50), host_bp=2_000) == Shares(30, 0)
 
 
 def test_a_half_goes_to_the_operator() -> None:

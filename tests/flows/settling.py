@@ -54,11 +54,12 @@ async def bill(
     currency: str = "KRW",
     of: UUID | None = None,
     station: str = "S1",
+    host: int = 0,
 ) -> tuple[UUID, UUID]:
     """
     A bill whose provider share is `minor` (a credit when it is below zero, of session `of`); answers (bill, session).
 
-    The operator's share is a tenth more, and the provider's share is posted to its account.
+    The operator's share is a tenth more, `host` that of a host, and the provider's share is posted to its account.
     """
     id_, session = books.new_id(), of or books.new_id()
     revision = 1 + await conn.fetchval("select count(*) from bill where session_id = $1", session)
@@ -70,22 +71,24 @@ async def bill(
         """insert into bill (id, session_id, revision, station_id, provider_id, driver_id, tariff_id, tariff_version,
                terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
                not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at, kind,
-               corrects, shares_by)
+               corrects, shares_by, site_id, host_minor)
            values ($1, $2, $3, $4, $5, 'D', 'T', 1, 1, $6, $7, $8, $9, $9, 0, 0, $10, 0, 0, $11, 0, $12, '[]', '{}',
-               $9, $13, $14, $15)""",
+               $9, $13, $14, $15, case when $16 <> 0 then 'site' end, $16)""",
         id_, session, revision, station, provider_id, "psp" if shares_by == "psp" else "balance",
-        "social" if shares_by == "psp" else None, currency, at, minor + operator, operator, minor,
-        "credit" if minor < 0 else "charge", charge, shares_by,
+        "social" if shares_by == "psp" else None, currency, at, minor + operator + host, operator, minor,
+        "credit" if minor < 0 else "charge", charge, shares_by, host,
     )  # fmt: skip
     payable = ledger.provider_payable(provider_id)
     move = ("test:driver", payable, minor) if minor > 0 else (payable, "test:driver", -minor)
     await books.post(conn, f"session/{session}/bill/{revision}", "settle", str(session), at, currency, move)
     if shares_by == "psp":
-        await _settle_job(conn, session, id_, minor, currency, at)
+        await _settle_job(conn, session, id_, minor, operator + host, currency, at)
     return id_, session
 
 
-async def _settle_job(conn: Any, session: UUID, bill_id: UUID, minor: int, currency: str, at: datetime) -> None:
+async def _settle_job(
+    conn: Any, session: UUID, bill_id: UUID, minor: int, to_operator: int, currency: str, at: datetime
+) -> None:
     await conn.execute(
         "insert into outbox (id, kind, key, subject, payload) values ($1, 'psp.settle', $2, $3, $4)",
         books.new_id(),
@@ -96,11 +99,12 @@ async def _settle_job(conn: Any, session: UUID, bill_id: UUID, minor: int, curre
     await conn.execute(
         "insert into remittance_item (bill_id, payee, psp, account, amount_minor, currency, state, at)"
         " select $1, p.payee, 'social', 'a', p.minor, $3, 'submitted', $4"
-        " from (values ('provider:P', $2::bigint), ('operator', $2 / 10)) p (payee, minor) where p.minor > 0",
+        " from (values ('provider:P', $2::bigint), ('operator', $5)) p (payee, minor) where p.minor > 0",
         bill_id,
         minor,
         currency,
         at,
+        to_operator,
     )
 
 

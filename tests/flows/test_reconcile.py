@@ -180,6 +180,14 @@ async def test_shares_that_were_paid_after_we_gave_up_are_ours_to_know(ours: Any
     assert await total(ours, await settle(ours, JANUARY)) is not None, "it is carried until it is paid for"
 
 
+async def test_a_hosts_share_that_was_paid_after_we_gave_up_is_in_the_operators_bank(ours: Any) -> None:
+    _, session = await bill(ours, 900, shares_by="psp", host=200)
+    await psp_said(ours, session, "failed")
+    await read(ours, line("settlement", "set-1", -1_190, order=str(session)))
+    assert await verdicts(ours) == {"settlement set-1": "matched"}
+    assert await ours.fetchval("select balance from account_balance where address = 'bank'") == -90 - 200
+
+
 async def test_a_remittance_that_came_back_is_payable_again_and_paid_only_on_demand(ours: Any) -> None:
     await bill(ours, 900)
     await settle(ours)

@@ -86,6 +86,7 @@ async def billed(
     subject: str = "driver",
     operator_minor: int = OPERATOR_SHARE,
     shares_by: str = "psp",
+    host_minor: int = 0,
 ) -> Scene:
     """A session with its bill, its settlement posted and its jobs. Policy None: it began offline, nobody was asked."""
     session_id, bill_id = uuid4(), uuid4()
@@ -104,9 +105,9 @@ async def billed(
     await conn.execute(
         """insert into session (station_id, id, ref, start_key, version, state, day, provider_id, terms_version,
                tariff_id, tariff_version, currency, token_key, driver_id, means, psp, authorization_id, offline,
-               started_at, ended_at, energy_wh, fee_minor, opened_at, closed_at)
+               started_at, ended_at, energy_wh, fee_minor, opened_at, closed_at, site_id)
            values ('CP-1', $1, $2, $2, 1, 'completed', $3, 'P', 1, 'T', 1, 'KRW', $4, 'D', 'psp', 'social', $5, $6,
-               $7, $8, 12345, $9, $7, $8)""",
+               $7, $8, 12345, $9, $7, $8, 'site')""",
         session_id,
         str(session_id),
         START.date(),
@@ -122,17 +123,18 @@ async def billed(
         """insert into bill (id, session_id, station_id, provider_id, driver_id, tariff_id, tariff_version,
                terms_version, means, psp, currency, started_at, ended_at, energy_wh, seconds, total_minor, vat_minor,
                not_charged_minor, operator_minor, operator_vat_minor, provider_minor, lines, flags, issued_at,
-               shares_by)
+               shares_by, site_id, host_minor)
            values ($1, $2, 'CP-1', 'P', 'D', 'T', 1, 1, 'psp', 'social', 'KRW', $3, $4, 12345, 3600, $5, 636, 0, $6,
-               64, $7, '[]', '{}', $4, $8)""",
+               64, $7, '[]', '{}', $4, $8, 'site', $9)""",
         bill_id,
         session_id,
         START,
         ended_at,
         FEE,
         operator_minor,
-        FEE - operator_minor,
+        FEE - operator_minor - host_minor,
         shares_by,
+        host_minor,
     )
     held = f"session:{session_id}:held"
     if policy == "pay_before_refund_rest":
@@ -140,8 +142,10 @@ async def billed(
         moves = [(1, 1, held, "psp:social:refunds", "KRW", HOLD - FEE)]
     else:
         moves = [(1, 1, "psp:social:receivable", held, "KRW", FEE)]
-    if operator_minor < FEE:
-        moves.append((1, 2, held, "provider:P:payable", "KRW", FEE - operator_minor))
+    if operator_minor + host_minor < FEE:
+        moves.append((1, 2, held, "provider:P:payable", "KRW", FEE - operator_minor - host_minor))
+    if host_minor:
+        moves.append((1, 4, held, "site:site:payable", "KRW", host_minor))
     if operator_minor:
         moves.append((1, 3, held, "operator:fee", "KRW", operator_minor))
     posting = (uuid4(), f"session/{session_id}/settle", "settle", str(session_id), ended_at)

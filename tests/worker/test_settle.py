@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from csms import db
 from csms.db import Connection, Pool
 from csms.domain.authorization import Policy
 from csms.flows import settle
@@ -195,6 +196,27 @@ async def test_a_fee_may_belong_to_one_payee_alone(
     assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
     items = await conn.fetch("select payee, amount_minor, state from remittance_item")
     assert [tuple(item) for item in items] == [("operator" if operator_minor else "provider:P", FEE, "paid")]
+
+
+async def test_the_hosts_share_goes_to_the_operators_account_and_stays_owed(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    await stage.parties(conn)
+    scene = await stage.billed(conn, psp, host_minor=1_000)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+    assert await stage.effects(social, scene) == [("capture", FEE), ("settle", FEE)]
+    settled = [entry for entry in await social.journal() if entry.get("order_id") == str(scene.session_id)][-1]
+    assert [(part["seller"], part["amount"]) for part in settled["remittances"]] == [
+        (PROVIDER_ACCOUNT, PROVIDER_SHARE - 1_000),
+        (OPERATOR_ACCOUNT, OPERATOR_SHARE + 1_000),
+    ]
+    assert await stage.balances(conn) == {
+        "bank": -OPERATOR_SHARE - 1_000,
+        "operator:fee": OPERATOR_SHARE,
+        "site:site:payable": 1_000,
+    }
+    assert await db.checks()["shares_remitted"].many(conn) == []
 
 
 async def test_an_account_that_is_registered_late_is_paid(
