@@ -24,6 +24,10 @@ class Bus(Protocol):
     def drop(self, name: str) -> None:
         """Nobody serves `name` any more."""
 
+    async def is_served(self, name: str) -> bool:
+        """Whether somebody serves `name` now."""
+        ...
+
     async def request(self, name: str, command: Command | News) -> Answer:
         """The answer of whoever serves `name`; `offline` when nobody does."""
         ...
@@ -44,6 +48,10 @@ class LocalBus:
     def drop(self, name: str) -> None:
         """Nobody serves `name` any more."""
         self._handlers.pop(name, None)
+
+    async def is_served(self, name: str) -> bool:
+        """Whether somebody serves `name` now."""
+        return name in self._handlers
 
     async def request(self, name: str, command: Command | News) -> Answer:
         """The answer of whoever serves `name`; `offline` when nobody does."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from csms.api import jsontext, trail
 from csms.api.auth import Access, Client
+from csms.api.limits import Limit
 from csms.api.problems import Problem, of_validation
 from csms.api.shapes import Body, Query
 from csms.base.clock import Clock
@@ -32,6 +33,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(r"[a-z][A-Za-z0-9._:@|+=*-]{1,119}")
 KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH_MAX}}}")
 """What an Idempotency-Key can be."""
+
+GUESSES_MAX, GUESSES_S = 20, 600.0
 
 log = structlog.get_logger("csms.api")
 
@@ -56,6 +59,10 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "exception": _UUID,
     "meter_key": _UUID,
     "tag": OUTLET_TAG,
+    "item": STATION_ID,
+    "rental": _UUID,
+    "means": _UUID,
+    "connector": re.compile(r"[1-9][0-9]{0,3}"),
 }
 """What each `{name}` in a path can be; anything else is not found."""
 
@@ -78,6 +85,8 @@ class Parts:
     """The payment services that are set up, by name."""
     private_hooks: bool = False
     """Webhooks may go to http addresses and into our own network."""
+    guesses: Limit = field(default_factory=lambda: Limit(GUESSES_MAX, GUESSES_S))
+    """How often somebody may show a cabinet's proof that is none."""
     client: Client | None = None
     """Who asks: of one request. `connection` lets it see no more than is its own."""
     reads: bool = False
@@ -236,6 +245,19 @@ async def system(parts: Parts) -> AsyncIterator[Connection]:
     """
     async with parts.pool.acquire(timeout=parts.acquire_s_max) as conn, conn.transaction():
         await SQL.act_as.run(conn, WRITER, "", "", "")
+        yield conn
+
+
+@asynccontextmanager
+async def abroad(parts: Parts) -> AsyncIterator[Connection]:
+    """
+    A transaction that sees the cabinets that the client may go to: staff theirs, a driver all of them.
+
+    What a driver is told of others' cabinets is what stands on their doors.
+    """
+    client = parts.client
+    assert client is not None
+    async with system(parts) if client.driver is not None else connection(parts) as conn:
         yield conn
 
 

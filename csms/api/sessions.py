@@ -106,7 +106,7 @@ async def start_session(call: Call) -> tuple[int, answers.Command]:
     refused leaves its key free.
     """
     new: NewSession = call.body
-    command_id = _new_id()
+    command_id = new_id()
     start = remote.Start(new.station, new.connector, new.token)
     async with connection(call.parts) as conn:
         if "Idempotency-Key" in call.request.headers:
@@ -115,14 +115,14 @@ async def start_session(call: Call) -> tuple[int, answers.Command]:
                 return 202, await _repeated(conn, first)
         else:
             command = await remote.prepare_start(conn, start, call.parts.clock())
-    return await _send(call, command_id, new.station, command)
+    return await send(call, command_id, new.station, command)
 
 
 async def stop_session(call: Call) -> tuple[int, answers.Command]:
     """Ask the station of a running session to stop it."""
     async with connection(call.parts) as conn:
         station_id, command = await remote.prepare_stop(conn, UUID(call.path["session"]))
-    return await _send(call, _new_id(), station_id, command)
+    return await send(call, new_id(), station_id, command)
 
 
 async def show_command(call: Call) -> answers.Command:
@@ -158,7 +158,7 @@ async def _repeated(conn: Connection, command_id: UUID) -> answers.Command:
         raise Conflict("the first request with this Idempotency-Key has not sent its command (yet)") from None
 
 
-async def _send(call: Call, command_id: UUID, station_id: str, command: Command) -> tuple[int, answers.Command]:
+async def send(call: Call, command_id: UUID, station_id: str, command: Command) -> tuple[int, answers.Command]:
     """202 with the command on its way; 200 when it ended while we waited; 409 when the station is not connected."""
     issued = await call.parts.commands.issue(command_id, station_id, command, call.client.id)
     query: WaitQuery = call.query
@@ -176,5 +176,5 @@ async def _command(conn: Connection, command_id: UUID) -> answers.Command:
     return answers.command(row)
 
 
-def _new_id() -> UUID:
+def new_id() -> UUID:
     return uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))

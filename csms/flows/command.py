@@ -62,6 +62,10 @@ class Commands:
         task.add_done_callback(self._running.discard)
         return Issued(command_id, task)
 
+    async def is_connected(self, station_id: str, epoch: int) -> bool:
+        """Whether the station's connection with this epoch is there, in whatever process."""
+        return await self._bus.is_served(subject(station_id, epoch))
+
     async def tell(self, station_id: str, epoch: int, news: News) -> None:
         """What the process of a connection must know; nothing goes to the station, nothing is recorded."""
         await self._bus.request(subject(station_id, epoch), news)

@@ -26,6 +26,16 @@ class Start:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """`alias`, a token that counts once at a connector of one station, for the token behind `token_key`."""
+
+    alias: str
+    token_key: bytes
+    station_id: str
+    connector: int
+
+
 async def prepare_start(conn: Connection, start: Start, now: datetime) -> StartSession:
     """
     Make the single-use token of a remote start, and the command that carries it.
@@ -47,11 +57,14 @@ async def prepare_start(conn: Connection, start: Start, now: datetime) -> StartS
         if row["station_id"] not in (None, start.station_id):
             raise Refused("this token is for another station", "/token")
         alias = short_hex(secrets.randbits(64))
-        expires_at = now + timedelta(seconds=REMOTE_TOKEN_S_MAX)
-        await SQL.add_remote_token.run(
-            conn, tokens.key(tokens.canonical(alias)), start.station_id, row["key"], expires_at, now
-        )
-    return StartSession(start.connector, alias, secrets.randbelow(2**31 - 1) + 1)
+        return await stand_in(conn, StandIn(alias, row["key"], start.station_id, start.connector), now)
+
+
+async def stand_in(conn: Connection, wanted: StandIn, now: datetime) -> StartSession:
+    """Make the single-use token of a start, and the command that carries it; only its hash is kept."""
+    key, expires_at = tokens.key(tokens.canonical(wanted.alias)), now + timedelta(seconds=REMOTE_TOKEN_S_MAX)
+    await SQL.add_remote_token.run(conn, key, wanted.station_id, wanted.token_key, expires_at, now)
+    return StartSession(wanted.connector, wanted.alias, secrets.randbelow(2**31 - 1) + 1)
 
 
 async def prepare_stop(conn: Connection, session_id: UUID) -> tuple[str, StopSession]:

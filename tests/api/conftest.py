@@ -16,8 +16,10 @@ import pytest
 from csms import db
 from csms.api.app import Settings, create_app
 from csms.api.server import listening
+from csms.base.clock import Clock
 from csms.bus import LocalBus
 from csms.domain.commands import Answer, Command
+from csms.domain.events import Event, Outcome
 from csms.domain.world import Rules
 from csms.flows import clients
 from csms.flows.command import Commands
@@ -47,6 +49,7 @@ class Rest:
     pool: db.Pool
     bus: LocalBus
     http: aiohttp.ClientSession
+    road: Road
     tokens: dict[str, str] = field(default_factory=dict)
     ready: dict[str, bool] = field(default_factory=lambda: {"listening": True, "writer": True})
 
@@ -95,6 +98,14 @@ class Rest:
         assert reply.status in (200, 201, 202), reply.body
         return reply.json
 
+    async def tell(self, *events: Event) -> list[Outcome]:
+        """Reports in one batch, as stations make them; their answers."""
+        answers: list[asyncio.Future[Outcome]] = []
+        for event in events:
+            answers.append(asyncio.get_running_loop().create_future())
+            self.road.submit(event, answers[-1].set_result)
+        return await asyncio.wait_for(asyncio.gather(*answers), 20)
+
     def connect(self, station_id: str, epoch: int = 0, end: Any = "accepted") -> list[Command]:
         """A connected station that answers every command; the commands it got."""
         got: list[Command] = []
@@ -108,15 +119,17 @@ class Rest:
 
 
 @asynccontextmanager
-async def running(dsn: str, pool: db.Pool, settings: Settings) -> AsyncIterator[Rest]:
-    """The interface over the database `dsn`, with these settings."""
+async def running(
+    dsn: str, pool: db.Pool, settings: Settings, rules: Rules = Rules(policies={}), clock: Clock = lambda: NOON
+) -> AsyncIterator[Rest]:
+    """The interface over the database `dsn`, with these settings; nobody asks psps anything."""
     bus, ready = LocalBus(), {"listening": True, "writer": True}
-    commands = Commands(pool, bus, lambda: NOON)
-    road = Road(partial(db.writer, dsn), Rules(policies={}), lambda ask: None, lambda: None)
+    commands = Commands(pool, bus, clock)
+    road = Road(partial(db.writer, dsn), rules, lambda ask: None, lambda: None)
     await road.start()
-    app = await create_app(pool, lambda: NOON, commands, road.submit, lambda: ready, settings)
+    app = await create_app(pool, clock, commands, road.submit, lambda: ready, settings)
     async with listening(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
-        yield Rest(f"http://127.0.0.1:{port}", dsn, pool, bus, http, ready=ready)
+        yield Rest(f"http://127.0.0.1:{port}", dsn, pool, bus, http, road, ready=ready)
     await asyncio.wait_for(commands.stop(), 10)
     await asyncio.wait_for(road.close(), 10)
 
