@@ -12,7 +12,8 @@ from typing import Any
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.scenarios.app import App
 from charge_points_sim.scenarios.hours import Hours, until
-from charge_points_sim.scenarios.street import WALL_S_MAX, Street
+from charge_points_sim.scenarios.opening import WALL_S_MAX
+from charge_points_sim.scenarios.street import Street
 from charge_points_sim.scenarios.visits import Plan, Tally
 
 
