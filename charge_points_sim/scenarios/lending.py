@@ -45,6 +45,12 @@ DOCUMENT: Mapping[str, Any] = {
 }
 
 
+def fees_minor(visit: Visit) -> tuple[int, int]:
+    """What a visit must cost in cents, reckoned apart from the system: holding the charger, and the energy."""
+    held = 50 if visit.minutes < 30 else 150
+    return held, (visit.wh * 30 + 500) // 1_000
+
+
 async def provision(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
     """
     Adds provider, site, outlets, cabinets, chargers and drivers; what is there already stays. Raises `RestError`.

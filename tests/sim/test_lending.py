@@ -17,6 +17,7 @@ from charge_points_sim.devices.locker import Locker
 from charge_points_sim.devices.presence import code, secret_of, signature
 from charge_points_sim.faults import Faults
 from charge_points_sim.scenarios.hours import until
+from charge_points_sim.scenarios.lending import fees_minor
 from charge_points_sim.scenarios.locker import describe, lend
 from charge_points_sim.scenarios.visits import Plan, visits
 from tests.sim.lender import Lender, LenderApp
@@ -177,3 +178,9 @@ async def test_a_cut_in_the_middle_of_everything_loses_no_event() -> None:
         assert await until(lambda: locker.outbox.idle, 5)
         await connection.close()
     assert sorted(body["seq"] for _, body in lender.events.values()) == list(range(1, 121))
+
+
+def test_what_a_visit_costs_is_exact_and_rounded_once() -> None:
+    visit = PLAN.visits[0]
+    assert fees_minor(dataclasses.replace(visit, minutes=29, wh=635)) == (50, 19)
+    assert fees_minor(dataclasses.replace(visit, minutes=30, wh=1_650)) == (150, 50)
