@@ -86,3 +86,26 @@ cross join lateral (
 where c.kind in ('door', 'slot')
 and c.number > 0;
 grant select on door_view to csms_writer, csms_staff, csms_provider, csms_driver;
+
+-- Everything belongs to csms_owner (0011), also what was added since.
+do $$
+declare
+    o record;
+begin
+    for o in
+        select format('alter %s %s owner to csms_owner',
+            case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as statement
+        from pg_class c
+        where c.relnamespace = current_schema()::regnamespace
+        and c.relkind in ('r', 'p', 'v', 'c')
+        and pg_get_userbyid(c.relowner) <> 'csms_owner'
+        union all
+        select format('alter function %s owner to csms_owner', p.oid::regprocedure)
+        from pg_proc p
+        where p.pronamespace = current_schema()::regnamespace
+        and pg_get_userbyid(p.proowner) <> 'csms_owner'
+        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+    loop
+        execute o.statement;
+    end loop;
+end $$;

@@ -13,6 +13,7 @@ from csms.api.routes import PREFIX, ROUTES
 from csms.flows.admin import SCOPES
 from tests.api.books import a_day, settled
 from tests.api.conftest import Rest
+from tests.api.two_providers import lend
 
 
 def references(value: Any) -> set[str]:
@@ -64,6 +65,8 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
         refund = await conn.fetchval(GIVEN_BACK)
         exception = await conn.fetchval("select id from exception limit 1")
         endpoint = await conn.fetchval(ENDPOINT)
+        await lend(conn, "S1", "ann")
+        rental = await conn.fetchval("select id from rental")
     rest.connect("S1")
     command = await rest.post("/sessions", {"station": "S1", "connector": 1, "token": "A0A0A0A0"})
     bill = await rest.get(f"/sessions/{sessions['paid']}/bill")
@@ -72,7 +75,7 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
         "station": "S1", "provider": "P", "site": "site", "tariff": "T", "driver": "ann", "session": sessions["paid"],
         "bill": bill["id"], "command": command["id"], "parked_report": parked, "address": "driver:ann:balance",
         "report": "bills", "token": "A0A0A0A0", "settlement": settlement, "remittance": remittance, "refund": refund,
-        "exception": exception, "endpoint": endpoint,
+        "exception": exception, "endpoint": endpoint, "rental": rental, "item": "S1-item",
     }  # fmt: skip
     for route in (route for route in ROUTES if route.method == "GET"):
         answer = await rest.get(re.sub(r"{(\w+)}", lambda found: str(known[found[1]]), route.path))

@@ -63,6 +63,31 @@ select gen_random_uuid(), 'https://' || $1 || '.example', $1, provider_id, array
 from station where id = $1;
 """
 
+LENT = """
+insert into item (code, kind, type, provider_id, place, rental_id, at, key, version, created_at)
+select $1 || '-item', 'portable', 'p1', provider_id, 'driver', gen_random_uuid(), now(), '', 1, now()
+from station where id = $1;
+insert into rental (id, version, state, station_id, unit, provider_id, driver_id, item, requested_at, asked_by, proof,
+    taken_at, extensions, outage_s, damage_minor, tries, reminders, flags)
+select i.rental_id, 1, 'active', $1, 1, i.provider_id, $2, i.code, now(), $1, 'staff', now(), 0, 0, 0, 1, 0, '{}'
+from item i where i.code = $1 || '-item';
+insert into door_grant (id, station_id, unit, why, state, rental_id, item, driver_id, issued_at, expires_at, proof,
+    by_whom, attempt, version)
+select gen_random_uuid(), $1, 1, 'take', 'used', r.id, r.item, $2, now(), now(), 'staff', $1, 1, 1
+from rental r where r.asked_by = $1;
+insert into cabinet_presence (station_id, methods, secret, latitude, longitude, radius_m, accuracy_m_max, changed_at)
+select $1, '{totp}', sha256($1::bytea), case when $1 = 'S1' then 37.5 end, case when $1 = 'S1' then 127 end, 50, 50, now();
+insert into token (key, type, driver_id, psp, issuer, subject, created_at)
+values (sha256(($1 || '-means')::bytea), 'app', $2, 'social', 'https://social.example', $1 || '-subject', now());
+insert into payment_means (id, token_key, driver_id, label, created_at)
+values (gen_random_uuid(), sha256(($1 || '-means')::bytea), $2, $1, now());
+insert into charging_request (rental_id, number, command_id, token_key, item, asked_at)
+select id, 1, gen_random_uuid(), sha256($1::bytea), item, now() from rental where asked_by = $1;
+insert into presence_use (once, station_id, driver_id, method, request_id, used_at)
+select sha256($1::bytea), $1, $2, 'totp', id, now() from rental where asked_by = $1;
+"""
+"""An item in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
+
 IDS = {
     "session": "select id from session where station_id = $1 and state = 'completed' order by id limit 1",
     "bill": "select id from bill where station_id = $1 order by id limit 1",
@@ -76,6 +101,9 @@ IDS = {
     "statement": "select id from statement where drafted_by = $1",
     "remittance": "select id from remittance where approved_by = $1",
     "meter_key": "select id from meter_key where station_id = $1",
+    "item": "select code from item where code = $1 || '-item'",
+    "rental": "select id from rental where asked_by = $1",
+    "means": "select id from payment_means where label = $1",
 }
 """How the ids that were made are found, by the name they have in addresses."""
 
@@ -112,12 +140,18 @@ async def _things(conn: Any, chosen: dict[str, str]) -> Things:
     station = chosen["station"]
     for statement in OF_EACH.strip().split(";\n"):
         await conn.execute(statement.replace("$1", f"'{station}'"))
+    await lend(conn, station, chosen["driver"])
     client, _ = await clients.add_client(conn, ["reports:read"], f"{station}'s", make.NOON, chosen["provider"])
     made = {name: str(await conn.fetchval(query, station)) for name, query in IDS.items()}
     running = await conn.fetchval("select id from session where station_id = $1 and state = 'active'", station)
     chosen = {**chosen, "tag": f"{station}-outlet"}
     address = {"address": f"provider:{chosen['provider']}:payable"}
     return Things({**chosen, **made, **address, "client": client}, str(running))
+
+
+async def lend(conn: Any, station: str, driver: str) -> None:
+    """An item of the station's provider is in the driver's hands."""
+    await conn.execute(LENT.replace("$1", f"'{station}'").replace("$2", f"'{driver}'"))
 
 
 async def fingerprint(conn: Any) -> dict[str, str]:
