@@ -49,7 +49,8 @@ class Street:
         self.app = app
         self.tally = Tally()
         self.doors = Doors(hours, fleet, self.tally)
-        self._random = random = Random(f"street {plan.seed}")
+        self._random = Random(f"street {plan.seed}")
+        ids = Random(f"street ids {plan.seed}")  # apart: not every version draws as many
         self._outlets: dict[str, Outlet] = {}
         age = max(0, plan.start - BEGAN)
         self.lockers: dict[str, Locker] = {}
@@ -62,7 +63,7 @@ class Street:
             self.chargers[code] = Portable(
                 code,
                 DEVICES[plan.version(number)],
-                lambda: str(UUID(int=random.getrandbits(128), version=4)),
+                lambda: str(UUID(int=ids.getrandbits(128), version=4)),
                 hours,
                 memory=Memory(plan.start, age),
                 faults=plan.faults,

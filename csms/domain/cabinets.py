@@ -7,6 +7,8 @@ on the list of people.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from csms.domain import custody, grants, returns
 from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken, SocketChanged, UnitsSeen
 from csms.domain.assets import LIVE, OPEN, Door, Grant, Key, Rental, put_door, put_item
@@ -14,6 +16,7 @@ from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, follow, heard, key_of, record
 from csms.domain.openings import failed, jammed, opened_at, resolved_by
 from csms.domain.rental import cancel, finish, taken, taken_again, write
+from csms.domain.rental import opened_at as rental_opened_at
 from csms.domain.world import Changes, World
 
 
@@ -93,8 +96,8 @@ def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | Non
                 custody.left(world.assets, changes.assets, item, place, key, rental.id, "driver")
                 resolved_by(world, changes, rental, now)
                 taken(world, changes, rental, item, at, now)
-    for other in list(world.assets.rentals.values()):
-        if other.state == "returning" and (other.return_station, other.return_unit) == place:
+    for other in world.assets.rentals.of("returned to", place):
+        if other.state == "returning":
             finish(world, changes, other, now)
 
 
@@ -115,21 +118,22 @@ def _stands(world: World, changes: Changes, door: Door, state: str, key: Key) ->
     put_door(world.assets, changes.assets, door)
 
 
-def grant_of(world: World, station_id: str, unit: int, grant_id: object) -> Grant | None:
-    """The grant that a report names, if it is of this door; else the live one, else the one last used here."""
+def grant_of(world: World, station_id: str, unit: int, grant_id: UUID | None) -> Grant | None:
+    """
+    The grant that a report names, if it is of this door; else the live one, else the one last used here.
+
+    What happens at a door that was forced happens by no grant.
+    """
     assets = world.assets
-    for grant in assets.grants.values():
-        if grant.id == grant_id:
-            return grant if (grant.station_id, grant.unit) == (station_id, unit) else None
     if grant_id is not None:
+        grant = assets.grants.get(grant_id)
+        return grant if grant is not None and (grant.station_id, grant.unit) == (station_id, unit) else None
+    door, live = assets.doors.get((station_id, unit)), assets.live_grant(station_id, unit)
+    if door is None or door.state == "forced":
         return None
-    live = assets.live_grant(station_id, unit)
-    if live is not None:
+    if live is not None or door.state not in ("open", "ajar"):
         return live
-    door = assets.doors.get((station_id, unit))
-    if door is None or door.state not in ("open", "ajar"):
-        return None
-    used = [g for g in assets.grants.values() if (g.station_id, g.unit, g.state) == (station_id, unit, "used")]
+    used = [grant for grant in assets.grants.of("door", (station_id, unit)) if grant.state == "used"]
     return max(used, key=lambda g: (g.issued_at, g.id), default=None)
 
 
@@ -260,11 +264,10 @@ def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> 
             alarm(world, changes, event, "item_online_without_rental", item=event.item, tag=event.tag)
         return "NoCustody"
     if rental.state in ("opening", "provisional") and rental.returned_at is None and rental.requested_at < at:
-        grant = assets.newest_grant(rental.id)
-        since = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
+        since = rental_opened_at(world, rental)
         custody.said(assets, changes.assets, event.item, "driver", (since, event.id), rental.id)
         resolved_by(world, changes, rental, event.received_at)
-        taken(world, changes, rental, event.item, since, event.received_at)
+        taken(world, changes, rental, event.item, since, event.received_at, sure=False)
     else:
         write(world, changes, rental)
     return None

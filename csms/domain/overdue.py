@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from csms.base.ids import derived
-from csms.base.money import to_minor
 from csms.domain import corrections
 from csms.domain.asset_events import RentalChecked
 from csms.domain.assets import Rental, put_item
+from csms.domain.billing import charged
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import RECORDED, BillRefunded, Outcome
 from csms.domain.folding import lacks, note, put
-from csms.domain.rental import bill, cancel, over, own_of, session_of, settle, taken, write
+from csms.domain.heard import incident
+from csms.domain.rental import bill, cancel, opened_at, over, own_of, session_of, settle, taken, taken_again, write
 from csms.domain.rental_times import (
     BUY_BACK_S_MAX,
     REMINDERS_MAX,
     bought_at,
+    ended_at,
     late_from,
-    purchase,
     used,
 )
+from csms.domain.tariff import Usage
 from csms.domain.world import Changes, World
 
-REPORT_PLACE, BUY_BACK_PLACE, REMIND_PLACE = 31, 34, 200
-"""Derived ids of a rental's question, refund and reminders (these are counted from there)."""
+REPORT_PLACE, REMIND_PLACE = 31, 200
+"""Derived ids of a rental's question and reminders (these are counted from there)."""
 
 CONCERNS = {"rental_unclear": 35, "item_bought": 36, "refund_owed": 37}
 """Derived ids of what staff are told of a rental."""
@@ -44,7 +45,7 @@ def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
         case "returning":
             _end_return(world, changes, rental, now)
         case "provisional" if rental.reason == "inspect":
-            settle(world, changes, rental._replace(reason="not_inspected"), now)
+            _not_inspected(world, changes, rental, now)
         case "provisional":
             _give_up(world, changes, rental, now)
         case _:
@@ -71,12 +72,20 @@ def _end_return(world: World, changes: Changes, rental: Rental, now: datetime) -
         cancel(world, changes, rental, "not taken", now)
         return
     if rental.taken_at is None:
-        grant = world.assets.newest_grant(rental.id)
-        at = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
         assert rental.item is not None
-        rental = taken(world, changes, rental, rental.item, at, now)
+        rental = taken(world, changes, rental, rental.item, opened_at(world, rental), now, sure=False)
     if rental.state == "returning":
         settle(world, changes, rental, now)
+
+
+def _not_inspected(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """Nobody looked at what came back. Where that was something else, what was lent is still out."""
+    item = world.assets.items.get(rental.item or "")
+    if item is not None and item.rental_id == rental.id:
+        taken_again(world, changes, rental)
+        return
+    taken_at = rental.taken_at or opened_at(world, rental)
+    settle(world, changes, rental._replace(reason="not_inspected", taken_at=taken_at), now)
 
 
 def _give_up(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
@@ -117,33 +126,55 @@ def _buy(world: World, changes: Changes, rental: Rental, at: datetime, now: date
     over(world, changes, rental._replace(state="deemed", closed_at=at))
 
 
-def came_back(world: World, changes: Changes, rental: Rental, at: datetime, now: datetime) -> None:
-    """A bought item is back: within the time for it, the price of the purchase is refunded, once."""
-    assert rental.state == "deemed" and rental.closed_at is not None and rental.item is not None
+def came_back(
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], at: datetime, now: datetime
+) -> None:
+    """
+    The item of a rental that is billed was back at `at`: bought, or earlier than anybody knew when it was billed.
+
+    What was billed too much is refunded; the price of a purchase only within the time for it.
+    """
     session = session_of(world, rental)
-    in_time = at - rental.closed_at <= timedelta(seconds=BUY_BACK_S_MAX)
-    if in_time and lacks(world, changes, session):
+    if lacks(world, changes, session):
         return
-    if in_time:
-        assert session.currency is not None
-        minor = to_minor(purchase(rental, session, own_of(world, rental)), session.currency)
-        _refund(world, changes, rental, min(minor, session.fee_minor or 0), now)
-    item = world.assets.items[rental.item]
-    put_item(world.assets, changes.assets, item._replace(state="ok"))
-    write(world, changes, rental._replace(state="closed", returned_at=at, reason="came_back"))
+    station_id, unit = place
+    back = rental._replace(state="closed", returned_at=at, return_station=station_id, return_unit=unit)
+    if rental.state == "deemed":
+        assert rental.closed_at is not None and rental.item is not None
+        put_item(world.assets, changes.assets, world.assets.items[rental.item]._replace(state="ok"))
+        back = back._replace(reason="came_back")
+        if at - rental.closed_at > timedelta(seconds=BUY_BACK_S_MAX):
+            write(world, changes, back)
+            return
+        at = min(at, rental.closed_at)
+    due_minor = _due_minor(world, back, min(at, ended_at(back, at)))
+    _refund(world, changes, back, (session.fee_minor or 0) - due_minor, now)
+    write(world, changes, back)
+
+
+def _due_minor(world: World, rental: Rental, end: datetime) -> int:
+    """What it would have cost, had its item come back at `end`."""
+    session, own = session_of(world, rental), own_of(world, rental)
+    priced = world.priced_of(session)
+    assert priced is not None and session.currency is not None
+    what = used(rental, own, end, session.currency, bought=False)
+    due, _ = charged(session, Usage(0, what.held_s, (), own=what), priced)
+    return due.total_minor
 
 
 def _refund(world: World, changes: Changes, rental: Rental, minor: int, now: datetime) -> None:
-    if not minor:
+    if minor <= 0:
         return
+    assert rental.returned_at is not None
     session = session_of(world, rental)
-    id_: UUID = derived(rental.id, BUY_BACK_PLACE)
-    event = BillRefunded(rental.station_id, session.ref, now, id_, minor, "the bought item came back", "csms")
+    id_ = incident(rental.station_id, f"returned/{rental.id}/{rental.returned_at.isoformat()}")
+    why = "the bought item came back" if rental.reason == "came_back" else "the item was back earlier than was known"
+    event = BillRefunded(rental.station_id, session.ref, now, id_, minor, why, "csms")
     correction = corrections.refund(session, world.books[session.id], event)
     if correction.refused is not None:
         _tell_staff(changes, rental, "refund_owed", now, refused=correction.refused, minor=minor)
         return
-    changes.correct(correction, str(session.id), now, "the bought item came back")
+    changes.correct(correction, str(session.id), now, why)
     put(world, changes, correction.session, session)
     for credit in correction.bills:
         note(world, credit)

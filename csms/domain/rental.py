@@ -20,20 +20,24 @@ for evidence or for people.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from csms.base.ids import derived
 from csms.base.units import seconds_between
+from csms.domain import grants
 from csms.domain.assets import Rental, put_door, put_rental
 from csms.domain.billing import Closing, close
 from csms.domain.errand import Errand
 from csms.domain.folding import closed, put
-from csms.domain.rental_times import RETURN_S_MAX, ended_at, next_look, used
+from csms.domain.rental_times import RETURN_S_MAX, due_at, ended_at, next_look, used
 from csms.domain.session import RESERVED, Session, flagged, refused
 from csms.domain.tariff import Usage
 from csms.domain.tariff_own import Own, Used
 from csms.domain.world import Changes, World
+
+UNSEEN = "taking_unseen"
+"""The flag of a rental whose cabinet has not said (yet) when its item was taken."""
 
 STOP_PLACE = 30
 """The derived id of the errand that ends energy when a rental is over."""
@@ -55,15 +59,36 @@ def own_of(world: World, rental: Rental) -> Own | None:
     return None if priced is None else priced.tariff.own
 
 
+def opened_at(world: World, rental: Rental) -> datetime:
+    """When its item was taken, as far as doors tell: since its door opened, or was let open."""
+    grant = grants.newest_to_take(world.assets, rental.id)
+    return rental.requested_at if grant is None else grant.opened_at or grant.issued_at
+
+
 # -- facts ------------------------------------------------------------------------------------------------------------
 
 
-def taken(world: World, changes: Changes, rental: Rental, item: str, at: datetime, now: datetime) -> Rental:
-    """Its driver has the item since `at`; of two reports the earlier counts."""
+def taken(
+    world: World, changes: Changes, rental: Rental, item: str, at: datetime, now: datetime, *, sure: bool = True
+) -> Rental:
+    """
+    Its driver has the item since `at`; of two reports the earlier counts, and any before what was only concluded.
+
+    Not `sure`: nobody saw it leave, but it is somewhere else now.
+    """
     own = own_of(world, rental)
-    taken_at = at if rental.taken_at is None else min(rental.taken_at, at)
-    due_at = None if own is None or own.due_s is None else taken_at + timedelta(seconds=own.due_s)
-    rental = rental._replace(item=item, taken_at=taken_at, due_at=due_at)
+    concluded = UNSEEN in rental.flags
+    if rental.taken_at is None:
+        taken_at = at
+    elif sure:
+        taken_at = at if concluded else min(rental.taken_at, at)
+    else:
+        taken_at = rental.taken_at
+    flags = tuple(flag for flag in rental.flags if flag != UNSEEN)
+    if not sure and (rental.taken_at is None or concluded):
+        flags = (*flags, UNSEEN)
+    rental = rental._replace(item=item, taken_at=taken_at, flags=flags)
+    rental = rental._replace(due_at=due_at(rental, own))
     if rental.state in ("opening", "provisional") and rental.returned_at is None:
         rental = rental._replace(state="active", reason=None)
     free_door(world, changes, rental)
@@ -87,9 +112,12 @@ def returned(
 
 
 def taken_again(world: World, changes: Changes, rental: Rental) -> Rental:
-    """Its item left the door it had just been put into: it is not back yet."""
-    rental = rental._replace(state="active", returned_at=None, return_station=None, return_unit=None)
-    return write(world, changes, rental)
+    """Its item left the door it had just been put into, or was never put there: it is not back yet."""
+    since = rental.taken_at or opened_at(world, rental)
+    rental = rental._replace(state="active", reason=None, taken_at=since)
+    rental = rental._replace(returned_at=None, return_station=None, return_unit=None)
+    free_door(world, changes, rental)
+    return write(world, changes, rental._replace(due_at=due_at(rental, own_of(world, rental))))
 
 
 def to_inspect(world: World, changes: Changes, rental: Rental, flags: tuple[str, ...]) -> Rental:
@@ -171,9 +199,8 @@ def bill(
 
 def free_door(world: World, changes: Changes, rental: Rental) -> None:
     """The door that was kept for it is kept no longer."""
-    for door in list(world.assets.doors.values()):
-        if door.reserved_for == rental.id:
-            put_door(world.assets, changes.assets, door._replace(reserved_for=None))
+    for door in world.assets.doors.of("kept for", rental.id):
+        put_door(world.assets, changes.assets, door._replace(reserved_for=None))
 
 
 def write(world: World, changes: Changes, rental: Rental) -> Rental:

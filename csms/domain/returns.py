@@ -8,7 +8,7 @@ from uuid import UUID
 
 from csms.base.ids import derived
 from csms.base.money import to_minor
-from csms.domain import custody, overdue, payer
+from csms.domain import custody, grants, overdue, payer
 from csms.domain.asset_events import (
     AssetAnswer,
     ItemMoved,
@@ -23,7 +23,7 @@ from csms.domain.events import Outcome
 from csms.domain.folding import lacks, put
 from csms.domain.heard import alarm
 from csms.domain.openings import resolved_by
-from csms.domain.rental import cancel, own_of, ref_of, returned, session_of, settle, taken, to_inspect, write
+from csms.domain.rental import cancel, opened_at, own_of, ref_of, returned, session_of, settle, taken, to_inspect, write
 from csms.domain.session import opened
 from csms.domain.world import Changes, World
 
@@ -73,17 +73,29 @@ def _back(
     at, rental = key[0], world.assets.rental_of(item.code)
     if rental is None:
         newest = world.assets.newest_of(item.code)
-        if newest is not None and newest.state == "deemed" and newest.closed_at is not None and at > newest.closed_at:
-            overdue.came_back(world, changes, newest, at, now)
+        if newest is not None and _is_news(newest, place, at):
+            overdue.came_back(world, changes, newest, place, at, now)
         return
     if at <= (rental.taken_at or rental.requested_at):
         return  # it was put there before it was lent
+    now_at = world.assets.items[item.code]
+    if now_at.rental_id == rental.id and now_at.since > key:
+        return  # by the same opening it was taken out again
     if flags and rental.reason != "inspect":
         station_id, unit = place
         rental = rental._replace(returned_at=at, return_station=station_id, return_unit=unit)
         to_inspect(world, changes, rental, flags)
     else:
         returned(world, changes, rental, place, at, now, sure=sure)
+
+
+def _is_news(billed: Rental, place: Place, at: datetime) -> bool:
+    """Whether a bought item is back, or one was back earlier than it was first seen behind that door."""
+    if billed.taken_at is None or at <= billed.taken_at:
+        return False
+    there = (billed.return_station, billed.return_unit) == place
+    earlier = billed.returned_at is not None and at < billed.returned_at
+    return billed.state == "deemed" or (billed.state == "closed" and there and earlier)
 
 
 def seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: Key) -> None:
@@ -125,13 +137,13 @@ def _found_empty(
     if rental is None or rental.taken_at is not None or (rental.station_id, rental.unit) != place:
         alarm(world, changes, event, "item_missing", unit=place[1], item=believed.code)
         return
-    grant = assets.newest_grant(rental.id)
+    grant = grants.newest_to_take(assets, rental.id)
     if grant is None or (grant.opened_at is None and rental.state == "opening"):
         return
     since = grant.opened_at or grant.issued_at
     custody.said(assets, changes.assets, believed.code, "driver", key, rental.id)
     resolved_by(world, changes, rental, event.received_at)
-    taken(world, changes, rental, believed.code, since, event.received_at)
+    taken(world, changes, rental, believed.code, since, event.received_at, sure=False)
 
 
 # -- too late ---------------------------------------------------------------------------------------------------------
@@ -164,6 +176,10 @@ def revived(
     id_ = derived(grant.id if grant is not None else rental.id, REVIVED_PLACE)
     if id_ in world.assets.rentals:
         return None
+    if world.assets.rental_of(event.item) is not None:  # it was back and is lent again; when it came, nobody knows
+        custody.left(world.assets, changes.assets, event.item, place, key, None, "unknown")
+        alarm(world, changes, event, "item_taken_without_rental", unit=event.unit, item=event.item)
+        return "NoCustody"
     ref = ref_of(id_)
     session = opened(world.stations[rental.station_id], id_, ref, ref, True, event.received_at)
     session = session._replace(use="rental", connector=event.unit, started_at=at)
@@ -197,16 +213,16 @@ def inspected(world: World, changes: Changes, event: RentalInspected) -> Outcome
     rental = world.assets.rentals.get(event.rental_id)
     if rental is None or rental.state != "provisional" or rental.reason != "inspect":
         return Outcome("refused", reason="nothing of this rental is to be inspected")
+    item = world.assets.items.get(rental.item or "")
+    if item is not None and item.rental_id == rental.id:
+        return Outcome("refused", reason="something else came back: say first where the item is")
     own, currency = own_of(world, rental), session_of(world, rental).currency
     assert currency is not None
     deposit_minor = 0 if own is None else to_minor(own.deposit, currency)
     if event.damage_minor > deposit_minor:
         return Outcome("refused", reason=f"damage is paid out of the deposit, which is {deposit_minor} minor units")
     rental = rental._replace(damage_minor=event.damage_minor)
-    if rental.taken_at is None:
-        grant = world.assets.newest_grant(rental.id)
-        since = rental.requested_at if grant is None else grant.opened_at or grant.issued_at
-        rental = rental._replace(taken_at=since)
+    rental = rental._replace(taken_at=rental.taken_at or opened_at(world, rental))
     settle(world, changes, rental, event.received_at)
     return Outcome("accepted", ref=ref_of(rental.id))
 
