@@ -122,13 +122,17 @@ def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -
     tax = tax_of(document, currency)
     elements = _elements(document.get("elements"), tax)
     components = [component for element in elements for component in element.components]
-    tax_known = not tax.untold or all(component.vat_percent is not None for component in components)
-    if not tax_known and not tax_may_be_unknown:
+    extra = document.get("extra")
+    own = None if extra is None else tariff_own.read(extra, tax, "/extra")
+    told = all(component.vat_percent is not None for component in components)
+    if tax.untold and not told and not tax_may_be_unknown:
         raise Refused("the tax is unknown: give each component its vat, or set tax_included to N/A", "/elements")
+    if tax.untold and own is not None and not own.tells_tax and not tax_may_be_unknown:
+        raise Refused("the tax is unknown: give each part its vat, or set tax_included to N/A", "/extra")
+    tax_known = not tax.untold or (told and (own is None or own.tells_tax))
     least, most = _limit(document, "min_price"), _limit(document, "max_price")
     _in_order(least, most)
     valid_from, valid_until = _validity(document)
-    own = document.get("extra")
     charging = [element for element in elements if element.reserved is None]
     parking = any(component.dimension == "PARKING_TIME" for element in charging for component in element.components)
     return Tariff(
@@ -143,7 +147,7 @@ def parse(document: Mapping[str, object], *, tax_may_be_unknown: bool = False) -
         parking,
         valid_from,
         valid_until,
-        None if own is None else tariff_own.read(own, tax, "/extra"),
+        own,
     )
 
 

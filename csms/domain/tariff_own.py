@@ -90,6 +90,12 @@ class Own:
     grace_s: int = GRACE_S
     free_s: int = FREE_WITHIN_S
 
+    @property
+    def tells_tax(self) -> bool:
+        """Whether each part says its VAT."""
+        parts = [rate.vat_percent for rate in self.rates] + ([] if self.deemed is None else [self.deemed.vat_percent])
+        return None not in parts
+
 
 @dataclass(frozen=True, slots=True)
 class Used:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -101,3 +102,34 @@ def test_what_cannot_be_priced_is_refused_with_its_place(extra: dict[str, Any], 
     with pytest.raises(Refused) as refusal:
         own_of(**extra)
     assert refusal.value.field == f"/extra{field}"
+
+
+def test_damage_is_paid_out_of_the_deposit_too() -> None:
+    own = own_of(held_time=POWER_BANK, deposit=1_000, late={"tiers": [{"from": 0, "fee": 800}]})
+    used = Used(held_s=60, late_s=10, damage=Fraction(700))
+    lines = {line.dimension: line.exact_incl for line in calculate(used, own, "KRW").lines}
+    assert lines == {"HELD_TIME": 165, "LATE": 800, "DAMAGE": 700, "NOT_CHARGED": -500}
+
+
+def test_what_is_not_bought_yet_has_no_price_of_the_item() -> None:
+    own = own_of(deemed_purchase={"after": 10, "price": 18_000})
+    assert calculate(Used(late_s=20, bought=False), own, "KRW").lines == ()
+    assert [line.dimension for line in calculate(Used(late_s=20), own, "KRW").lines] == ["DEEMED_PURCHASE"]
+
+
+def test_when_an_item_is_due_late_or_free_has_defaults() -> None:
+    assert (own_of().due_s, own_of().grace_s, own_of().free_s) == (None, 1_800, 300)
+    told = own_of(due_after=86_400, grace=0, free_within=0)
+    assert (told.due_s, told.grace_s, told.free_s) == (86_400, 0, 0)
+
+
+def test_a_part_whose_tax_nobody_tells_cannot_make_a_bill() -> None:
+    untold = {
+        **document({"type": "FLAT", "price": 0, "vat": 10}, extra={"held_time": POWER_BANK}),
+        "country_code": "US",
+    }
+    untold = {key: value for key, value in untold.items() if key != "tax_included"} | {"currency": "USD"}
+    with pytest.raises(Refused) as refused:
+        parse(untold)
+    assert refused.value.field == "/extra"
+    parse({**untold, "extra": {"held_time": {**POWER_BANK, "vat": 9.5}}})
