@@ -1,7 +1,7 @@
 -- What hosts of sites are due for the electricity of portable chargers: by site, currency and month, day or the whole period.
 -- $1 from: bills issued at this time or later
 -- $2 to: bills issued before this time
--- $3 provider: this provider's sites only
+-- $3 provider: out of this provider's bills only
 -- $4 after: go on after this row
 -- $5 limit: at most so many rows
 -- $6 by: `month` (when nothing is said), `day` or `period`
