@@ -64,7 +64,8 @@ def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant:
             _stands(world, changes, door, "open", key)
             return None
         if grant.state == "used":
-            if grant.opened_at is None or door.state in ("open", "ajar") or not door.was_moved_before(key):
+            is_old_news = not door.was_moved_before(key) and (event.door == "ajar" or not late)
+            if grant.opened_at is None or door.state in ("open", "ajar") or is_old_news:
                 opened_at(world, changes, grant, at)
                 _stands(world, changes, door, "open", key)
                 return None
@@ -183,9 +184,11 @@ def _taken(world: World, changes: Changes, event: ItemTaken, key: Key) -> str | 
 
 
 def _taker(world: World, event: ItemTaken, grant: Grant | None) -> Rental | None:
-    """Whose rental an item left with: that of the grant, else the one that was to take it here."""
+    """Whose rental an item left with: that of the grant, else the one that was to take it here, unless by force."""
     if grant is not None:
         return None if grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
+    if world.assets.doors[event.station_id, event.unit].state == "forced":
+        return None
     rental = world.assets.rental_of(event.item)
     here = rental is not None and (rental.station_id, rental.unit) == (event.station_id, event.unit)
     waits = rental is not None and rental.state in ("opening", "provisional", "returning") and here

@@ -13,7 +13,7 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.domain import custody
 from csms.domain.asset_events import AssetAnswer, Why
-from csms.domain.assets import LIVE, Assets, Door, Grant, Item, Rental, put_door, put_grant
+from csms.domain.assets import Assets, Door, Grant, Item, Rental, put_door, put_grant
 from csms.domain.errand import Errand
 from csms.domain.world import Changes, World
 
@@ -99,11 +99,10 @@ def end(world: World, changes: Changes, grant: Grant, state: str, now: datetime,
     return put_grant(world.assets, changes.assets, ended)
 
 
-def revoke(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
-    """No live grant of this rental opens anything any more, as far as we can say."""
-    for grant in list(world.assets.grants.values()):
-        if grant.rental_id == rental.id and grant.state in LIVE:
-            end(world, changes, grant, "revoked", now)
+def newest_to_take(assets: Assets, rental_id: UUID) -> Grant | None:
+    """The last grant by which a rental's item was to be taken."""
+    found = [grant for grant in assets.grants.of("rental", rental_id) if grant.why == "take"]
+    return max(found, key=lambda g: (g.issued_at, g.attempt, g.id), default=None)
 
 
 def free(assets: Assets, door: Door) -> bool:
@@ -140,6 +139,14 @@ def _fits(assets: Assets, door: Door, item: Item, item_type: str | None) -> bool
     if item.state != "ok" or item.kind != assets.capable.get((door.station_id, door.unit)):
         return False
     return item_type in (None, item.type)
+
+
+def still_to_take(assets: Assets, door: Door, rental: Rental) -> bool:
+    """Whether a rental's item is behind its door as it was when the driver asked: a psp takes its time."""
+    item = custody.behind(assets, door)
+    if item is None or item.code != rental.item or not _fits(assets, door, item, rental.item_type):
+        return False
+    return door.is_usable and assets.live_grant(door.station_id, door.unit) is None
 
 
 def to_return(assets: Assets, station_id: str, unit: int | None, kind: str, besides: int = 0) -> Door | str:

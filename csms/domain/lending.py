@@ -7,7 +7,7 @@ Nothing is released before it is paid for: the hold, deposit included, stands fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from csms.base.ids import derived
@@ -18,12 +18,12 @@ from csms.domain.events import AuthorizationDecided, Outcome
 from csms.domain.folding import put
 from csms.domain.heard import heard, record
 from csms.domain.rental import cancel, ref_of, session_of, write
+from csms.domain.rental_times import EXTENSION
 from csms.domain.session import Session, opened
 from csms.domain.world import Changes, World
 
-EXTENSION = timedelta(minutes=30)
 EXTENSIONS_MAX = 4
-"""A driver who finds every door taken gets so much more time, so often."""
+"""How often a driver who finds every door taken gets more time."""
 
 GRANT_PLACE = 2
 """The derived id of the grant that a rental gets once its psp has decided."""
@@ -126,8 +126,12 @@ def _go_on(world: World, changes: Changes, rental: Rental, grant_id: UUID, now: 
         return _refused(ERRORS.get(session.reason or "", "NotAuthorized"), session.reason, session.ref, rental.id)
     if session.state != "active":
         return _waiting(world, changes, rental, session)
+    rental = rental._replace(driver_id=session.driver_id)
     door = world.assets.doors[rental.station_id, rental.unit or 0]
-    rental = rental._replace(state="opening", driver_id=session.driver_id, tries=1)
+    if not grants.still_to_take(world.assets, door, rental):
+        cancel(world, changes, rental, "gone", now)
+        return _refused("UnitEmpty", "gone", session.ref, rental.id)
+    rental = rental._replace(state="opening", tries=1)
     grant = grants.allow(
         world, changes, grant_id, door, "take", rental, now, by_reply=by_reply, proof=rental.proof,
         by=rental.asked_by, item=rental.item,
@@ -166,7 +170,7 @@ def _standing(world: World, changes: Changes, rental: Rental) -> Outcome:
         return _waiting(world, changes, rental, session)
     if rental.state == "refused":
         return _refused(ERRORS.get(rental.reason or "", "NotAuthorized"), rental.reason, session.ref, rental.id)
-    grant = world.assets.newest_grant(rental.id)
+    grant = grants.newest_to_take(world.assets, rental.id)
     answer = AssetAnswer(rental_id=rental.id) if grant is None else grants.told(grant, rental)
     return _told(answer, session.ref)
 
@@ -200,7 +204,7 @@ def _return_at_lock(world: World, changes: Changes, event: DoorRequested) -> Out
     driver_id = None if known is None else payer.person(world, known)
     if known is None or driver_id is None or known.status != "accepted":
         return _refused("NotAuthorized")
-    mine = [r for r in world.assets.rentals.values() if r.driver_id == driver_id and r.state in ("active", "overdue")]
+    mine = [r for r in world.assets.rentals.of("driver", driver_id) if r.state in ("active", "overdue")]
     if not mine:
         return _refused("NoCustody")
     rental = min(mine, key=lambda r: (r.taken_at or r.requested_at, r.id))
@@ -214,10 +218,10 @@ def _return(
     world: World, changes: Changes, rental: Rental, station_id: str, unit: int | None, grant_id: UUID, now: datetime,
     *, by_reply: bool, proof: str, by: str,
 ) -> Outcome:  # fmt: skip
-    if rental.state not in ("active", "overdue", "returning"):
+    if not _may_come_back(rental):
         return _refused("NoCustody", f"the rental is {rental.state}")
-    for given in list(world.assets.grants.values()):
-        if given.rental_id == rental.id and given.why == "return" and given.state in LIVE:
+    for given in world.assets.grants.of("rental", rental.id):
+        if given.why == "return" and given.state in LIVE:
             if given.station_id == station_id and unit in (None, given.unit):
                 return _told(grants.told(given, rental))
             grants.end(world, changes, given, "revoked", now)
@@ -231,6 +235,17 @@ def _return(
         world, changes, grant_id, door, "return", rental, now, by_reply=by_reply, proof=proof, by=by, item=item.code
     )
     return _told(grants.told(grant, rental), session_of(world, rental).ref)
+
+
+def _may_come_back(rental: Rental) -> bool:
+    """
+    Whether its driver may have its item: a cabinet that is away has not said so yet.
+
+    A bought item may come back, too.
+    """
+    if rental.state == "provisional":
+        return rental.reason == "unclear"
+    return rental.state in ("opening", "active", "overdue", "returning", "deemed")
 
 
 def extend(world: World, changes: Changes, rental: Rental) -> None:

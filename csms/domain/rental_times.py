@@ -8,13 +8,10 @@ after that, bought when it is so late as `deemed_purchase` says, and free of cha
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from fractions import Fraction
 
 from csms.base.money import from_minor
 from csms.base.units import seconds_between
-from csms.domain import tariff_own
 from csms.domain.assets import OVER, Rental
-from csms.domain.session import Session
 from csms.domain.tariff_own import Own, Used
 
 REQUESTED_S_MAX = 900
@@ -34,6 +31,9 @@ INSPECT_S_MAX = 72 * 3_600
 
 STOPPED_S_MAX = 24 * 3_600
 """How long the clock stands still after a return that failed for our sake."""
+
+EXTENSION = timedelta(minutes=30)
+"""A driver who finds every door taken gets so much more time."""
 
 BUY_BACK_S_MAX = 45 * 86_400
 """An item that counted as bought and comes back within this time: the price of the purchase is refunded."""
@@ -59,6 +59,13 @@ def late_s(rental: Rental, own: Own, end: datetime) -> int:
     return max(0, seconds_between(late_from(rental.due_at, own), end) - rental.outage_s)
 
 
+def due_at(rental: Rental, own: Own | None) -> datetime | None:
+    """When its item is to be back, None for never."""
+    if own is None or own.due_s is None or rental.taken_at is None:
+        return None
+    return rental.taken_at + timedelta(seconds=own.due_s) + rental.extensions * EXTENSION
+
+
 def late_from(due_at: datetime, own: Own) -> datetime:
     """From when on an item is late."""
     return due_at + timedelta(seconds=own.grace_s)
@@ -71,18 +78,6 @@ def ended_at(rental: Rental, now: datetime) -> datetime:
     if stopped is not None and stopped <= end and seconds_between(stopped, end) <= STOPPED_S_MAX:
         return stopped
     return end
-
-
-def purchase(rental: Rental, session: Session, own: Own | None) -> Fraction:
-    """What of its fee was the price of the item, in exact units of the currency, tax included."""
-    assert own is not None and rental.taken_at is not None and session.ended_at is not None and session.currency
-    sides = []
-    for bought in (True, False):
-        quantity = used(rental, own, session.ended_at, session.currency, bought=bought)
-        incl = tariff_own.calculate(quantity, own, session.currency).exact_incl
-        assert incl is not None
-        sides.append(incl)
-    return sides[0] - sides[1]
 
 
 def bought_at(rental: Rental, own: Own | None) -> datetime | None:

@@ -1,0 +1,191 @@
+"""Lending where reports are late, odd or missing: each a defect that playing lending in any order has found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from csms.domain import asset_events as said
+from csms.domain.assets import Rental
+from csms.domain.events import AuthorizationDecided
+from csms.domain.token import key
+from csms.domain.world import Rules, Token
+from tests.domain.lending_town import BOB, DEPOSIT, Town
+
+SOCIAL = "D0D0D0D0"
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+def paid(town: Town, driver: str = "ann") -> int:
+    return 100_000 - town.balance(driver)
+
+
+def waiting_for_a_psp(town: Town) -> tuple[Rental, AuthorizationDecided]:
+    town.world.rules = Rules(policies={"social": "hold_capture"})
+    town.world.tokens[key(SOCIAL)] = Token(
+        key(SOCIAL), "accepted", None, None, "social", "issuer", "bob", None, False, None, False, None
+    )
+    rental = town.wanted(town.ask(SOCIAL))
+    [asked] = town.world.authorizations
+    return rental, AuthorizationDecided(asked, "C1", town.now, "authorized", None, None, "bob")
+
+
+def test_when_a_psp_decides_the_door_may_be_about_to_open_for_staff(town: Town) -> None:
+    rental, verdict = waiting_for_a_psp(town)
+    town.tell(said.ServiceOpened("C1", town.now, town.new_id(), 1, "service", "staff", "dirty"))
+    town.tell(verdict)
+    assert town.rental(rental.id).state == "cancelled" and len(list(town.commands())) == 1
+
+
+def test_when_a_psp_decides_the_item_may_be_gone(town: Town) -> None:
+    rental, verdict = waiting_for_a_psp(town)
+    town.door("C1", 1, "forced")
+    town.tell(town.taken_event("C1", 1, "i1", None))
+    town.door("C1", 1, "closed", has=False)
+    town.tell(verdict)
+    assert town.rental(rental.id).state == "cancelled" and not list(town.commands())
+
+
+def test_something_else_put_back_does_not_end_a_rental_that_nobody_inspects(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    grant = town.granted(town.ask_return(rental))
+    town.tell(town.placed_event("C2", grant.unit, "a brick", grant.id))
+    assert town.rental(rental.id).state == "provisional"
+    refused = town.tell(said.RentalInspected("C1", town.now, rental.id, 0, "staff", "a brick"))
+    assert refused.status == "refused"
+    town.run_clock(town.now + timedelta(days=4))
+    assert town.rental(rental.id).state in ("active", "overdue") and town.item("i1").rental_id == rental.id
+    town.run_clock(town.now + timedelta(days=30))
+    assert town.rental(rental.id).state == "deemed" and paid(town) == 900 + DEPOSIT
+
+
+def test_put_back_and_taken_again_by_one_opening_is_not_back_though_it_is_told_backwards(town: Town) -> None:
+    rental = town.take()
+    grant = town.granted(town.ask_return(rental))
+    town.door("C2", grant.unit, "open", grant.id)
+    town.later(5)
+    placed = town.placed_event("C2", grant.unit, "i1", grant.id)
+    town.later(5)
+    town.tell(town.taken_event("C2", grant.unit, "i1", grant.id))
+    town.tell(placed)
+    assert town.rental(rental.id).state == "active" and town.item("i1").place == "driver"
+
+
+def test_what_is_taken_at_a_forced_door_is_not_the_next_drivers(town: Town) -> None:
+    outcome = town.ask()
+    town.door("C1", 1, "forced", has=True)
+    town.tell(town.taken_event("C1", 1, "i1", None))
+    assert town.wanted(outcome).state != "active" and "item_taken_without_rental" in town.kinds()
+
+
+def test_a_taking_that_is_told_when_the_item_is_lent_again_makes_no_second_rental_of_it(town: Town) -> None:
+    first = town.granted(town.ask())
+    town.answer(first.id, "offline")
+    taken = town.taken_event("C1", 1, "i1", first.id)
+    town.later(3_600)
+    town.tell(town.placed_event("C2", 1, "i1"))
+    second = town.take(BOB, "C2")
+    assert town.tell(taken).asset is not None
+    assert [r.id for r in town.world.assets.rentals.values() if r.state == "active"] == [second.id]
+    assert "item_taken_without_rental" in town.kinds() and paid(town) == 0
+
+
+def test_an_item_whose_taking_is_not_told_yet_may_come_back(town: Town) -> None:
+    grant = town.granted(town.ask())
+    town.answer(grant.id)
+    town.later(4)
+    taken = town.taken_event("C1", 1, "i1", grant.id)
+    assert grant.rental_id is not None
+    town.run_clock(town.now + timedelta(seconds=2_400))
+    assert town.rental(grant.rental_id).state in ("opening", "provisional")
+    back = town.granted(town.ask_return(town.rental(grant.rental_id)))
+    town.tell(town.placed_event("C2", back.unit, "i1", back.id))
+    town.tell(taken)
+    assert town.rental(grant.rental_id).state == "closed" and paid(town) == 360
+
+
+def test_a_return_before_the_taking_is_told_may_be_taken_back_at_the_open_door(town: Town) -> None:
+    grant = town.granted(town.ask())
+    town.answer(grant.id)
+    town.door("C1", 1, "open", grant.id)
+    town.later(60)
+    assert grant.rental_id is not None
+    back = town.granted(town.ask_return(town.rental(grant.rental_id)))
+    town.door("C2", back.unit, "open", back.id)
+    town.tell(town.placed_event("C2", back.unit, "i1", back.id))
+    town.later(2)
+    town.tell(town.taken_event("C2", back.unit, "i1", back.id))
+    rental = town.rental(grant.rental_id)
+    assert rental.state == "active" and rental.taken_at is not None and rental.due_at is not None
+
+
+def test_a_bought_item_may_be_brought_back_by_the_app(town: Town) -> None:
+    rental = town.take()
+    town.run_clock(town.now + timedelta(days=20))
+    rental = town.bring(town.rental(rental.id))
+    assert rental.state == "closed" and paid(town) == 900 + 3_000
+
+
+def test_what_was_back_in_time_was_not_bought_however_late_its_cabinet_tells(town: Town) -> None:
+    rental = town.take()
+    town.later(2_000)
+    placed = town.placed_event("C2", 1, "i1")
+    town.run_clock(town.now + timedelta(days=20))
+    assert town.rental(rental.id).state == "deemed"
+    for again in (placed, replace(placed, id="event-again")):
+        town.tell(replace(again, received_at=town.now))
+        assert town.rental(rental.id).state == "closed" and paid(town) == 360
+    assert town.item("i1").state == "ok" and town.accounts["provider:P:payable"] == 324
+
+
+def test_what_a_snapshot_billed_too_long_is_refunded_when_the_return_is_told(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    placed = town.placed_event("C2", 1, "i1")
+    town.later(90_000)
+    town.snapshot("C2", {1: "i1", 2: None})
+    town.run_clock(town.now + timedelta(hours=1))
+    assert town.rental(rental.id).state == "closed" and paid(town) == 900 + 1_000
+    town.tell(replace(placed, received_at=town.now))
+    assert paid(town) == 165
+
+
+def test_more_time_is_not_lost_when_the_taking_is_told_again_in_other_words(town: Town) -> None:
+    rental = town.take()
+    town.snapshot("C2", {1: "x", 2: "y"})
+    town.ask_return(rental)
+    longer = town.rental(rental.id).due_at
+    taken_at = rental.taken_at
+    town.tell(
+        replace(town.taken_event("C1", 1, "i1", None), grant_id=next(iter(town.world.assets.grants)), at=taken_at)
+    )
+    assert town.rental(rental.id).due_at == longer
+
+
+def test_a_door_that_opens_long_after_its_grant_is_forced_though_that_is_told_last(town: Town) -> None:
+    rental = town.take()
+    grant = next(iter(town.world.assets.grants))
+    town.later(2_000)
+    opened = town.door_event("C1", 1, "open", grant, False)
+    town.later(5)
+    town.door("C1", 1, "closed", grant, has=False)
+    assert town.error(town.tell(opened)) == "GrantUsed" and "door_forced" in town.kinds()
+    assert town.rental(rental.id).state == "active"
+
+
+def test_a_door_that_stands_open_says_so_again_without_alarm(town: Town) -> None:
+    grant = town.granted(town.ask()).id
+    town.door("C1", 1, "open", grant)
+    town.later(70)
+    ajar = town.door_event("C1", 1, "ajar", grant)
+    town.later(5)
+    town.door("C1", 1, "closed", grant, has=True)
+    town.tell(ajar)
+    assert "door_forced" not in town.kinds()
