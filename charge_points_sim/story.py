@@ -1,4 +1,4 @@
-"""The story of the demo: the world is set up, cars charge, and everything must agree."""
+"""The story of the demo: the world is set up, cars charge, chargers are lent, and everything must agree."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import os
 import secrets
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from charge_points_sim.agreement import OPERATOR_ACCOUNT, findings, flat, money, per_provider
+from charge_points_sim.agreement import OPERATOR_ACCOUNT, Finding, findings, flat, money, per_provider
 from charge_points_sim.closing import close_books
+from charge_points_sim.lending_act import Stage, lend_out
 from charge_points_sim.prices import CURRENCY
 from charge_points_sim.process import Process, ProcessFailed, output
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provider_of, provision
 from charge_points_sim.rest import Rest
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
+from charge_points_sim.social.client import SocialClient
 from charge_points_sim.terminal import Terminal
 from charge_points_sim.times import wire
 from charge_points_sim.wallet import Wallet
@@ -51,7 +52,8 @@ class Story:
         await self._set_up()
         await self._charge()
         agrees = await self._compare()
-        return await self._close() and agrees
+        closed = await self._close()
+        return await self._lend() and closed and agrees
 
     async def _process(self, command: Sequence[str], log: str, environment: dict[str, str] | None = None) -> Process:
         process = await Process.start(command, self.folder / log, environment)
@@ -60,13 +62,13 @@ class Story:
 
     async def _set_up(self) -> None:
         self.terminal.heading("The world is set up")
-        secret = self.social_secret = secrets.token_hex(16)
-        self.authorized = {"Authorization": f"Basic {b64encode(f'{secret}:'.encode()).decode()}"}
+        secret = secrets.token_hex(16)
         sellers = sorted({provider_of(charge.site) for charge in self.plan.charges} | {OPERATOR_ACCOUNT})
         social = [str(BIN / "charge-points-sim"), "social", "--port", "0", "--secret", secret, "--denied", "stranger-"]
         social += [word for seller in sellers for word in ("--seller", seller)]
-        self.social = str((await self._process(social, "social.log")).ready["http"])
-        self.terminal.step("a social-payment server", self.social)
+        self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
+        self.social = SocialClient(self.http, str((await self._process(social, "social.log")).ready["http"]), secret)
+        self.terminal.step("a social-payment server", self.social.url)
 
         start = min(charge.arrival for charge in self.plan.charges) - 3600
         serve = [
@@ -84,7 +86,7 @@ class Story:
             serve,
             "csms.log",
             {
-                "CSMS_SOCIAL_URL": self.social,
+                "CSMS_SOCIAL_URL": self.social.url,
                 "CSMS_SOCIAL_SECRET": secret,
                 "CSMS_SOCIAL_OPERATOR_ACCOUNT": OPERATOR_ACCOUNT,
             },
@@ -92,7 +94,6 @@ class Story:
         self.ocpp, self.url = f"{system.ready['ocpp']}", str(system.ready["http"])
         self.terminal.step("the system, with a database of its own", f"{self.ocpp}  {self.url}")
 
-        self.http = await self.stack.enter_async_context(aiohttp.ClientSession())
         self.rest = await self._client("admin")
         await provision(self.rest, self.plan, self.password)
         drivers = self.plan.population.paying
@@ -116,13 +117,8 @@ class Story:
     async def _keep_time(self, tally: Tally) -> None:
         """The social-payment server lives in the simulation's time, so that its statements have the same days."""
         while True:
-            await self._set_clock(tally.now)
+            await self.social.set_clock(tally.now)
             await asyncio.sleep(CLOCK_EVERY_S)
-
-    async def _set_clock(self, now: int) -> None:
-        body = {"now": wire(now)}
-        async with self.http.post(f"{self.social}/admin/clock", json=body, headers=self.authorized) as answer:
-            answer.raise_for_status()
 
     async def _charge(self) -> None:
         first, last = self.plan.charges[0].arrival, max(charge.departure for charge in self.plan.charges)
@@ -132,12 +128,12 @@ class Story:
         tally.now = first
         beside = [asyncio.create_task(act) for act in (show(tally, self.terminal.out), self._keep_time(tally))]
         try:
-            facts = await replay(self.plan, self.ocpp, self.password, Wallet(self.http, self.social).token, tally)
+            facts = await replay(self.plan, self.ocpp, self.password, Wallet(self.http, self.social.url).token, tally)
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-        await self._set_clock(last)
+        await self.social.set_clock(last)
         self.facts = facts
         versions = ", ".join(f"{count} on {version}" for version, count in sorted(facts["per_version"].items()))
         self.terminal.step(f"{facts['sessions']} charges: {versions}; {facts['turned_away']} people turned away")
@@ -157,8 +153,7 @@ class Story:
         """The journal's totals once every fee is paid and shared, or after `SETTLE_S_MAX`."""
         deadline_s = time.monotonic() + SETTLE_S_MAX
         while True:
-            async with self.http.get(f"{self.social}/v1/journal/totals", headers=self.authorized) as answer:
-                totals: dict[str, Any] = await answer.json()
+            totals = await self.social.totals()
             bills = await self._bills()
             due = sum(bill["total_minor"] for bill in bills if bill["means"] == "psp")
             if (totals["settled"] == due and totals["held"] == 0) or time.monotonic() > deadline_s:
@@ -183,29 +178,41 @@ class Story:
         )
         self.terminal.heading("Does it agree?")
         checked = findings(self.plan.charges, bills, totals)
+        agree = self._tell(checked)
+        agree = await self._books_agree() and agree
+        clean = not (self.facts["unexpected"] or self.facts["given_up"] or self.facts["errors"])
+        self.terminal.verdict(clean, "no station was answered by an error, nobody was refused who could pay")
+        return agree and clean
+
+    def _tell(self, findings: Sequence[Finding]) -> bool:
+        for finding in findings:
+            self.terminal.verdict(finding.holds, finding.text)
+        return all(finding.holds for finding in findings)
+
+    async def _books_agree(self) -> bool:
+        """The trial balance, and all that `csms check` looks at."""
         balance = await self.rest.get("/ledger/trial-balance")
         zero = bool(balance["totals"]) and all(total["minor"] == 0 for total in balance["totals"])
-        status, said, complaint = await output([str(BIN / "csms"), "check", "--data-dir", str(self.folder / "data")])
-        for finding in checked:
-            self.terminal.verdict(finding.holds, finding.text)
         self.terminal.verdict(zero, "the ledger's trial balance is 0")
+        status, said, complaint = await output([str(BIN / "csms"), "check", "--data-dir", str(self.folder / "data")])
         self.terminal.verdict(status == 0, "csms check finds nothing wrong")
         if status != 0:
             self.terminal.say(said + complaint)
-        clean = not (self.facts["unexpected"] or self.facts["given_up"] or self.facts["errors"])
-        self.terminal.verdict(clean, "no station was answered by an error, nobody was refused who could pay")
-        return all(finding.holds for finding in checked) and zero and status == 0 and clean
+        return zero and status == 0
 
     async def _close(self) -> bool:
         """Billing staff close the books: one gives back and drafts, another approves, and the psp pays."""
         self.terminal.heading("Billing staff close the books")
         approver = await self._client("remittance:approve", "settlement:read")
         closed = await close_books(self.terminal, self.rest, approver, self.plan.charges)
-        status, said, complaint = await output([str(BIN / "csms"), "check", "--data-dir", str(self.folder / "data")])
-        self.terminal.verdict(status == 0, "the books still agree")
-        if status != 0:
-            self.terminal.say(said + complaint)
-        return closed and status == 0
+        return await self._books_agree() and closed
+
+    async def _lend(self) -> bool:
+        """The second act: a street of cabinets, on the same system, at the end of its day."""
+        self.terminal.heading("Second act: a street lends portable chargers")
+        stage = Stage(self.terminal, self.rest, self.ocpp, self.password, self.social)
+        told = self._tell(await lend_out(stage, max(charge.departure for charge in self.plan.charges)))
+        return await self._books_agree() and told
 
     def say_where_to_look(self, keep: bool) -> None:
         """Addresses while it stays up; otherwise how to make it stay."""
@@ -219,12 +226,14 @@ class Story:
             self.terminal.step(
                 "bills", f"{os.path.relpath(BIN / 'csms')} report bills --data-dir {self.folder / 'data'}"
             )
+            self.terminal.step("rentals", f"{self.url}/api/v1/rentals")
             self.terminal.step("metrics", f"{self.url}/metrics")
             self.terminal.step(
-                "the social-payment server's journal", f"curl -u {self.social_secret}: {self.social}/v1/journal"
+                "the social-payment server's journal", f"curl -u {self.social.secret}: {self.social.url}/v1/journal"
             )
             self.terminal.step("stations connect to", f"{self.ocpp}/STATION-ID  password of all {self.password}")
-        self.terminal.step("docs/tutorial/first-charge.md", "the same by hand, one charge")
+        self.terminal.step("docs/tutorial/first-charge.md", "the first act by hand, one charge")
+        self.terminal.step("docs/tutorial/lend-a-charger.md", "the second act by hand, one charger")
         self.terminal.step("docs/how-to/simulate-stations.md", "the whole year: 22,492 sessions at full speed")
 
 

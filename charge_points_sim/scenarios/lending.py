@@ -15,6 +15,9 @@ HOST, HOST_BP = "The house on the corner", 500
 """Who gives the electricity at the street's outlets, and the share of the fee for it."""
 MAX_POWER_W = 7_400
 HOLD_MINOR = 30_00
+DEPOSIT_MINOR = 40_00
+HELD_MINOR = DEPOSIT_MINOR + 2 * HOLD_MINOR
+"""Set aside of whoever rents a charger and charges with it: the deposit, and a hold for each."""
 TOP_UP_MINOR = 200_00
 ITEM_TYPE = "portable-7kw"
 PRESENCE = {"methods": ["totp", "ble"], "generate_secret": True}
@@ -34,7 +37,7 @@ DOCUMENT: Mapping[str, Any] = {
             "vat": TAX,
         },
         "late": {"tiers": [{"from": 0, "fee": 0}, {"from": 1, "fee": 2}, {"from": 86_400, "fee": 8}], "vat": TAX},
-        "deposit": 40,
+        "deposit": DEPOSIT_MINOR // 100,
         "deemed_purchase": {"after": 604_800, "price": 35, "vat": TAX},
         "due_after": 86_400,
         "grace": 1_800,
@@ -51,9 +54,27 @@ def fees_minor(visit: Visit) -> tuple[int, int]:
     return held, (visit.wh * 30 + 500) // 1_000
 
 
+def host_minor(fee_minor: int) -> int:
+    """The host's share of a charge's fee, in cents."""
+    return (fee_minor * HOST_BP + 5_000) // 10_000
+
+
 async def provision(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
     """
-    Adds provider, site, outlets, cabinets, chargers and drivers; what is there already stays. Raises `RestError`.
+    Adds the street (`add_street`) and its drivers with money in their balances; what is there already stays.
+
+    Answers the cabinets' secrets, which are new each time. Raises `RestError`.
+    """
+    secrets = await add_street(rest, plan, password)
+    for visit in plan.visits:
+        await add_driver(rest, visit)
+        await top_up(rest, visit)
+    return secrets
+
+
+async def add_street(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
+    """
+    Adds provider, site, outlets, cabinets and chargers; what is there already stays. Raises `RestError`.
 
     Answers the cabinets' secrets, which are new each time.
     """
@@ -77,8 +98,6 @@ async def provision(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
         secrets[cabinet] = presence.secret_of(secret["secret"])
         for code in items.values():
             await _add_charger(rest, code, password)
-    for visit in plan.visits:
-        await _add_driver(rest, visit)
     return secrets
 
 
@@ -90,9 +109,14 @@ async def _add_charger(rest: Rest, code: str, password: str) -> None:
     await _add(rest, "/items", {"code": code, "kind": "portable", "type": ITEM_TYPE, "provider": PROVIDER})
 
 
-async def _add_driver(rest: Rest, visit: Visit) -> None:
+async def add_driver(rest: Rest, visit: Visit) -> None:
+    """Adds who visits, with a card. Raises `RestError`."""
     await _add(rest, "/drivers", {"id": visit.driver, "name": visit.driver})
     await _add(rest, f"/drivers/{visit.driver}/tokens", {"value": visit.token, "type": "rfid", "status": "accepted"})
+
+
+async def top_up(rest: Rest, visit: Visit) -> None:
+    """Puts money, which staff vouch for, into the balance of who visits. Raises `RestError`."""
     key = f"first-{visit.driver}-{visit.token}"
     top_up = {"amount": {"currency": CURRENCY, "minor": TOP_UP_MINOR}, "psp": "card", "payment_ref": key}
     await rest.post(f"/drivers/{visit.driver}/top-ups", top_up, key=key)

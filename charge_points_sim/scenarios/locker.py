@@ -7,6 +7,8 @@ By token at the lock, which needs nothing but the stations' connections, or by a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from charge_points_sim.fleet import Fleet
@@ -19,21 +21,28 @@ from charge_points_sim.scenarios.visits import Plan, Tally
 
 async def lend(plan: Plan, url: str, password: str | None, app: App | None = None) -> dict[str, Any]:
     """Lives through all visits against the system at `url`; answers the facts. Raises `CannotConnect`."""
+    async with opened(plan, url, password, app) as street:
+        for visit in plan.visits:
+            await street.visit(visit)
+    return facts(street.tally, street.fleet)
+
+
+@asynccontextmanager
+async def opened(plan: Plan, url: str, password: str | None, app: App | None = None) -> AsyncIterator[Street]:
+    """The plan's street, its cabinets connected; in the end it hears out what they have to say."""
     hours = Hours(plan.start, plan.speed)
     async with Fleet([], url, password, plan.seed) as fleet:
         street = Street(plan, hours, fleet, app)
         await street.open(follow=plan.follow)
         care = asyncio.create_task(fleet.look_after())
         try:
-            for visit in plan.visits:
-                await street.visit(visit)
+            yield street
             if not await until(street.told, WALL_S_MAX):
                 street.tally.unexpected.append("some events were never accepted")
             street.tally.unexpected += street.refused()
         finally:
             care.cancel()
             await asyncio.gather(care, return_exceptions=True)
-        return facts(street.tally, fleet)
 
 
 def facts(tally: Tally, fleet: Fleet) -> dict[str, Any]:
