@@ -130,6 +130,8 @@ class Route:
     moves_money: bool = False
     connects: bool = True
     """Gets a connection whose transaction is the whole request; otherwise the handler takes one when it needs one."""
+    refuses: tuple[int, ...] = ()
+    """Statuses of refusals beside those of all routes."""
     changes: bool = True
     """A POST, PUT, PATCH or DELETE that changes something leaves an event in the trail."""
 

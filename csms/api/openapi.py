@@ -46,6 +46,7 @@ REFUSALS = {
     503: "the database is away; try again",
 }
 BODY_ONLY = {413, 415, 422}
+OF_FEW = {402: "nobody pays", 429: "too many that were refused; wait"}
 
 
 def document(routes: Sequence[Route], prefix: str) -> dict[str, Any]:
@@ -148,5 +149,6 @@ def _successes(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _refusals(route: Route) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    statuses = [status for status in REFUSALS if route.body is not None or status not in BODY_ONLY]
-    return {str(status): {"description": REFUSALS[status], "content": content} for status in statuses}
+    meanings = {s: meaning for s, meaning in REFUSALS.items() if route.body is not None or s not in BODY_ONLY}
+    meanings |= {status: OF_FEW[status] for status in route.refuses}
+    return {str(status): {"description": meaning, "content": content} for status, meaning in sorted(meanings.items())}

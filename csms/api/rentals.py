@@ -27,6 +27,7 @@ from csms.flows.rentals import Payer, wish_id
 Connector = Annotated[int, Field(ge=1, le=CONNECTOR_MAX)]
 MeansId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, strip_whitespace=True)]
+OFFLINE = "offline"
 
 
 class NewRental(Body):
@@ -130,8 +131,8 @@ async def return_rental(call: Call) -> Rental:
     """
     Have a door opened to give an item back.
 
-    A cabinet without a free door gives the driver more time, and is 409: the problem names `due_at` and the
-    nearest `cabinets` that have one.
+    A cabinet without a free door gives the driver more time, and is 409, as is one that is not connected: the
+    problem names `due_at` and the nearest `cabinets` that have a free door.
     """
     new: NewReturn = call.body
     key, now = idempotency_key(call.request), call.parts.clock()
@@ -140,7 +141,13 @@ async def return_rental(call: Call) -> Rental:
         cabinet = await cabinet_to_use(conn, new.station, new.connector)
     grant_id = wish_id(call.client.id, key, "return")
     use = Use(cabinet, before["driver_id"] or "", grant_id)
-    proof = await _proven(call, key, use, new.proof)
+    try:
+        proof = await _proven(call, key, use, new.proof)
+    except Problem as problem:
+        if problem.members.get("error") != OFFLINE:
+            raise
+        more = await _elsewhere(call, new.station, before)
+        raise Problem(409, problem.detail, members={**problem.members, **more}) from None
     wanted = rentals.Return(new.station, new.connector, grant_id, proof, call.client.id)
     outcome = await rentals.give_back(call.parts.submit, before["id"], wanted, now)
     if outcome.status == "accepted":
@@ -237,7 +244,7 @@ async def _proven(call: Call, key: str, use: Use, proof: Proof | None) -> str:
 
 def _offline(cabinet: Cabinet) -> Exception:
     detail = f"cabinet {cabinet.id} is not connected: none of its doors can be opened now"
-    return Problem(409, detail, members={"error": "offline"})
+    return Problem(409, detail, members={"error": OFFLINE})
 
 
 async def _elsewhere(call: Call, station_id: str, before: Record) -> dict[str, object]:
@@ -259,13 +266,13 @@ REST = ("drivers:write", "driver:self")
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/rentals", add_rental, ACT, "Rent an item at a cabinet", Rental, NewRental, status=201, or_else=202,
-        moves_money=True, connects=False,
+        moves_money=True, connects=False, refuses=(402, 429),
     ),
     Route("GET", "/rentals", list_rentals, SEE, "List rentals", Page[Rental], query=RentalQuery),
     Route("GET", "/rentals/{rental}", show_rental, SEE, "Show a rental", Rental),
     Route(
         "POST", "/rentals/{rental}/return", return_rental, ACT, "Have a door opened to give an item back", Rental,
-        NewReturn, moves_money=True, connects=False,
+        NewReturn, moves_money=True, connects=False, refuses=(429,),
     ),
     Route(
         "POST", "/rentals/{rental}/cancel", cancel_rental, ACT, "Give up an item that was not taken yet", Rental,

@@ -57,7 +57,11 @@ with cabinets as (
     and (p.latitude is not null or not $5::boolean))
 select c.id, c.kind, c.provider_id, c.latitude, c.longitude, c.is_away, c.away_m,
     c.latitude is not null and $1 is not null as is_measured, d.doors, d.free_doors, i.items_ready
-from cabinets c
+from (
+    select *
+    from cabinets
+    where (away_m, id) > ($6::float8, $7::text)
+    order by away_m, id) c -- in order, so that no more doors are looked at than rows are wanted
 cross join lateral (
     select count(*) as doors, count(*) filter (where v.is_free) as free_doors,
         count(*) filter (where v.is_free and $3::text in ('any', v.holds)) as fitting,
@@ -74,7 +78,6 @@ cross join lateral (
         group by v.item_type) t) i
 where ($3 is null or d.fitting > 0 and not c.is_away)
 and ($4 is null or d.wanted > 0 and not c.is_away)
-and (c.away_m, c.id) > ($6::float8, $7::text)
 order by c.away_m, c.id
 limit $8;
 

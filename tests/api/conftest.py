@@ -118,9 +118,12 @@ class Rest:
         return got
 
 
+NO_PSPS = Rules(policies={})
+
+
 @asynccontextmanager
 async def running(
-    dsn: str, pool: db.Pool, settings: Settings, rules: Rules = Rules(policies={}), clock: Clock = lambda: NOON
+    dsn: str, pool: db.Pool, settings: Settings, rules: Rules = NO_PSPS, clock: Clock = lambda: NOON
 ) -> AsyncIterator[Rest]:
     """The interface over the database `dsn`, with these settings; nobody asks psps anything."""
     bus, ready = LocalBus(), {"listening": True, "writer": True}

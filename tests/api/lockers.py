@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,8 +18,7 @@ from csms.api.routes import PREFIX
 from csms.domain import presence
 from csms.domain.asset_events import GrantAnswered
 from csms.domain.commands import Command
-from csms.domain.world import Rules
-from tests.api.conftest import Reply, Rest, running
+from tests.api.conftest import NO_PSPS, Reply, Rest, running
 from tests.api.issuer import IssuerServer, issuing
 from tests.flows import lending
 from tests.make import NOON, after, new_id
@@ -98,6 +98,24 @@ class Street:
         async with self.rest.pool.acquire() as conn:
             return int(await conn.fetchval(f"select count(*) from {table}"))
 
+    async def until(self, is_so: Callable[[], Awaitable[object]]) -> None:
+        """Waits until something is so."""
+        for _ in range(2_000):
+            if await is_so():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("waited in vain")
+
+    async def post(self, debit: str, credit: str, minor: int) -> None:
+        """Money moves from one account to another."""
+        async with self.rest.pool.acquire() as conn:
+            answers = await conn.fetchval(
+                "select post(array[($1, $2, 'test', 'test', now())]::posting_in[],"
+                " array[(1, 1, $3, $4, 'KRW', $5)]::transfer_in[])",
+                new_id(), f"test-{next(self.keys)}", debit, credit, minor,
+            )  # fmt: skip
+        assert answers == ["posted"]
+
     async def door_opens(self) -> int:
         """How many doors anybody was told to open: jobs for the worker, and frames."""
         async with self.rest.pool.acquire() as conn:
@@ -108,7 +126,7 @@ class Street:
 @asynccontextmanager
 async def street(dsn: str, pool: db.Pool, **more: Any) -> AsyncIterator[Street]:
     """The street, running."""
-    rules = more.pop("rules", Rules(policies={}))
+    rules = more.pop("rules", NO_PSPS)
     async with issuing() as issuer:
         issuers = (Issuer(issuer.url, "csms", "driver", ("ES256",)),)
         async with pool.acquire() as conn:

@@ -123,9 +123,11 @@ async def test_staff_open_a_door_for_service_and_it_is_in_the_trail(town: Street
 
 async def test_an_inventory_lists_what_differs_from_what_was_believed(town: Street) -> None:
     asked = asyncio.create_task(town.ask("staff", "POST", "/stations/C1/inventory?wait=10"))
-    async with asyncio.timeout(10):
-        while not town.frames["C1"]:
-            await asyncio.sleep(0.01)
+
+    async def was_asked() -> bool:
+        return bool(town.frames["C1"])
+
+    await town.until(was_asked)
     (command,) = town.frames["C1"]
     assert isinstance(command, ReportUnits)
     await town.rest.tell(lending.snapshot("C1", {1: None, 2: "i2", 3: "i1"}, after(1)))

@@ -53,9 +53,7 @@ async def test_a_proof_counts_once_and_its_repeat_is_the_same_rental(town: Stree
 
 @pytest.mark.parametrize("proof", [code(), nonce()])
 async def test_a_proof_that_somebody_used_is_nobody_elses(town: Street, proof: Any) -> None:
-    async with town.rest.pool.acquire() as conn:
-        await conn.execute("select post(array[(gen_random_uuid(), 'b', 'top_up', 'x', now())]::posting_in[],"
-                           " array[(1, 1, 'psp:social:clearing', 'driver:bob:balance', 'KRW', 90000)]::transfer_in[])")  # fmt: skip
+    await town.post("psp:social:clearing", "driver:bob:balance", 90_000)
     replies = await asyncio.gather(town.rent("ann", proof=proof), town.rent("bob", proof=proof))
     assert sorted(reply.status for reply in replies) == [201, 403]
     assert await town.door_opens() == 1

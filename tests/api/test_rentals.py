@@ -11,7 +11,6 @@ import pytest
 
 from csms import db
 from csms.domain import asset_events as said
-from csms.domain.commands import StartSession
 from tests.api.lockers import Street, code, street
 from tests.flows import lending
 from tests.make import ANN, new_id
@@ -88,13 +87,10 @@ async def test_without_means_or_balance_nothing_is_lent(town: Street) -> None:
 
 
 async def test_who_owes_pays_first(town: Street) -> None:
-    async with town.rest.pool.acquire() as conn:
-        await conn.execute("select post(array[(gen_random_uuid(), 'd', 'debt', 'x', now())]::posting_in[],"
-                           " array[(1, 1, 'driver:ann:debt', 'psp:social:receivable', 'KRW', 500)]::transfer_in[])")  # fmt: skip
-        reply = await town.rent()
-        assert (reply.status, reply.json["detail"]) == (402, "a debt is not paid")
-        await conn.execute("select post(array[(gen_random_uuid(), 'e', 'debt', 'x', now())]::posting_in[],"
-                           " array[(1, 1, 'psp:social:receivable', 'driver:ann:debt', 'KRW', 500)]::transfer_in[])")  # fmt: skip
+    await town.post("driver:ann:debt", "psp:social:receivable", 500)
+    reply = await town.rent()
+    assert (reply.status, reply.json["detail"]) == (402, "a debt is not paid")
+    await town.post("psp:social:receivable", "driver:ann:debt", 500)
     assert (await town.rent()).status == 201  # with the same code: it had led to nothing
 
 
@@ -167,6 +163,9 @@ async def test_a_full_cabinet_gives_time_and_names_the_nearest_with_room(town: S
     assert full.json["due_at"] == "2026-11-21T12:30:00.000Z"
     assert [(c["station"], c["distance_m"]) for c in full.json["cabinets"]] == [("C1", 44)]
     assert (await given_back(town, rental, "C1")).status == 200
+    town.rest.bus.drop("station/C1/0")
+    away = await town.ask("staff", "POST", f"/rentals/{rental['id']}/return", {"station": "C1"})
+    assert (away.status, away.json["error"], away.json["cabinets"]) == (409, "offline", [])
 
 
 async def test_a_return_needs_presence_and_the_own_rental(town: Street) -> None:
@@ -204,7 +203,7 @@ async def test_what_was_not_taken_yet_can_be_given_up_only_before_its_door_opens
     assert (await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")).status == 200
 
 
-# -- what is left over, and damage --------------------------------------------------------------------------------------
+# -- what is left over, and damage ------------------------------------------------------------------------------------
 
 
 async def test_the_rest_is_chosen_until_it_is_settled(town: Street) -> None:
@@ -251,69 +250,3 @@ async def test_lists_are_of_ones_own(town: Street) -> None:
     assert (await town.ask("bob", "POST", f"/rentals/{rental['id']}/cancel")).status == 404
     for query, found in (("station=C1", 1), ("state=closed", 0), ("item=i1", 1), ("driver=bob", 0), ("provider=P", 1)):
         assert len((await town.rest.get(f"/rentals?{query}"))["items"]) == found, query
-
-
-# -- charging ---------------------------------------------------------------------------------------------------------
-
-
-async def plugged(town: Street, item: str, tag: str = "outlet-1") -> None:
-    base = lending.report(item, town.now)
-    await town.rest.tell(said.SocketChanged(**base, item=item, connected=True, tag=tag, meter_wh=0))
-
-
-async def with_outlet(town: Street) -> None:
-    async with town.rest.pool.acquire() as conn:
-        await conn.execute("insert into outlet_tag values ('outlet-1', 'site', now())")
-
-
-async def test_an_item_charges_only_when_rented_paid_and_plugged_in_that_order(town: Street) -> None:
-    rental = (await town.rent()).json
-    path = f"/rentals/{rental['id']}/charging-request"
-    frames = town.rest.connect("i1")
-    errors = []
-
-    async def request() -> Any:
-        town.later(1)
-        reply = await town.ask("ann", "POST", path)
-        errors.append(reply.json.get("error") or reply.status)
-        return reply
-
-    await request()
-    await town.taken(rental)
-    await request()
-    await plugged(town, "i1", "nobody-knows-it")
-    await request()
-    await with_outlet(town)
-    town.later(1)
-    await plugged(town, "i1")
-    accepted = await request()
-    assert errors == ["not_rented", "not_plugged", "unknown_outlet", 202], accepted.body
-    assert (accepted.json["station"], accepted.json["action"]) == ("i1", "StartSession")
-    assert [type(command) for command in frames] == [StartSession]
-    assert (await town.ask("bob", "POST", path)).status == 404
-
-
-async def test_a_repeated_request_sends_one_command(town: Street) -> None:
-    rental = await town.held()
-    await with_outlet(town)
-    town.later(1)
-    await plugged(town, rental["item"])
-    frames = town.rest.connect(rental["item"])
-    path = f"/rentals/{rental['id']}/charging-request"
-    replies = await asyncio.gather(*(town.ask("ann", "POST", path) for _ in range(4)))
-    replies.append(await town.ask("ann", "POST", path))
-    assert {reply.status for reply in replies} == {202}, [reply.body for reply in replies]
-    assert len({reply.json["id"] for reply in replies}) == 1
-    assert len(frames) == 1 and await town.count("charging_request") == 1
-    assert (await town.ask("ann", "GET", f"/commands/{replies[0].json['id']}")).status == 200
-
-
-async def test_a_charger_that_is_not_connected_can_be_asked_again(town: Street) -> None:
-    rental = await town.held()
-    await with_outlet(town)
-    town.later(1)
-    await plugged(town, rental["item"])
-    path = f"/rentals/{rental['id']}/charging-request"
-    assert (await town.ask("ann", "POST", path)).status == 409
-    frames = town.rest.connect(rental["item"])
-    assert (await town.ask("ann", "POST", path)).status == 202 and len(frames) == 1

@@ -76,7 +76,8 @@ insert into door_grant (id, station_id, unit, why, state, rental_id, item, drive
 select gen_random_uuid(), $1, 1, 'take', 'used', r.id, r.item, $2, now(), now(), 'staff', $1, 1, 1
 from rental r where r.asked_by = $1;
 insert into cabinet_presence (station_id, methods, secret, latitude, longitude, radius_m, accuracy_m_max, changed_at)
-select $1, '{totp}', sha256($1::bytea), case when $1 = 'S1' then 37.5 end, case when $1 = 'S1' then 127 end, 50, 50, now();
+select $1, '{totp}', sha256($1::bytea), p.degrees, p.degrees, 50, 50, now()
+from (select case when $1 = 'S1' then 37.5 end as degrees) p;
 insert into token (key, type, driver_id, psp, issuer, subject, created_at)
 values (sha256(($1 || '-means')::bytea), 'app', $2, 'social', 'https://social.example', $1 || '-subject', now());
 insert into payment_means (id, token_key, driver_id, label, created_at)
