@@ -7,6 +7,7 @@ replaced at every step. `put_...` records the new image of a row; its version gr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, DoorState, Why
 from csms.domain.connector import ItemKind
+from csms.domain.rows import Rows
 
 Place = Literal["connector", "driver", "staff", "workshop", "lost", "unknown"]
 ItemState = Literal["ok", "broken", "retired", "sold"]
@@ -182,6 +184,23 @@ class Host(NamedTuple):
     host_bp: int
 
 
+ITEM_COLUMNS: Mapping[str, Callable[[Item], Hashable]] = {"door": lambda item: (item.station_id, item.unit)}
+DOOR_COLUMNS: Mapping[str, Callable[[Door], Hashable]] = {
+    "station": lambda door: door.station_id,
+    "kept for": lambda door: door.reserved_for,
+}
+GRANT_COLUMNS: Mapping[str, Callable[[Grant], Hashable]] = {
+    "door": lambda grant: (grant.station_id, grant.unit),
+    "rental": lambda grant: grant.rental_id,
+}
+RENTAL_COLUMNS: Mapping[str, Callable[[Rental], Hashable]] = {
+    "item": lambda rental: rental.item,
+    "driver": lambda rental: rental.driver_id,
+    "returned to": lambda rental: (rental.return_station, rental.return_unit),
+}
+"""By what rows are looked for."""
+
+
 @dataclass(slots=True)
 class Assets:
     """
@@ -191,11 +210,11 @@ class Assets:
     `reported` is what was heard before, by (station, id of the report).
     """
 
-    items: dict[str, Item] = field(default_factory=dict)
-    doors: dict[tuple[str, int], Door] = field(default_factory=dict)
+    items: Rows[str, Item] = field(default_factory=lambda: Rows(ITEM_COLUMNS))
+    doors: Rows[tuple[str, int], Door] = field(default_factory=lambda: Rows(DOOR_COLUMNS))
     capable: dict[tuple[str, int], ItemKind] = field(default_factory=dict)
-    grants: dict[UUID, Grant] = field(default_factory=dict)
-    rentals: dict[UUID, Rental] = field(default_factory=dict)
+    grants: Rows[UUID, Grant] = field(default_factory=lambda: Rows(GRANT_COLUMNS))
+    rentals: Rows[UUID, Rental] = field(default_factory=lambda: Rows(RENTAL_COLUMNS))
     cabinets: dict[str, Cabinet] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
     reported: dict[tuple[str, str], AssetAnswer] = field(default_factory=dict)
@@ -206,29 +225,24 @@ class Assets:
 
     def of_station(self, station_id: str) -> list[Door]:
         """The doors of a cabinet, by number."""
-        return sorted((door for door in self.doors.values() if door.station_id == station_id), key=lambda d: d.unit)
+        return sorted(self.doors.of("station", station_id), key=lambda door: door.unit)
 
     def rental_of(self, code: str) -> Rental | None:
         """The rental that has this item now, None if nobody has."""
-        found = [r for r in self.rentals.values() if r.item == code and r.state in OPEN]
-        return found[0] if found else None
+        return next((r for r in self.rentals.of("item", code) if r.state in OPEN), None)
 
     def newest_of(self, code: str) -> Rental | None:
         """The newest rental of this item, over or not."""
-        found = [r for r in self.rentals.values() if r.item == code and r.state not in ("requested", "refused")]
+        found = [r for r in self.rentals.of("item", code) if r.state not in ("requested", "refused")]
         return max(found, key=lambda r: (r.requested_at, r.id), default=None)
 
     def live_grant(self, station_id: str, unit: int) -> Grant | None:
         """The grant by which this door may open now."""
-        for grant in self.grants.values():
-            if grant.station_id == station_id and grant.unit == unit and grant.state in LIVE:
-                return grant
-        return None
+        return next((g for g in self.grants.of("door", (station_id, unit)) if g.state in LIVE), None)
 
     def newest_grant(self, rental_id: UUID) -> Grant | None:
         """The last grant that was given for a rental."""
-        found = [grant for grant in self.grants.values() if grant.rental_id == rental_id]
-        return max(found, key=lambda g: (g.issued_at, g.attempt, g.id), default=None)
+        return max(self.grants.of("rental", rental_id), key=lambda g: (g.issued_at, g.attempt, g.id), default=None)
 
 
 @dataclass(slots=True)

@@ -80,8 +80,8 @@ def is_empty(door: Door) -> bool:
 
 def _evict(assets: Assets, changes: AssetChanges, at: tuple[str, int], stays: str | None, key: Key) -> None:
     """Others believed in this unit since an older event are not there. Their own event stays the one that counts."""
-    for item in list(assets.items.values()):
-        if item.place == "connector" and (item.station_id, item.unit) == at and item.code != stays and item.since < key:
+    for item in assets.items.of("door", at):
+        if item.place == "connector" and item.code != stays and item.since < key:
             put_item(assets, changes, item._replace(place="unknown", station_id=None, unit=None))
 
 

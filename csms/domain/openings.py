@@ -39,8 +39,8 @@ def opened_at(world: World, changes: Changes, grant: Grant, at: datetime) -> Non
 
 def resolved_by(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
     """It is known what became of a rental's item: no door need open for it any more."""
-    for grant in list(world.assets.grants.values()):
-        if grant.rental_id == rental.id and grant.why == "take" and grant.state in LIVE:
+    for grant in world.assets.grants.of("rental", rental.id):
+        if grant.why == "take" and grant.state in LIVE:
             grants.end(world, changes, grant, "used" if grant.opened_at else "revoked", now)
 
 
@@ -116,7 +116,7 @@ def _not_taken(
 
 def _never_opened(world: World, rental: Rental) -> bool:
     """Whether all doors that were tried for a rental certainly stayed shut."""
-    tried = [g for g in world.assets.grants.values() if g.rental_id == rental.id and g.why == "take"]
+    tried = [g for g in world.assets.grants.of("rental", rental.id) if g.why == "take"]
     return all(grant.error in NEVER_OPENED and grant.opened_at is None for grant in tried)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from csms.domain import token as tokens
 from csms.domain.asset_events import (
     AssetEvent,
@@ -29,7 +27,7 @@ from csms.store.road import Wanted
 
 
 def want(wanted: Wanted, event: AssetEvent) -> None:
-    """Adds what `event` needs; what belongs to it (its grant's cabinet, its item's rental) is loaded with it."""
+    """Adds what `event` needs; what belongs to it (its grant's rental, its item's rental) is loaded with it."""
     assets, station_id = wanted.assets, event.station_id
     assets.at = event.received_at if assets.at is None else max(assets.at, event.received_at)
     if isinstance(event, Told):
@@ -45,12 +43,12 @@ def want(wanted: Wanted, event: AssetEvent) -> None:
             wanted.stations.add(station_id)
             wanted.token(station_id, event.token)
         case DoorMoved():
-            assets.stations.add(station_id)
-            _grant(wanted, event.grant_id)
+            _door(wanted, event)
+            if event.door == "jammed":  # another door may have to open
+                assets.stations.add(station_id)
         case ItemPlaced() | ItemTaken():
-            assets.stations.add(station_id)
             assets.items.add(event.item)
-            _grant(wanted, event.grant_id)
+            _door(wanted, event)
         case SocketChanged():
             assets.stations.add(station_id)
             assets.items.add(event.item)
@@ -66,6 +64,7 @@ def want(wanted: Wanted, event: AssetEvent) -> None:
         case RentalCancelled() | RentalChecked() | RentalInspected():
             assets.rentals.add(event.rental_id)
         case GrantAnswered() | GrantChecked():
+            assets.stations.add(station_id)
             assets.grants.add(event.grant_id)
         case DoorChecked():
             assets.stations.add(station_id)
@@ -78,6 +77,8 @@ def want(wanted: Wanted, event: AssetEvent) -> None:
                 assets.stations.add(station_id)
 
 
-def _grant(wanted: Wanted, grant_id: UUID | None) -> None:
-    if grant_id is not None:
-        wanted.assets.grants.add(grant_id)
+def _door(wanted: Wanted, event: DoorMoved | ItemPlaced | ItemTaken) -> None:
+    """The one door that most reports are about, not its whole cabinet: they are many."""
+    wanted.assets.doors.add((event.station_id, event.unit))
+    if event.grant_id is not None:
+        wanted.assets.grants.add(event.grant_id)

@@ -19,6 +19,8 @@ class AssetsWanted:
 
     stations: set[str] = field(default_factory=set)
     """Cabinets: with all their doors, and what stands behind them."""
+    doors: set[tuple[str, int]] = field(default_factory=set)
+    """Single doors (station, unit): with what stands behind them, and the newest grants to open them."""
     items: set[str] = field(default_factory=set)
     grants: set[UUID] = field(default_factory=set)
     rentals: set[UUID] = field(default_factory=set)
@@ -31,11 +33,19 @@ class AssetsWanted:
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
-        return not (self.stations or self.items or self.grants or self.rentals or self.reports or self.tokens)
+        return not (
+            self.stations or self.doors or self.items or self.grants or self.rentals or self.reports or self.tokens
+        )
 
 
 async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
-    """Adds the wanted rows; a key without a row stays absent, a door that nobody reported yet is an unknown one."""
+    """
+    Adds the wanted rows; a key without a row stays absent, a door that nobody reported yet is an unknown one.
+
+    The query is planned once, maybe while its tables are empty, for batches of one report and of thousands. To an
+    empty table all indexes are alike: so each look-up is fenced (`offset 0`, `limit`) and asks for an order that
+    only its own index has.
+    """
     row = await SQL.load_assets.one(
         conn,
         list(wanted.stations),
@@ -46,6 +56,8 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         [id_ for _, id_ in wanted.reports],
         list(wanted.tokens),
         wanted.at,
+        [station_id for station_id, _ in wanted.doors],
+        [unit for _, unit in wanted.doors],
     )
     assert row is not None
     for fields in row["items"]:

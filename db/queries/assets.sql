@@ -3,26 +3,33 @@
 -- name: load_assets
 -- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
--- drivers' open rentals are wanted; $8 the time, as of which cabinets were away.
+-- drivers' open rentals are wanted; $8 the time, as of which cabinets were away; $9, $10 stations and numbers of single
+-- doors. Each look-up asks for the order of its index, so that no plan passes over another one (store/assets.py).
 with wanted_stations as (
     select s.id
     from unnest(
         $1::text[]
-        || array(select g.station_id from unnest($3::uuid[]) k (id) join door_grant g on g.id = k.id)
         || array(select r.station_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id)) s (id)
     group by s.id),
-wanted_items as (
+single_doors as (
+    select d.station_id, d.unit
+    from unnest($9::text[], $10::integer[]) d (station_id, unit)
+    group by d.station_id, d.unit),
+door_grants as (
+    select g.id, g.rental_id
+    from single_doors w
+    cross join lateral (
+        select id, unit, rental_id
+        from door_grant
+        where station_id = w.station_id
+        and unit <= w.unit
+        order by unit desc, issued_at desc, id desc
+        limit 2) g
+    where g.unit = w.unit),
+named_items as (
     select code
     from (
-        select i.code
-        from wanted_stations s
-        cross join lateral (select code from item where station_id = s.id and place = 'connector') i
-        union all
-        select d.mark_item
-        from wanted_stations s
-        cross join lateral (select mark_item from door where station_id = s.id and mark_item is not null) d
-        union all
-        select unnest($2::text[])
+        select unnest($2::text[]) as code
         union all
         select r.item from unnest($4::uuid[]) k (id) join rental r on r.id = k.id
         union all
@@ -32,6 +39,36 @@ wanted_items as (
         join rental r on r.id = g.rental_id) w
     where code is not null
     group by code),
+wanted_items as (
+    select code
+    from (
+        select code from named_items
+        union all
+        select i.code
+        from wanted_stations s
+        cross join lateral (
+            select code from item where station_id = s.id and place = 'connector' order by unit offset 0) i
+        union all
+        select d.mark_item
+        from wanted_stations s
+        cross join lateral (
+            select mark_item from door where station_id = s.id and mark_item is not null order by unit offset 0) d
+        union all
+        select i.code
+        from single_doors w
+        cross join lateral (
+            select code
+            from item
+            where station_id = w.station_id
+            and unit = w.unit
+            and place = 'connector'
+            offset 0) i
+        union all
+        select d.mark_item
+        from single_doors w
+        join door d on d.station_id = w.station_id and d.unit = w.unit
+        where d.mark_item is not null) w
+    group by code),
 wanted_rentals as (
     select r.*
     from (
@@ -39,16 +76,40 @@ wanted_rentals as (
         union
         select g.rental_id from unnest($3::uuid[]) k (id) join door_grant g on g.id = k.id
         union
+        select rental_id from door_grants
+        union
         select r.id
-        from wanted_stations s
-        cross join lateral (select id from rental where station_id = s.id and closed_at is null) r
+        from single_doors w
+        cross join lateral (
+            select id
+            from rental
+            where return_station = w.station_id
+            and return_unit = w.unit
+            and closed_at is null
+            order by id
+            offset 0) r
         union
         select r.id
         from wanted_stations s
-        cross join lateral (select id from rental where return_station = s.id and closed_at is null) r
+        cross join lateral (
+            select id from rental where station_id = s.id and closed_at is null order by id offset 0) r
+        union
+        select r.id
+        from wanted_stations s
+        cross join lateral (
+            select id from rental where return_station = s.id and closed_at is null order by id offset 0) r
         union
         select r.id
         from wanted_items i
+        cross join lateral (
+            select id
+            from rental
+            where item = i.code
+            and state in ('opening', 'active', 'returning', 'overdue', 'provisional')
+            limit 1) r
+        union
+        select r.id
+        from named_items i
         cross join lateral (
             select id from rental where item = i.code and state not in ('requested', 'refused')
             order by requested_at desc, id desc limit 2) r
@@ -67,7 +128,13 @@ wanted_doors as (
     select c.station_id, c.number as unit, c.kind
     from wanted_stations s
     cross join lateral (
-        select * from connector where station_id = s.id and kind in ('door', 'slot') and number > 0) c
+        select * from connector where station_id = s.id and kind in ('door', 'slot') and number > 0 offset 0) c
+    union
+    select c.station_id, c.number, c.kind
+    from single_doors w
+    join connector c on c.station_id = w.station_id and c.number = w.unit
+    where c.kind in ('door', 'slot')
+    and c.number > 0
     union
     select d.station_id, d.unit, c.kind
     from wanted_rentals r
@@ -104,8 +171,14 @@ select
             select g.id
             from wanted_doors w
             cross join lateral (
-                select id from door_grant where station_id = w.station_id and unit = w.unit
-                order by issued_at desc, id desc limit 2) g
+                select id
+                from door_grant
+                where station_id = w.station_id
+                and unit = w.unit
+                and state in ('issued', 'sent', 'accepted')
+                limit 1) g
+            union
+            select id from door_grants
             union
             select g.id from wanted_rentals r join door_grant g on g.rental_id = r.id) w
         join door_grant g on g.id = w.id
@@ -121,7 +194,7 @@ select
     ) as rentals,
     array(
         select row(c.station_id, c.last_seq, c.seen_at, c.version)
-        from wanted_stations s
+        from (select id from wanted_stations union select station_id from single_doors) s
         join cabinet c on c.station_id = s.id
     ) as cabinets,
     array(
@@ -136,7 +209,8 @@ select
             r.station_id, r.id, r.error, r.grant_id, r.answer_unit, r.expires_at, r.rental_id)
         from unnest($5::text[], $6::text[]) k (station_id, id)
         cross join lateral (
-            select * from asset_report where station_id = k.station_id and id = k.id limit 1) r
+            select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
+        where r.id = k.id
     ) as reported;
 
 -- name: save_assets
