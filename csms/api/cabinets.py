@@ -20,6 +20,7 @@ from csms.db import SQL, Connection, Record
 from csms.domain.commands import ReportUnits
 from csms.flows import items
 from csms.flows.admin import CONNECTOR_MAX
+from csms.flows.presence import Cabinet as Known
 from csms.flows.presence import cabinet_to_use
 
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, strip_whitespace=True)]
@@ -28,6 +29,7 @@ NEAREST_MAX = 5
 REPORT_S = timedelta(seconds=60)
 """How long a cabinet may take to begin with a snapshot."""
 FIRST = (-1.0, "")
+OFFLINE = "offline"
 
 
 class CabinetQuery(Paging):
@@ -166,7 +168,9 @@ async def open_door(call: Call) -> Opening:
     new: NewOpening = call.body
     station_id, connector = call.path["station"], int(call.path["connector"])
     async with connection(call.parts) as conn:
-        await cabinet_to_use(conn, station_id, connector)
+        cabinet = await cabinet_to_use(conn, station_id, connector)
+    if not await call.parts.commands.is_connected(station_id, cabinet.epoch):
+        raise offline(cabinet)
     grant_id = await items.open_door(
         call.parts.submit, station_id, connector, new.why, call.client.id, new.reason, call.parts.clock()
     )
@@ -208,6 +212,11 @@ async def take_inventory(call: Call) -> tuple[int, Inventory]:
         doors=[_door(station_id, row) for row in after],
     )  # fmt: skip
     return 202 if snapshot is None else 200, told
+
+
+def offline(cabinet: Known) -> Problem:
+    """None of its doors can be opened now."""
+    return Problem(409, f"cabinet {cabinet.id} is not connected", members={"error": OFFLINE})
 
 
 def _cabinet(row: Record) -> Cabinet:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from csms.api.cabinets import nearest
+from csms.api.cabinets import OFFLINE, nearest, offline
 from csms.api.call import Call, Route, abroad, connection, idempotency_key, system
 from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
 from csms.api.presence import Proof, prove
@@ -21,13 +21,12 @@ from csms.flows import rentals
 from csms.flows.admin import CONNECTOR_MAX
 from csms.flows.erase import ME
 from csms.flows.idempotency import once
-from csms.flows.presence import Cabinet, Use, cabinet_to_use
+from csms.flows.presence import Use, cabinet_to_use
 from csms.flows.rentals import Payer, wish_id
 
 Connector = Annotated[int, Field(ge=1, le=CONNECTOR_MAX)]
 MeansId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, strip_whitespace=True)]
-OFFLINE = "offline"
 
 
 class NewRental(Body):
@@ -233,18 +232,13 @@ async def _proven(call: Call, key: str, use: Use, proof: Proof | None) -> str:
     async def work() -> tuple[int, object]:
         proven = await prove(call, conn, use, proof)
         if not await call.parts.commands.is_connected(use.cabinet.id, use.cabinet.epoch):
-            raise _offline(use.cabinet)
+            raise offline(use.cabinet)
         return 200, {"proof": proven}
 
     async with system(call.parts) as conn:
         _, found = await once(conn, call.client.id, key, asked, work)
     assert isinstance(found, dict)
     return str(found["proof"])
-
-
-def _offline(cabinet: Cabinet) -> Exception:
-    detail = f"cabinet {cabinet.id} is not connected: none of its doors can be opened now"
-    return Problem(409, detail, members={"error": OFFLINE})
 
 
 async def _elsewhere(call: Call, station_id: str, before: Record) -> dict[str, object]:

@@ -107,6 +107,9 @@ async def test_staff_open_a_door_for_service_and_it_is_in_the_trail(town: Street
         assert (await town.ask("staff", "POST", f"/stations/{path}/open", {"reason": "a test"})).status == status
     assert (await town.ask("staff", "POST", "/stations/C1/doors/1/open", {"reason": ""})).status == 422
     assert (await town.ask("ann", "POST", "/stations/C1/doors/1/open", {"reason": "a test"})).status == 404
+    town.rest.bus.drop("station/C2/0")
+    away = await town.ask("staff", "POST", "/stations/C2/doors/1/open", {"reason": "a test"})
+    assert (away.status, away.json["error"]) == (409, "offline")
     audit = (await town.rest.get("/audit?limit=1"))["items"]
     assert await town.door_opens() == 1 and audit[0]["route"] == "/stations/{station}/doors/{connector}/open"
     await town.rent(connector=1)
