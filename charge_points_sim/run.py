@@ -10,20 +10,21 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvloop
 
-from charge_points_sim import faults
+from charge_points_sim import faults, screen
 from charge_points_sim.connection import CannotConnect
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day, lending, locker, visits
+from charge_points_sim.scenarios import charge, day, hands, lending, locker, visits
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -40,7 +41,9 @@ examples:
   charge-points-sim --url ws://127.0.0.1:9000/ocpp --count 3 --balance-share 1 --password secret --speed 60
   charge-points-sim --scenario replay --csv whole --speed max --social http://127.0.0.1:9100 --json
   charge-points-sim --scenario locker --count 5 --version 1.6 --speed max --password secret
+  charge-points-sim --scenario locker --count 0 --password secret     (rent by REST, watch what happens)
   charge-points-sim social --port 9100
+  charge-points-sim screen SECRET-OF-A-CABINET
 """
 
 
@@ -58,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--url", default="ws://127.0.0.1:9000/ocpp", help="where stations connect (%(default)s)")
     p.add_argument("--version", choices=[*DEVICES, "all"], default="all", help="all: in turn (%(default)s)")
-    p.add_argument("--count", type=int, default=3, help="stations of `day`, drivers of `locker` (%(default)s)")
+    p.add_argument("--count", type=int, default=3, help="stations of `day`; drivers of `locker`, 0: you (%(default)s)")
     p.add_argument(
         "--scenario",
         choices=["charge", "day", "replay", "locker"],
@@ -70,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--token", default="04A1B2C3D4E5F6", help="the card of `charge` (%(default)s)")
     p.add_argument("--wh", type=int, default=11_000, help="energy of `charge` (%(default)s)")
     p.add_argument("--minutes", type=int, default=120, help="how long `charge` takes (%(default)s)")
+    p.add_argument("--outlet", default="OUTLET-1", help="where what you rent is plugged in (%(default)s)")
     p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
     p.add_argument("--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`: the system's time)")
     p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
@@ -98,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from charge_points_sim.social.run import main as social
 
         return social(argv[1:])
+    if argv[:1] == ["screen"]:
+        return screen.main(argv[1:])
     args = parser().parse_args(argv)
     lending = args.scenario == "locker"
     try:
@@ -128,6 +134,8 @@ def common(args: argparse.Namespace) -> tuple[float | None, Faults, int]:
     if speed is not None and speed <= 0:
         raise Misused("--speed wants a positive number, or max")
     for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1), ("minutes", 1), ("wh", 0)):
+        if name == "count" and args.scenario == "locker":
+            low = 0
         if getattr(args, name) < low:
             raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
     if args.provision is not None and (CLIENT not in os.environ or args.password is None):
@@ -201,7 +209,9 @@ def zero_after(charges: Sequence[Charge]) -> Charge:
 
 
 async def borrow(plan: visits.Plan, args: argparse.Namespace) -> dict[str, Any]:
-    """Runs `locker`; with `--provision` every other driver has an app."""
+    """Runs `locker`; with `--provision` every other driver has an app, without drivers it waits for yours."""
+    if not plan.visits:
+        await hands.wait(plan, args.url, args.password, args.outlet, partial(print, flush=True))
     if args.provision is None:
         return await locker.lend(plan, args.url, args.password)
     async with aiohttp.ClientSession() as http:

@@ -93,12 +93,12 @@ class Street:
         await self.hours.wait(visit.pause_s)
         try:
             origin, u, rental = await self._take(visit)
-            code = await self._act(origin, partial(origin.take, u))
-            await self._act(origin, partial(origin.close, u))
+            code = await self.act(origin, partial(origin.take, u))
+            await self.act(origin, partial(origin.close, u))
             await self._charge(visit, self.chargers[code], rental)
             target, u = await self._return(visit, origin, rental)
-            await self._act(target, partial(target.place, u, code))
-            await self._act(target, partial(target.close, u))
+            await self.act(target, partial(target.place, u, code))
+            await self.act(target, partial(target.close, u))
             await self.doors.attend(target)
             if self.app is not None and rental is not None:
                 app = self.app
@@ -155,15 +155,11 @@ class Street:
         for locker in self.lockers.values():
             for door in locker.doors.values():
                 if door.open:
-                    await self._act(locker, partial(locker.close, door.number))
+                    await self.act(locker, partial(locker.close, door.number))
 
     async def _charge(self, visit: Visit, charger: Portable, rental: str | None) -> None:
         """Plugs in, charges, and pulls out again."""
-        outlet = self._outlets.setdefault(visit.outlet, Outlet(visit.outlet))
-        charger.plug(outlet)
-        connection = await self.fleet.join(charger.station)
-        if not await until(lambda: charger.outbox.idle, WALL_S_MAX):
-            raise WentWrong(f"{charger.code} could not say where it is")
+        connection = await self.plug_in(charger, visit.outlet)
         if self.app is not None and rental is not None:
             await self._start(self.app, rental, charger)
         else:
@@ -171,6 +167,19 @@ class Street:
         if not charger.energised:
             raise WentWrong(f"{charger.code} was not allowed to charge")
         self.tally.energy_wh += await self._draw(visit, charger, connection)
+        await self.pull_out(charger)
+
+    async def plug_in(self, charger: Portable, tag: str) -> Connection:
+        """A charger gets power at an outlet: it connects, and says where it is."""
+        charger.plug(self._outlets.setdefault(tag, Outlet(tag)))
+        connection = await self.fleet.join(charger.station)
+        if not await until(lambda: charger.outbox.idle, WALL_S_MAX):
+            raise WentWrong(f"{charger.code} could not say where it is")
+        return connection
+
+    async def pull_out(self, charger: Portable) -> None:
+        """A charger loses power: what runs ends, and is told before it goes dark."""
+        connection = self.fleet.connections[charger.station.id]
         if charger.session is not None:
             await connection.do(partial(charger.stop, "local"))
         charger.unplug()
@@ -200,7 +209,7 @@ class Street:
             before = at
         return taken
 
-    async def _act(self, locker: Locker, act: Callable[[], str | None]) -> str:
+    async def act(self, locker: Locker, act: Callable[[], str | None]) -> str:
         """Something people do at a cabinet, a few seconds later; what was said is sent."""
         await self.hours.wait(STEP_S)
         done = act()

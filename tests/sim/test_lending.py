@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import Counter
 from functools import partial
@@ -16,6 +17,7 @@ from charge_points_sim.devices.doors import Door
 from charge_points_sim.devices.locker import Locker
 from charge_points_sim.devices.presence import code, secret_of, signature
 from charge_points_sim.faults import Faults
+from charge_points_sim.scenarios.hands import wait
 from charge_points_sim.scenarios.hours import until
 from charge_points_sim.scenarios.lending import fees_minor
 from charge_points_sim.scenarios.locker import describe, lend
@@ -91,6 +93,26 @@ async def test_by_app_a_door_that_jams_on_return_is_asked_for_again() -> None:
     async with lender.run() as url:
         facts = await lend(dataclasses.replace(PLAN, visits=visits, faults=jams), url, "secret", app)
     assert (facts["unexpected"], facts["rentals"], facts["jams"]) == ([], 1, 1)
+
+
+async def test_hands_take_what_is_rented_plug_it_in_and_bring_it_back() -> None:
+    lender, said = Lender(), list[str]()
+    lender.now, app = AT, LenderApp(lender)
+    plan = dataclasses.replace(PLAN, visits=(), versions=["2.0.1"])
+    async with lender.run() as url:
+        waiting = asyncio.create_task(wait(plan, url, "secret", "OUTLET-7", said.append))
+        assert await until(lambda: len(lender.doors) == plan.cabinets and bool(lender.doors["SIM-L001"]), 5)
+        rental = await app.rent(PLAN.visits[0], "SIM-L001", AT)
+        assert await until(lambda: "SIM-P001: plugged in at OUTLET-7" in said, 5)
+        await app.charge(rental)
+        assert await until(lambda: "SIM-P001: energy flows" in said, 5)
+        await app.give_back(rental, "SIM-L002", lender.now)
+        assert await until(lambda: "SIM-L002: SIM-P001 is put behind door 4" in said, 5)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    told = [message for message, _ in lender.events.values()]
+    assert told.count("Socket.Connected") == told.count("Socket.Disconnected") == told.count("Item.Placed") == 1
+    assert lender.doors["SIM-L002"][4] == "SIM-P001"
 
 
 def test_a_cabinets_code_is_that_of_rfc_6238() -> None:

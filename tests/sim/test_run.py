@@ -55,3 +55,9 @@ def test_borrowers_come_in_the_order_of_the_seed() -> None:
     assert plan.visits == again.visits and len(plan.visits) == 4
     assert (plan.versions, plan.follow) == (("2.1",), False)
     assert borrowing(parser().parse_args(asked)).follow
+
+
+def test_a_cabinets_screen_is_shown_and_what_is_no_secret_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["screen", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQGEZA"]) == 0
+    assert len(capsys.readouterr().out.strip()) == 8
+    assert main(["screen", "no secret"]) == 2
