@@ -7,6 +7,7 @@ on the list of people.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.domain import custody, grants, returns
@@ -14,7 +15,7 @@ from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTak
 from csms.domain.assets import LIVE, OPEN, OVER, Door, Grant, Key, Rental, put_door, put_item
 from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, follow, heard, key_of, record
-from csms.domain.openings import failed, jammed, opened_at, resolved_by
+from csms.domain.openings import AJAR_S, failed, jammed, opened_at, resolved_by
 from csms.domain.rental import cancel, finish, taken, taken_again, write
 from csms.domain.rental import opened_at as rental_opened_at
 from csms.domain.world import Changes, World
@@ -56,28 +57,30 @@ def _moved(world: World, changes: Changes, event: DoorMoved, door: Door, grant: 
 
 def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant: Grant | None, key: Key) -> str | None:
     """A door opens for a live grant, once; whatever else opens it is an alarm."""
-    at = key[0]
+    error: str | None = "GrantUnknown"
     if event.door != "forced" and grant is not None:
-        late = at > grant.expires_at + grants.DRIFT
-        if grant.state in LIVE or (grant.state in ("expired", "failed", "revoked") and not late):
-            opened_at(world, changes, grant, at)
+        error = _objection(event, door, grant, key)
+        if error is None:
+            opened_at(world, changes, grant, _since(event, key))
             _stands(world, changes, door, "open", key)
             return None
-        if grant.state == "used":
-            if _is_same_opening(event, door, grant, key):
-                opened_at(world, changes, grant, at)
-                _stands(world, changes, door, "open", key)
-                return None
-            error = "GrantUsed"
-        else:
-            error = "GrantExpired"
-    else:
-        error = "GrantUnknown"
-        if door.state in ("open", "ajar") and event.door != "forced":
-            return None  # it stands open already, and says so again
+    elif door.state in ("open", "ajar") and event.door != "forced":
+        return None  # it stands open already, and says so again
     _stands(world, changes, door, "forced", key)
     alarm(world, changes, event, "door_forced", unit=event.unit, why=error, item=door.mark_item)
     return error
+
+
+def _objection(event: DoorMoved, door: Door, grant: Grant, key: Key) -> str | None:
+    """Why a grant is none for an opening that is told of it: the protocol's word, None if it is one."""
+    if grant.state == "used":
+        return None if _is_same_opening(event, door, grant, key) else "GrantUsed"
+    return None if _since(event, key) <= grant.expires_at + grants.DRIFT else "GrantExpired"
+
+
+def _since(event: DoorMoved, key: Key) -> datetime:
+    """When a door opened that is told to be open, or to have stood open for some time."""
+    return key[0] - timedelta(seconds=AJAR_S if event.door == "ajar" else 0)
 
 
 def _is_same_opening(event: DoorMoved, door: Door, grant: Grant, key: Key) -> bool:
@@ -86,7 +89,7 @@ def _is_same_opening(event: DoorMoved, door: Door, grant: Grant, key: Key) -> bo
     if grant.opened_at is None:
         return True
     if door.state in ("open", "ajar"):
-        return key[0] <= last or (door.opened_at is not None and door.opened_at <= last)
+        return _since(event, key) <= last or (door.opened_at is not None and door.opened_at <= last)
     return not door.was_moved_before(key) and (event.door == "ajar" or key[0] <= last)
 
 

@@ -221,3 +221,9 @@ def test_one_rental_is_of_one_item_whatever_else_leaves_by_its_grant(town: Town)
     assert town.error(town.tell(town.taken_event("C1", 1, "i2", grant))) == "NoCustody"
     assert [town.rental(one.id).item for one in (rental, other)] == ["i1", "i2"]
     assert "item_taken_without_rental" in town.kinds()
+
+
+def test_a_door_that_opens_after_its_grant_is_forced_though_nobody_has_looked_at_the_grant_yet(town: Town) -> None:
+    grant = town.granted(town.ask()).id
+    town.later(60)
+    assert town.error(town.door("C1", 1, "open", grant, True)) == "GrantExpired" and "door_forced" in town.kinds()

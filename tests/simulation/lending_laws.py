@@ -189,7 +189,7 @@ def _accounted(town: Lockers, trip: Trip) -> None:
         return  # staff have it
     if grant is None:
         named = any(concern.details.get("item") == trip.item for concern in town.concerns if concern.kind in THEFTS)
-        alarmed = named or (alarmed and not trip.told)
+        alarmed = named or (alarmed and not trip.at_once)
         assert alarmed or _is_anybodys(town, trip), (
             f"conservation: an item left without leave, and nobody was told: {trip}"
         )

@@ -36,6 +36,9 @@ STEPS = st.sampled_from([3, 3, 3, 3, 2, 1, 0])
 """How far a visit comes."""
 ACTS = st.sampled_from(["what it is for"] * 7 + ["other", "foreign", "nothing", "to and fro", "broken"])
 WAYS = st.sampled_from(["opens"] * 6 + ["sticks", "lost", "lost and shut", "late"])
+TROUBLES = st.sampled_from(
+    ["force", "steal", "again", "stick", "jam", "mend", "service", "offline", "online", "online"]
+)
 SECONDS = st.sampled_from([1, 3, 12, 30, 70, 200, 700, 2_000, 90_000, 800_000])
 CHECKS = (said.GrantChecked, said.RentalChecked, said.DoorChecked)
 
@@ -171,14 +174,17 @@ class LendingMachine(RuleBasedStateMachine):
             return grant.item
         return str(self.pick(self.town.out, number))
 
-    @rule(what=st.sampled_from(["force", "again", "stick", "jam", "mend", "service", "offline", "online", "online"]),
-          at=st.sampled_from(BOXES), late=LATE)  # fmt: skip
+    @rule(what=TROUBLES, at=st.sampled_from(BOXES), late=LATE)
     def trouble(self, what: str, at: tuple[str, int], late: bool) -> None:
         """A thief, a door that sticks, staff, no connection, a cabinet that breaks the rules."""
         town, box = self.town, self.town.boxes[at]
         match what:
             case "force" if not box.is_open:
                 town.open(box, None, late, "forced")
+            case "steal" if not box.is_open and box.item is not None:
+                town.open(box, None, late, "forced")
+                town.take_out(box, late)
+                town.shut(box, late)
             case "again":
                 self._open_again(box, late)
             case "stick" | "jam" | "mend":
@@ -192,12 +198,17 @@ class LendingMachine(RuleBasedStateMachine):
                 town.see(at[0])
 
     def _open_again(self, box: Box, late: bool) -> None:
-        """A door opens once more by a grant that is used up; told at once, or so late that it is over in any order."""
+        """
+        A door opens once more by a grant that is used up: told at once, or so late that it is over in any order.
+
+        That it was closed has been told: of a door that is known to be open nobody can say that it opens.
+        """
         town = self.town
         used = [town.world.assets.grants[id_] for id_, times in town.openings.items() if times]
         mine = [grant for grant in used if (grant.station_id, grant.unit) == (box.station, box.unit)]
-        if mine and not box.is_open:
-            if late or town.waiting or town.offline[box.station]:
+        waits = any(isinstance(it, said.Told) and it.station_id == box.station for it in town.waiting)
+        if mine and not box.is_open and not waits:
+            if late or town.offline[box.station]:
                 town.now = max(town.now, mine[-1].expires_at + timedelta(seconds=6))
             town.open(box, mine[-1].id, late)
 

@@ -54,6 +54,8 @@ class Trip:
     put_at: datetime | None = None
     back: tuple[str, int] | None = None
     told: bool = True
+    at_once: bool = False
+    """Whether it was told when it happened, after everything before it."""
 
 
 class Lockers(Town):
@@ -185,6 +187,9 @@ class Lockers(Town):
         assert box.is_open and box.item is not None
         self.now += timedelta(seconds=1)
         item = self.box_emptied(box, box.grant, told=sensor)
+        waits = any(event.station_id == box.station for event in self.waiting if isinstance(event, said.Told))
+        if item != FOREIGN:
+            self.trips[-1].at_once = sensor and not (late or waits or self.offline[box.station])
         if sensor and item != FOREIGN:
             self.say(self.taken_event(box.station, box.unit, item, box.grant), late)
 
