@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import books, cells, report, reports
+from tests.benchmarks import books, cells, lockers, report, reports
 from tests.benchmarks.load import Plan, Result, drive
 from tests.benchmarks.partners import NAMES, Bench, Broken, Server, csms
 
@@ -44,6 +44,8 @@ class Run:
     """KiB of memory per idle connection, by partner."""
     reports: reports.Found | None = None
     """T10: what reports over many bills took."""
+    lockers: list[lockers.Point] = field(default_factory=list)
+    """T12: cabinets that lend."""
     ready_s: dict[str, float] = field(default_factory=dict)
     """Seconds until `csms serve` takes stations, `cold` and `warm`, and to the first charge of the `demo`."""
 
@@ -63,6 +65,9 @@ def measure(run: Run) -> None:
     if "T10" in run.targets and "ours" in run.partners:
         run.reports = reports.measure(run.quick)
         print(reports.lines(run.reports), flush=True)
+    if "T12" in run.targets and "ours" in run.partners:
+        run.lockers = lockers.measure(lockers.points_of(run.quick), run.seconds)
+        print(lockers.lines(run.lockers), flush=True)
     if "T11" in run.targets and "ours" in run.partners:
         _measure_ready(run)
 
@@ -151,6 +156,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
         ],
         "idle_kib_per_connection": run.idle,
         "reports": None if run.reports is None else asdict(run.reports),
+        "lockers": lockers.as_json(run.lockers),
         "ready_s": run.ready_s,
     }
 

@@ -10,14 +10,18 @@ import asyncio
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from tests.benchmarks import frames
 
-KINDS = ("boot", "heartbeat", "authorize", "start", "meter", "stop")
-BOOT, HEARTBEAT, AUTHORIZE, START, METER, STOP = range(6)
+KINDS = (
+    *("boot", "heartbeat", "authorize", "start", "meter", "stop"),
+    *("hello", "snapshot", "request", "pending", "door", "taken", "placed"),
+)
+BOOT, HEARTBEAT, AUTHORIZE, START, METER, STOP, HELLO, SNAPSHOT, REQUEST, PENDING, DOOR, TAKEN, PLACED = range(13)
+"""The second line are those of cabinets (`cabinets.py`); `pending` is a Door.Request that was not decided in time."""
 METERS_PER_SESSION = 10
 ANSWERS_PER_SESSION = METERS_PER_SESSION + 3
 READINGS_PER_WH = 100
@@ -58,9 +62,12 @@ class Station(asyncio.Protocol):
     `ready` is called once after the boot is answered, `done` once when the station has nothing more to do.
     """
 
+    speeches: Mapping[str, Callable[[str, str, int], Any]] = frames.SPEECHES
+    """What it says, by version: made of a token, the run and the station's number."""
+
     def __init__(
         self,
-        speech: frames.Speech16 | frames.Speech201,
+        speech: Any,
         hello: bytes,
         tally: Tally,
         calendar: frames.Calendar,
@@ -176,6 +183,10 @@ class Station(asyncio.Protocol):
                 self.finish()
             else:
                 self.ready()
+
+    @classmethod
+    def meet(cls, stations: Sequence[Any], pause_s: float) -> None:
+        """All stations of one process are there; `pause_s` is how long people take for each step."""
 
     def begin(self) -> None:
         """The load begins: all stations are ready."""

@@ -87,10 +87,18 @@ def _prepare(action: str, payload: object, *sample: object) -> bytes:
     """
     The frame of a call with `%` fields left open: the call's number first, then those that stand in `payload`.
 
-    `sample` fills the fields of `payload` once, to learn the frame's length. Quotes around a field that is to
-    become a number are written `"<` and `>"` and taken away.
+    `sample` fills the fields of `payload` once, to learn the frame's length.
     """
-    text = json.dumps(payload, separators=(",", ":")).replace('"<', "").replace('>"', "")
+    return prepared(action, open_text(payload), *sample)
+
+
+def open_text(payload: object) -> str:
+    """JSON with `%` fields. Quotes of a field that is to become a number are written `"<` and `>"` and taken away."""
+    return json.dumps(payload, separators=(",", ":")).replace('"<', "").replace('>"', "")
+
+
+def prepared(action: str, text: str, *sample: object) -> bytes:
+    """As `_prepare`, of a payload that is JSON text already."""
     template = b'[2,"%%010d","%b",%b]' % (action.encode(), text.encode())
     frame = client_frame(template % (0, *sample))
     head = len(frame) - len(template % (0, *sample))
@@ -99,8 +107,8 @@ def _prepare(action: str, payload: object, *sample: object) -> bytes:
 
 _TRANSACTION_ID = re.compile(rb'"transactionId":\s*(\d+)')
 _AT = b"2026-11-20T15:04:05.123Z"
-_BOOT_16 = {"chargePointVendor": "Bench", "chargePointModel": "Load"}
-_BOOT_201 = {"reason": "PowerUp", "chargingStation": {"vendorName": "Bench", "model": "Load"}}
+BOOT_16 = {"chargePointVendor": "Bench", "chargePointModel": "Load"}
+BOOT_201 = {"reason": "PowerUp", "chargingStation": {"vendorName": "Bench", "model": "Load"}}
 
 
 class Speech16:
@@ -108,7 +116,7 @@ class Speech16:
 
     def __init__(self, token: str, run: str, index: int) -> None:
         self.ref = b""
-        self._boot = _prepare("BootNotification", _BOOT_16)
+        self._boot = _prepare("BootNotification", BOOT_16)
         self._heartbeat = _prepare("Heartbeat", {})
         self._authorize = _prepare("Authorize", {"idTag": token})
         start = {"connectorId": 1, "idTag": token, "meterStart": "<%08d>", "timestamp": "%b"}
@@ -155,7 +163,7 @@ class Speech201:
         self.seq = 0
         self.name = f"{run}-{index:05d}"
         id_token = {"idToken": token, "type": "ISO14443"}
-        self._boot = _prepare("BootNotification", _BOOT_201)
+        self._boot = _prepare("BootNotification", BOOT_201)
         self._heartbeat = _prepare("Heartbeat", {})
         self._authorize = _prepare("Authorize", {"idToken": id_token})
         evse = {"evse": {"id": 1, "connectorId": 1}}

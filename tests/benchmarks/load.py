@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from array import array
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,7 +25,11 @@ PASSWORD = "bench-password-0001"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to drive. `url` without the station's id; seconds are wall seconds."""
+    """
+    What to drive. `url` without the station's id; seconds are wall seconds.
+
+    `version` may name several, separated by commas: stations take them in turn. `pause_s` is for people.
+    """
 
     url: str
     version: str = "2.0.1"
@@ -32,6 +37,7 @@ class Plan:
     stations: int = 64
     seconds: float = 5.0
     warm_up_s: float = 1.0
+    pause_s: float = 0.0
     processes: int = 1
     password: str = PASSWORD
     prefix: str = "BENCH-"
@@ -71,35 +77,44 @@ class Result:
 
 def drive(plan: Plan) -> Result:
     """Runs `plan` in `plan.processes` new processes and waits for the end. Raises RuntimeError if one breaks."""
-    idle_bytes = cpu.pss_bytes(plan.server_pids[:1])
-    workers = [_Worker(plan, number) for number in range(plan.processes)]
+    return drive_together([plan])[0]
+
+
+def drive_together(plans: Sequence[Plan]) -> list[Result]:
+    """Runs several plans at once, with the window and servers of the first; CPU is that per answer of all of them."""
+    first = plans[0]
+    idle_bytes = cpu.pss_bytes(first.server_pids[:1])
+    workers = [[_Worker(plan, number) for number in range(plan.processes)] for plan in plans]
+    everyone = [worker for some in workers for worker in some]
     try:
-        for worker in workers:
+        for worker in everyone:
             worker.expect("ready")
-        for worker in workers:
+        for worker in everyone:
             worker.tell("go")
-        time.sleep(plan.warm_up_s)
-        before, began = [cpu.seconds([pid]) for pid in plan.server_pids], time.monotonic()
+        time.sleep(first.warm_up_s)
+        before, began = [cpu.seconds([pid]) for pid in first.server_pids], time.monotonic()
         machine = cpu.machine_seconds()
-        for worker in workers:
+        for worker in everyone:
             worker.tell("count")
-        time.sleep(plan.seconds)
-        grown = cpu.pss_bytes(plan.server_pids[:1]) - idle_bytes
-        for worker in workers:
+        time.sleep(first.seconds)
+        grown = cpu.pss_bytes(first.server_pids[:1]) - idle_bytes
+        for worker in everyone:
             worker.tell("stop")
-        after, window_s = [cpu.seconds([pid]) for pid in plan.server_pids], time.monotonic() - began
+        after, window_s = [cpu.seconds([pid]) for pid in first.server_pids], time.monotonic() - began
         machine = cpu.machine_seconds() - machine
-        parts = [worker.expect("result") for worker in workers]
+        parts = [[worker.expect("result") for worker in some] for some in workers]
     finally:
-        for worker in workers:
+        for worker in everyone:
             worker.end()
-    result = _merge(plan, parts, window_s)
-    answers = max(1, result.answers)
-    if plan.server_pids:
-        result.others_busy = max(0.0, (machine - sum(after) + sum(before)) / window_s - result.load_busy)
-    result.server_us = [(late - early) / answers * 1e6 for early, late in zip(before, after, strict=True)]
-    result.pss_per_connection = grown / plan.stations
-    return result
+    results = [_merge(plan, part, window_s) for plan, part in zip(plans, parts, strict=True)]
+    answers = max(1, sum(result.answers for result in results))
+    busy = sum(result.load_busy for result in results)
+    for result in results:
+        if first.server_pids:
+            result.others_busy = max(0.0, (machine - sum(after) + sum(before)) / window_s - busy)
+        result.server_us = [(late - early) / answers * 1e6 for early, late in zip(before, after, strict=True)]
+        result.pss_per_connection = grown / sum(plan.stations for plan in plans)
+    return results
 
 
 class _Worker:
@@ -145,11 +160,16 @@ def _merge(plan: Plan, parts: list[dict[str, Any]], window_s: float) -> Result:
     result.answers_per_s = result.answers / window_s
     if plan.scenario == "sessions":
         result.sessions_per_s = result.answers_per_s / client.ANSWERS_PER_SESSION
+    elif plan.scenario == "lockers":
+        result.sessions_per_s = len(latencies[client.TAKEN]) / window_s
     result.p50_ms, result.p99_ms = _percentiles(everything)
     for name, kind_latencies in zip(client.KINDS, latencies, strict=True):
         if kind_latencies:
-            p50, p99 = _percentiles(sorted(kind_latencies))
-            result.by_kind[name] = {"answers": len(kind_latencies), "p50_ms": p50, "p99_ms": p99}
+            ordered = sorted(kind_latencies)
+            p50, p99 = _percentiles(ordered)
+            p95, most = ordered[len(ordered) * 95 // 100] * 1000, ordered[-1] * 1000
+            spread = {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": most}
+            result.by_kind[name] = {"answers": len(ordered), **spread}
     result.load_us = result.load_busy * window_s / max(1, result.answers) * 1e6
     return result
 

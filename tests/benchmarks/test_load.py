@@ -91,7 +91,7 @@ def test_answers_are_understood_however_they_are_cut(cuts: list[int], with_pings
         ping = b"\x89\x02hi" if with_pings else b""
         deliver(station, ping + answer(wire.written.pop()), cuts)
     assert tally.sessions_total == 1
-    assert [len(kind) for kind in tally.latencies] == [1, 0, 1, 1, client.METERS_PER_SESSION, 1]
+    assert [len(kind) for kind in tally.latencies[:6]] == [1, 0, 1, 1, client.METERS_PER_SESSION, 1]
     assert tally.errors == 0
 
 

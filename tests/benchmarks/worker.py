@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.benchmarks import client, frames
+from tests.benchmarks import cabinets, client, frames
 from tests.benchmarks.load import Plan
 
 CONNECTING_MAX = 100
 READY_S_MAX = 300.0
 DRAIN_S_MAX = 60.0
+SCENARIOS = client.SCENARIOS | {"lockers": cabinets.Cabinet}
 
 
 async def work(plan: Plan, number: int) -> None:
@@ -47,6 +48,7 @@ async def work(plan: Plan, number: int) -> None:
             everyone_ready.set()
 
     stations = await _connect(plan, mine, tally, calendar, ready, done)
+    SCENARIOS[plan.scenario].meet(stations, plan.pause_s)
     await asyncio.wait_for(everyone_ready.wait(), READY_S_MAX)
     if everyone_done.is_set():
         raise SystemExit(f"a station could not get ready: {tally.first_error}")
@@ -78,13 +80,14 @@ async def _connect(
     loop = asyncio.get_running_loop()
     address = urlsplit(plan.url)
     host, port = address.hostname or "127.0.0.1", address.port or 80
-    kind, speech_kind, run = client.SCENARIOS[plan.scenario], frames.SPEECHES[plan.version], f"{int(time.time()):08x}"
+    kind, versions, run = SCENARIOS[plan.scenario], plan.version.split(","), f"{int(time.time()):08x}"
     gate = asyncio.Semaphore(CONNECTING_MAX)
 
     async def connect(index: int) -> client.Station:
         name = frames.station_id(index, plan.prefix)
-        speech = speech_kind(frames.token_text(index), run, index)
-        hello = frames.handshake(f"{host}:{port}", address.path.rstrip("/"), name, plan.password, plan.version)
+        version = versions[index % len(versions)]
+        speech = kind.speeches[version](frames.token_text(index), run, index)
+        hello = frames.handshake(f"{host}:{port}", address.path.rstrip("/"), name, plan.password, version)
         async with gate:
             made = await loop.create_connection(lambda: kind(speech, hello, tally, calendar, *news), host, port)
         return made[1]
