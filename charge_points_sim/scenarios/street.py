@@ -74,9 +74,9 @@ class Street:
         """All cabinets connect and say what they hold; with `follow` the first sets the clock by the system."""
         for locker in self.lockers.values():
             await self.fleet.join(locker.station)
-            if follow:
+            if follow and abs(locker.station.drift_s) > 1:  # whole seconds: less is no difference
                 self.hours.set(self.hours() - locker.station.drift_s)
-                follow = False
+            follow = False
             await self.doors.attend(locker)
 
     def told(self) -> bool:
