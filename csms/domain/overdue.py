@@ -69,7 +69,7 @@ def ask_cabinet(world: World, changes: Changes, rental: Rental) -> None:
 def _end_return(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
     """The cabinet has had its time. What came back elsewhere was taken when its door was opened for it."""
     if rental.taken_at is None and (rental.return_station, rental.return_unit) == (rental.station_id, rental.unit):
-        cancel(world, changes, rental, "not taken", now)
+        cancel(world, changes, rental, "seen there", now)
         return
     if rental.taken_at is None:
         assert rental.item is not None

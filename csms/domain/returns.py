@@ -71,13 +71,11 @@ def _back(
 ) -> None:  # fmt: skip
     """What the return of an item means for whoever had it."""
     at, rental = key[0], world.assets.rental_of(item.code)
-    if rental is None:
-        newest = world.assets.newest_of(item.code)
-        if newest is not None and _is_news(newest, place, at):
-            overdue.came_back(world, changes, newest, place, at, now)
+    if rental is None or at <= (rental.taken_at or rental.requested_at):  # nobody has it, or it was lent after that
+        billed = _billed(world, item.code, at)
+        if billed is not None and _is_news(billed, place, at):
+            overdue.came_back(world, changes, billed, place, at, now)
         return
-    if at <= (rental.taken_at or rental.requested_at):
-        return  # it was put there before it was lent
     now_at = world.assets.items[item.code]
     if now_at.rental_id == rental.id and now_at.since > key:
         return  # by the same opening it was taken out again
@@ -89,10 +87,18 @@ def _back(
         returned(world, changes, rental, place, at, now, sure=sure)
 
 
+def _billed(world: World, code: str, at: datetime) -> Rental | None:
+    """The rental by which an item was out just before `at`, if that is over and billed."""
+    found = [
+        (rental.taken_at, rental.id, rental)
+        for rental in world.assets.rentals.of("item", code)
+        if rental.state in ("closed", "deemed") and rental.taken_at is not None and rental.taken_at < at
+    ]
+    return max(found)[2] if found else None
+
+
 def _is_news(billed: Rental, place: Place, at: datetime) -> bool:
     """Whether a bought item is back, or one was back earlier than it was first seen behind that door."""
-    if billed.taken_at is None or at <= billed.taken_at:
-        return False
     there = (billed.return_station, billed.return_unit) == place
     earlier = billed.returned_at is not None and at < billed.returned_at
     return billed.state == "deemed" or (billed.state == "closed" and there and earlier)
@@ -119,7 +125,7 @@ def seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: 
     rental = assets.rental_of(item.code)
     not_taken = rental is not None and rental.taken_at is None and (rental.station_id, rental.unit) == place
     if rental is not None and not_taken and rental.state == "provisional" and rental.reason == "unclear":
-        cancel(world, changes, rental, "not taken", now)
+        cancel(world, changes, rental, "seen there", now)
     elif rental is None or not not_taken:
         cabinet = assets.cabinets.get(event.station_id)
         told = event.last_seq is None or (cabinet is not None and (cabinet.last_seq or 0) >= event.last_seq)
@@ -170,6 +176,8 @@ def revived(
     if rental.taken_at is not None and (rental.returned_at is None or at <= rental.returned_at):
         custody.left(world.assets, changes.assets, event.item, place, key, rental.id, "driver")
         return None  # an old taking, told again in other words
+    if rental.reason == "not taken" and world.assets.items[event.item].since > key:
+        return None  # it was put back before its door was shut
     before = session_of(world, rental)
     if before.token_key is None or lacks(world, changes, before):
         return None

@@ -227,3 +227,29 @@ def test_a_door_that_opens_after_its_grant_is_forced_though_nobody_has_looked_at
     grant = town.granted(town.ask()).id
     town.later(60)
     assert town.error(town.door("C1", 1, "open", grant, True)) == "GrantExpired" and "door_forced" in town.kinds()
+
+
+def test_a_return_that_is_told_late_is_refunded_though_the_item_is_lent_again(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    placed = town.placed_event("C2", 1, "i1")
+    town.later(90_000)
+    town.snapshot("C2", {1: "i1", 2: None})
+    town.run_clock(town.now + timedelta(hours=1))
+    town.take(BOB, "C2")
+    town.tell(replace(placed, received_at=town.now))
+    assert town.rental(rental.id).state == "closed" and paid(town) == 165
+
+
+def test_what_was_put_back_before_its_door_was_shut_costs_nothing_though_the_taking_is_told_last(town: Town) -> None:
+    grant = town.granted(town.ask())
+    town.door("C1", 1, "open", grant.id)
+    town.later(2)
+    taken = town.taken_event("C1", 1, "i1", grant.id)
+    town.later(60)
+    town.tell(town.placed_event("C1", 1, "i1", grant.id))
+    town.door("C1", 1, "closed", grant.id, has=True)
+    town.later(90_000)
+    town.snapshot("C1", {1: "i1", 2: "i2", 3: None})
+    town.tell(replace(taken, received_at=town.now))
+    assert paid(town) == 0 and town.item("i1").unit == 1

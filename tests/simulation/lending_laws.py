@@ -161,6 +161,8 @@ def _costs_its_time(town: Lockers, rental: Rental) -> None:
     mine = [trip for trip in _trips(town, rental) if trip.told]
     if len(mine) != 1 or len(_trips(town, rental)) != 1 or _forced(town, rental):
         return
+    if "told_late" in rental.flags:
+        return  # billed until its item was last seen: a snapshot since then hides when it came
     [trip] = mine
     if trip.put_at is not None:
         fee, time = paid(town, rental), (trip.put_at - trip.taken_at).total_seconds()
