@@ -56,7 +56,7 @@ class NewMove(Body):
 
 class Item(Answer):
     """
-    An item and where it is since `since`: the cabinet, its place on the map, and the door.
+    An item and where it is since `since` (null: nobody has seen it): the cabinet, its place on the map, and the door.
 
     `rental` is there for those who may see it; `outlet` is what a portable charger was last plugged into.
     """
@@ -72,7 +72,7 @@ class Item(Answer):
     connector: int | None
     latitude: float | None
     longitude: float | None
-    since: Moment
+    since: Moment | None
     rental: str | None
     driver: str | None
     outlet: str | None

@@ -1,9 +1,10 @@
 -- Items as staff set them up, and as everybody finds them.
 
 -- name: add_item
--- Adds an item that nobody has seen yet; no row comes back when the code is taken.
+-- Adds an item that nobody has seen yet; no row comes back when the code is taken. Whatever a cabinet reports of it
+-- counts, also from before: its clock may be behind, and what it saw is no less true.
 insert into item (code, kind, type, provider_id, label, place, at, key, version, created_at)
-values ($1, $2, $3, $4, $5, 'unknown', $6, '', 1, $6)
+values ($1, $2, $3, $4, $5, 'unknown', '1970-01-01Z', '', 1, $6)
 on conflict (code) do nothing
 returning code;
 
@@ -15,8 +16,9 @@ where code = $1;
 
 -- name: show_item
 -- One item, where it is, and who has it.
-select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit, i.at, i.tag, i.plugged,
-    i.plugged_at, i.created_at, p.latitude, p.longitude, r.id as rental_id, r.driver_id
+select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit,
+    case when i.key <> '' then i.at end as at, i.tag, i.plugged, i.plugged_at, i.created_at, p.latitude, p.longitude,
+    r.id as rental_id, r.driver_id
 from item i
 left join cabinet_presence p on p.station_id = i.station_id
 left join lateral (
@@ -29,8 +31,9 @@ where i.code = $1;
 
 -- name: item_on_the_map
 -- One item that stands in a cabinet with a place on the map: what everybody may know of it.
-select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit, i.at, null as tag, false as plugged,
-    null::timestamptz as plugged_at, i.created_at, p.latitude, p.longitude, null::uuid as rental_id, null as driver_id
+select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit, i.at,
+    null as tag, false as plugged, null::timestamptz as plugged_at, i.created_at, p.latitude, p.longitude,
+    null::uuid as rental_id, null as driver_id
 from item i
 join cabinet_presence p on p.station_id = i.station_id and p.latitude is not null
 where i.code = $1
@@ -38,8 +41,9 @@ and i.place = 'connector';
 
 -- name: list_items
 -- Items by code, narrowed by what is given.
-select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit, i.at, i.tag, i.plugged,
-    i.plugged_at, i.created_at, p.latitude, p.longitude, r.id as rental_id, r.driver_id
+select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit,
+    case when i.key <> '' then i.at end as at, i.tag, i.plugged, i.plugged_at, i.created_at, p.latitude, p.longitude,
+    r.id as rental_id, r.driver_id
 from item i
 left join cabinet_presence p on p.station_id = i.station_id
 left join lateral (
@@ -59,8 +63,8 @@ limit $2;
 
 -- name: list_openings
 -- Who had which door of a cabinet opened, the newest first, narrowed by what is given; goes on below ($2, $3).
-select id, station_id, unit, why, state, rental_id, item, driver_id, by_whom, proof, reason, attempt, issued_at, expires_at,
-    opened_at, ended_at, error
+select id, station_id, unit, why, state, rental_id, item, driver_id, by_whom, proof, reason, attempt, issued_at,
+    expires_at, opened_at, ended_at, error
 from door_grant
 where station_id = $4
 and (issued_at, id) < ($2::timestamptz, $3::uuid)
@@ -70,8 +74,8 @@ limit $1;
 
 -- name: show_opening
 -- One permission to open a door, and what became of it.
-select id, station_id, unit, why, state, rental_id, item, driver_id, by_whom, proof, reason, attempt, issued_at, expires_at,
-    opened_at, ended_at, error
+select id, station_id, unit, why, state, rental_id, item, driver_id, by_whom, proof, reason, attempt, issued_at,
+    expires_at, opened_at, ended_at, error
 from door_grant
 where id = $1;
 

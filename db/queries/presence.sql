@@ -38,9 +38,9 @@ where client_id = $2
 and key = $3;
 
 -- name: find_cabinets
--- Cabinets, the nearest to ($1, $2) first (by id without a place), with their doors that are free and items that are ready;
--- only such as are connected with a free door for items of kind $3 (or any), or a ready item of type $4; on the map if $5;
--- at most $8, after ($6, $7).
+-- Cabinets, the nearest to ($1, $2) first (by id without a place), with their free doors and the items that are ready;
+-- only such as are connected with a free door for items of kind $3 (or any), or a ready item of type $4; on the map if
+-- $5; at most $8, after ($6, $7).
 with cabinets as (
     select s.id, s.kind, s.provider_id, p.latitude, p.longitude,
         exists (
@@ -83,7 +83,8 @@ limit $8;
 
 -- name: list_doors
 -- The doors and slots of a cabinet, with what stands behind them.
-select connector, kind, state, item, item_type, item_state, is_reserved, fault, out_of_service, is_free, is_ready, known_at
+select connector, kind, state, item, item_type, item_state, is_reserved, fault, out_of_service, is_free, is_ready,
+    known_at
 from door_view
 where station_id = $1
 order by connector;

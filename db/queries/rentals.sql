@@ -51,7 +51,7 @@ join driver d on d.id = m.driver_id
 where m.id = $1;
 
 -- name: add_wallet
--- The token that stands for a driver's balance alone, where no card or app of the driver is named; only its hash is kept.
+-- The token that stands for a driver's balance, where none of the driver's cards is named; only its hash is kept.
 insert into token (key, type, driver_id, created_at)
 values ($1, 'app', $2, $3)
 on conflict (key) do nothing;

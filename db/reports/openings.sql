@@ -1,4 +1,4 @@
--- Who had which door opened, why, how they proved that they stood there, and what became of it, in the order of the asking.
+-- Who had which door opened, why, how they proved that they stood there, what became of it; in the order of the asking.
 -- as_of is refused: an opening changes until its door has opened or its time is over
 -- $1 from: asked for at this time or later
 -- $2 to: asked for before this time
@@ -7,10 +7,12 @@
 -- $5 limit: at most so many rows
 -- $6 station: of this cabinet
 -- $7 driver: for this driver
-select g.id as opening, g.issued_at as asked_at, s.provider_id as provider, g.station_id as station, g.unit as connector, g.why,
-    g.by_whom as asked_by, g.proof, g.reason, g.driver_id as driver, g.rental_id as rental, g.item, g.attempt, g.state as result,
-    g.error, g.opened_at, g.ended_at, json_build_array(g.issued_at, g.id)::text as _cursor,
-    json_build_object('path', coalesce('/rentals/' || g.rental_id, '/stations/' || g.station_id || '/openings'))::text as _link
+select g.id as opening, g.issued_at as asked_at, s.provider_id as provider, g.station_id as station,
+    g.unit as connector, g.why, g.by_whom as asked_by, g.proof, g.reason, g.driver_id as driver, g.rental_id as rental,
+    g.item, g.attempt, g.state as result, g.error, g.opened_at, g.ended_at,
+    json_build_array(g.issued_at, g.id)::text as _cursor,
+    json_build_object('path', coalesce('/rentals/' || g.rental_id,
+        '/stations/' || g.station_id || '/openings'))::text as _link
 from door_grant g
 join station s on s.id = g.station_id
 where g.issued_at >= greatest(

@@ -7,9 +7,10 @@
 -- $5 limit: at most so many rows
 -- $6 station: taken at this cabinet
 -- $7 driver: by this driver
-select r.id as rental, r.requested_at as asked_at, r.provider_id as provider, r.station_id as station, r.unit as connector,
-    r.item, r.item_type, r.driver_id as driver, r.state as stands, r.reason, array_to_string(r.flags, ' ') as flags, r.proof,
-    r.taken_at, r.due_at, r.returned_at, r.return_station, r.return_unit as return_connector,
+select r.id as rental, r.requested_at as asked_at, r.provider_id as provider, r.station_id as station,
+    r.unit as connector, r.item, r.item_type, r.driver_id as driver, r.state as stands, r.reason,
+    array_to_string(r.flags, ' ') as flags, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
+    r.return_unit as return_connector,
     extract(epoch from r.returned_at - r.taken_at)::bigint as held_s,
     greatest(0, extract(epoch from r.returned_at - r.due_at))::bigint as late_s, r.outage_s, s.currency,
     s.hold_minor, s.fee_minor, r.damage_minor, r.closed_at, json_build_array(r.requested_at, r.id)::text as _cursor,

@@ -25,6 +25,7 @@ async def test_an_item_is_added_once_and_found_where_its_cabinet_reports_it(town
     added = await town.ask("staff", "POST", "/items", NEW)
     again = await town.ask("staff", "POST", "/items", NEW)
     assert (added.status, again.status, added.json["place"]) == (201, 409, "unknown"), added.body
+    assert added.json["since"] is None and added.json["created_at"] == "2026-11-20T12:00:00.000Z"
     await town.rest.tell(lending.snapshot("C2", {1: None, 2: "i9"}, after(1)))
     found = await town.rest.get("/items/i9")
     assert (found["station"], found["connector"], found["label"]) == ("C2", 2, "Number 9")
@@ -39,6 +40,14 @@ async def test_an_item_is_added_once_and_found_where_its_cabinet_reports_it(town
 async def test_an_item_that_cannot_be_is_refused(town: Street, change: dict[str, Any]) -> None:
     assert (await town.ask("staff", "POST", "/items", {**NEW, **change})).status == 422
     assert await town.count("item") == 2
+
+
+async def test_a_cabinet_whose_clock_is_behind_places_a_new_item_all_the_same(town: Street) -> None:
+    town.later(5)
+    await town.ask("staff", "POST", "/items", NEW)
+    await town.rest.tell(lending.snapshot("C2", {1: None, 2: "i9"}, after(4)))
+    found = await town.rest.get("/items/i9")
+    assert (found["station"], found["connector"], found["since"]) == ("C2", 2, "2026-11-20T12:04:00.000Z")
 
 
 async def test_any_of_place_door_and_item_finds_the_other_two(town: Street) -> None:
