@@ -10,12 +10,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from csms.base.units import seconds_between
 from csms.domain import custody, grants, returns
 from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken, SocketChanged, UnitsSeen
 from csms.domain.assets import LIVE, OPEN, OVER, Door, Grant, Key, Rental, put_door, put_item
 from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, follow, heard, key_of, record
-from csms.domain.openings import AJAR_S, failed, jammed, opened_at, resolved_by
+from csms.domain.openings import AJAR_S, STAFF_S, failed, jammed, opened_at, resolved_by
 from csms.domain.rental import cancel, finish, taken, taken_again, write
 from csms.domain.rental import opened_at as rental_opened_at
 from csms.domain.world import Changes, World
@@ -94,13 +95,17 @@ def _is_same_opening(event: DoorMoved, door: Door, grant: Grant, key: Key) -> bo
 
 
 def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | None, key: Key) -> None:
-    """A door that closes tells whether an item was taken, put in, or left where it was."""
+    """A door that closes, soon or by its grant's name, tells whether an item was taken, put in, or left there."""
     at, now = key[0], event.received_at
     place = event.station_id, event.unit
+    if grant is not None and grant.opened_at is None and event.grant_id == grant.id and event.has is not None:
+        opened_at(world, changes, grant, at)  # what closes was open: that it opened is told later
+        grant = world.assets.grants[grant.id]
     rental = None if grant is None or grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
     if grant is not None and rental is not None and grant.why == "take" and grant.opened_at is not None:
         waits = rental.state == "opening" or (rental.state == "provisional" and rental.reason == "unclear")
-        if waits and at >= grant.opened_at:
+        by_it = event.grant_id is not None or seconds_between(grant.opened_at, at) <= STAFF_S
+        if waits and at >= grant.opened_at and by_it:
             if event.has is True:
                 resolved_by(world, changes, rental, now)
                 cancel(world, changes, rental, "not taken", now)

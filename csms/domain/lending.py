@@ -17,7 +17,7 @@ from csms.domain.assets import LIVE, Door, Rental, put_door
 from csms.domain.events import AuthorizationDecided, Outcome
 from csms.domain.folding import put
 from csms.domain.heard import heard, record
-from csms.domain.rental import cancel, ref_of, session_of, write
+from csms.domain.rental import cancel, free_door, ref_of, session_of, write
 from csms.domain.rental_times import EXTENSION
 from csms.domain.session import Session, opened
 from csms.domain.world import Changes, World
@@ -225,6 +225,8 @@ def _return(
             if given.station_id == station_id and unit in (None, given.unit):
                 return _told(grants.told(given, rental))
             grants.end(world, changes, given, "revoked", now)
+    if rental.state != "opening":
+        free_door(world, changes, rental)  # whoever brings an item needs no door to be kept for taking it
     item = world.assets.items[rental.item or ""]
     door = grants.to_return(world.assets, station_id, unit, item.kind)
     if isinstance(door, str):

@@ -75,6 +75,7 @@ def _back(
         billed = _billed(world, item.code, at)
         if billed is not None and _is_news(billed, place, at):
             overdue.came_back(world, changes, billed, place, at, now)
+        _keep_in_mind(world, changes, item, place, at)
         return
     now_at = world.assets.items[item.code]
     if now_at.rental_id == rental.id and now_at.since > key:
@@ -85,6 +86,16 @@ def _back(
         to_inspect(world, changes, rental, flags)
     else:
         returned(world, changes, rental, place, at, now, sure=sure)
+
+
+def _keep_in_mind(world: World, changes: Changes, item: Item, place: Place, at: datetime) -> None:
+    """An item is seen after a rental of it was given up: should its taking be told yet, it was back by then."""
+    given_up = world.assets.newest_of(item.code)
+    if given_up is None or given_up.state != "cancelled" or at <= given_up.requested_at:
+        return
+    if given_up.returned_at is None or at < given_up.returned_at:
+        station_id, unit = place
+        write(world, changes, given_up._replace(returned_at=at, return_station=station_id, return_unit=unit))
 
 
 def _billed(world: World, code: str, at: datetime) -> Rental | None:
@@ -209,7 +220,9 @@ def revived(
     lent = taken(world, changes, write(world, changes, anew), event.item, at, event.received_at)
     item = world.assets.items[event.item]
     if item.place == "connector" and item.since > key and item.station_id is not None and item.unit is not None:
-        returned(world, changes, lent, (item.station_id, item.unit), item.at, event.received_at, sure=True)
+        known = rental.returned_at is not None and at < rental.returned_at
+        back = min(item.at, rental.returned_at or item.at) if known else item.at
+        returned(world, changes, lent, (item.station_id, item.unit), back, event.received_at, sure=True)
     return None
 
 

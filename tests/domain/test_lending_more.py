@@ -253,3 +253,23 @@ def test_what_was_put_back_before_its_door_was_shut_costs_nothing_though_the_tak
     town.snapshot("C1", {1: "i1", 2: "i2", 3: None})
     town.tell(replace(taken, received_at=town.now))
     assert paid(town) == 0 and town.item("i1").unit == 1
+
+
+def test_a_door_that_closes_by_a_grant_without_its_item_has_opened_by_it(town: Town) -> None:
+    grant = town.granted(town.ask())
+    town.later(5)
+    town.door("C1", 1, "closed", grant.id, has=False)
+    assert grant.rental_id is not None and town.rental(grant.rental_id).state == "active"
+
+
+def test_a_taking_told_days_later_is_billed_until_the_item_was_first_seen_again(town: Town) -> None:
+    grant = town.granted(town.ask())
+    town.later(5)
+    taken = town.taken_event("C1", 1, "i1", grant.id)
+    town.answer(grant.id, "offline")
+    town.later(1_000)
+    town.tell(town.placed_event("C2", 1, "i1"))
+    town.later(90_000)
+    town.snapshot("C2", {1: "i1", 2: None})
+    town.tell(replace(taken, received_at=town.now))
+    assert paid(town) == 165 and town.held() == 0
