@@ -21,7 +21,7 @@ from csms.domain.errand import Concern
 from csms.domain.ledger import Posting, transfers
 from csms.flows.settle import PAYMENT_PLACE
 from csms.store.notices import Notice, Type
-from csms.store.outbox import BegunRefund, Job, Payment, RefundEnd, Result
+from csms.store.outbox import BegunRefund, Collection, Job, Payment, RefundEnd, Result
 
 REST_PLACE, UNUSED_PLACE, UNUSED_POSTING_PLACE = range(46, 49)
 """Which derived id the refund of a session's rest takes; of an authorization: of all of it, and its posting."""
@@ -33,6 +33,18 @@ def rest(job: Job, authorization: Record, session_id: UUID, minor: int, at: date
         derived(session_id, REST_PLACE), authorization["psp"], authorization["psp_ref"], minor, session_id, "rest", at
     )
     return Result(job, "done", payments=(payment(authorization, session_id, at),), begun=(begun,))
+
+
+def rest_of(of: Collection, payment_ref: str, at: datetime) -> tuple[BegunRefund, ...]:
+    """
+    The rest of a payment made before, begun where the payment is first known.
+
+    So nothing else, a chargeback or a refund of the bill, can take what is the driver's already.
+    """
+    assert of.authorized_minor is not None
+    minor = of.authorized_minor - of.total_minor
+    id_ = derived(of.session_id, REST_PLACE)
+    return (BegunRefund(id_, of.psp, payment_ref, minor, of.session_id, "rest", at),) if minor > 0 else ()
 
 
 def unused(job: Job, authorization: Record, at: datetime) -> Result:

@@ -67,7 +67,8 @@ async def collect(job: Job, outside: Outside) -> Result:
         return later(job, outside, Answer("our_fault", reason=f"psp {of.psp} is not set up here"), "collect_failed")
     if of.policy == "pay_before_refund_rest":
         assert of.psp_ref is not None, "a used authorization has its psp's name"
-        return settle.collected(job, of, of.psp_ref, account, outside.clock())
+        taken = settle.collected(job, of, of.psp_ref, account, outside.clock())
+        return replace(taken, begun=give_back.rest_of(of, of.psp_ref, outside.clock()))
     outside.at_point("before_call")
     answer = await _taken(job, of, psp)
     outside.at_point("after_call")
@@ -184,7 +185,7 @@ async def void(job: Job, outside: Outside) -> Result:
 
 
 async def refund_rest(job: Job, outside: Outside) -> Result:
-    """Begin to send back what a session left of a payment that was made before it."""
+    """Begin to send back what a session left of a payment that was made before it, unless its fee's job did."""
     row = await _authorization(job, outside)
     return give_back.rest(job, row, UUID(job.payload["session"]), job.payload["minor"], outside.clock())
 

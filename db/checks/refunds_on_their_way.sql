@@ -10,6 +10,10 @@ with owed as (
     join psp_authorization a on a.id = (o.payload ->> 'authorization')::uuid
     where o.kind = 'psp.refund_rest'
     and o.state <> 'done'
+    and not exists (
+        select from refund begun
+        where begun.session_id = (o.payload ->> 'session')::uuid
+        and begun.reason = 'rest')
     group by a.psp, a.currency),
 expected as (
     select psp, currency, sum(minor) as minor

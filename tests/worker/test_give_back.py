@@ -10,8 +10,11 @@ import pytest
 
 from csms import db
 from csms.db import Connection, Pool
+from csms.flows import chargebacks
 from csms.psp.base import Refund
 from csms.psp.social import Social
+from csms.store import outbox
+from csms.worker import tasks
 from csms.worker.tasks import ATTEMPTS_MAX, FAULT_ATTEMPTS_MAX
 from tests.psp.social_process import SocialProcess
 from tests.worker import scene as stage
@@ -268,3 +271,21 @@ async def test_a_refund_is_told_to_whoever_wants_to_know(
     assert [(row["type"], row["driver_id"]) for row in rows] == [("refund.paid", "D"), ("refund.failed", "D")]
     assert json.loads(rows[0]["body"])["amount"] == {"minor": 5_000, "currency": "KRW"}
     assert await conn.fetchval("select count(*) from outbox where kind = 'notify'") == 2
+
+
+async def test_a_rest_is_on_its_way_before_anything_else_can_take_it_of_its_payment(
+    pool: Pool, conn: Connection, social: SocialProcess, psp: Social
+) -> None:
+    scene = await stage.billed(conn, psp, "pay_before_refund_rest")
+    [job] = await outbox.claim(conn, 1, 0)
+    await outbox.save(conn, [await tasks.TASKS[job.kind](job, stage.outside_of(pool, psp))])
+    assert await db.check(conn, {"refunds": db.checks()["refunds_on_their_way"]}) == {}
+    assert scene.psp_ref is not None
+
+    await chargebacks.told(conn, "social", "dispute-1", "opened", scene.psp_ref, HOLD, "KRW", stage.START)
+    async with stage.working(pool, psp):
+        await stage.drained(conn)
+
+    stands = await stage.balances(conn)
+    assert ("psp:social:refunds" in stands, stands["driver:D:debt"]) == (False, -FEE)
+    assert [amount for operation, amount in await stage.effects(social, scene) if operation == "refund"] == [HOLD - FEE]
