@@ -1,50 +1,29 @@
 """
-Money in any order, on a real database by the real flows, against plain arithmetic: the machine of one prepaid balance.
+Money in any order, on a real database by the real flows, against plain arithmetic.
 
-`psp_machine` plays sessions that a psp pays for on top of it.
+Here what every driver does, with a balance at least; `psp_machine` adds sessions that a psp pays for.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import os
-import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from csms import db
 from csms.base.errors import Conflict, Refused
-from csms.base.ids import uuid7
 from csms.base.money import Money
 from csms.domain import ledger
-from csms.domain.authorization import Policy
-from csms.domain.events import BillCorrected, BillRefunded, SessionStarted
-from csms.domain.world import Rules
+from csms.domain.events import BillCorrected, BillRefunded
 from csms.flows import chargebacks, debts, top_up
 from csms.flows.refund_rest import Wish, send_back
 from csms.store import outbox
 from csms.store.outbox import Job
-from csms.worker import balance, tasks
-from csms.worker.tasks import Outside
-from tests import make
-from tests.make import BOB, NOON, Told, ended, started
+from tests.make import BOB, ended
 from tests.simulation.money import (
     BALANCE,
     CHARGEBACK,
@@ -60,11 +39,8 @@ from tests.simulation.money import (
     Payment,
     Use,
 )
-from tests.simulation.their_book import TheirBook, Verdict
-
-T = TypeVar("T")
-Administer = Callable[[str], str]
-Plant = Callable[[Any], Awaitable[None]]
+from tests.simulation.money_stage import MoneyStage
+from tests.simulation.their_book import Verdict
 
 ADDRESSES = {
     "driver:bob:balance": BALANCE,
@@ -82,87 +58,35 @@ ENERGY = st.one_of(st.integers(0, 120_000), st.sampled_from([0, 1, 5, 15, 100_00
 DISPUTES_MAX = 3
 """Many chargebacks leave a driver who only owes."""
 
-REFUND_ENDS: tuple[Verdict, ...] = ("done", "declined", "pending", "lost_answer", "away")
-TASKS = {**tasks.TASKS, **balance.tasks(lambda check: None)}
-_numbers = itertools.count(1)
+REFUSED_MAX = 3
+REFUND_ENDS: tuple[Verdict, ...] = ("done", "declined", "declined", "pending", "lost_answer", "away")
 
 
-class MoneyMachine(RuleBasedStateMachine):
-    """One driver's money. Made with `dsn_of` and `template` set on the class."""
+class MoneyMachine(MoneyStage):
+    """One driver's money, whoever pays."""
 
-    dsn_of: Administer
-    template: str
-    plant: Plant | None = None
     addresses = ADDRESSES
-    policies: Mapping[str, Policy] = {"social": "hold_capture"}
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
         self.books = self.empty_books()
         self.open: dict[tuple[str, int], Use] = {}
         self.closed: list[tuple[str, Use]] = []
         self.refunds: dict[UUID, tuple[Payment, int]] = {}
         self.disputes: list[Dispute] = []
-        self.their = TheirBook()
-        self.names = itertools.count(1)
-        self.now = NOON
         self.begun: set[UUID] = set()
-        self.random = random.Random(1)
-        self.run(self._set_up())
+        self.refused = 0
 
     def empty_books(self) -> Books:
         """The model of this machine."""
         return Books()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 20))
+    def may_start(self, will: bool) -> bool:
+        """Whether a place is free; starts that are refused are told a few times, not all the time."""
+        return len(self.open) < len(PLACES) and (will or self.refused < REFUSED_MAX)
 
-    async def _set_up(self) -> None:
-        self.name = f"csms_money_{os.getpid()}_{next(_numbers)}"
-        await _administer(self.dsn_of, f"create database {self.name} template {self.template}")
-        self.pool = await db.pool(self.dsn_of(self.name), size=2, name="money")
-        self.conn = await asyncpg.connect(self.dsn_of(self.name), server_settings={"timezone": "UTC"})
-        await make.seed(self.conn)
-        if self.plant is not None:
-            await type(self).plant(self.conn)  # type: ignore[misc]
-        self.road = Told(self.dsn_of(self.name), Rules(policies=self.policies))
-        await self.road.__aenter__()
-        psps: Any = dict.fromkeys(self.policies, self.their)
-        accounts = dict.fromkeys(self.policies, "operator")
-        self.outside = Outside(self.pool, psps, accounts, lambda: self.now, self.random, back_off_s=0.0)
-
-    def teardown(self) -> None:
-        try:
-            wrong = self.run(db.check(self.conn))
-            assert {name: [dict(row) for row in rows] for name, rows in wrong.items()} == {}
-        finally:
-            self.run(self._tear_down())
-            self.loop.close()
-
-    async def _tear_down(self) -> None:
-        await self.road.__aexit__()
-        await self.pool.close()
-        await self.conn.close()
-        await _administer(self.dsn_of, f"drop database {self.name} with (force)")
-
-    def new_id(self) -> UUID:
-        """The same in every run: which of a session's jobs comes first hangs on its id."""
-        return uuid7(1_700_000_000_000 + next(self.names), self.random.getrandbits(80))
-
-    def started(self, place: tuple[str, int], token: str) -> SessionStarted:
-        """A start that is told now."""
-        ref, at = f"r{next(self.names)}", self.later()
-        ids = {"session_id": self.new_id(), "authorization_id": self.new_id()}
-        return started(ref, station_id=place[0], connector=place[1], token=token, at=at, received_at=at, **ids)
-
-    def later(self) -> datetime:
-        self.now += timedelta(hours=12)
-        return self.now
-
-    @initialize(minor=st.integers(20_000, 200_000), energy_wh=st.integers(10_000, 60_000))
     def a_first_use(self, minor: int, energy_wh: int) -> None:
-        """So that every run has money to move and a bill to take back."""
+        """Money to move and a bill to take back."""
         self.top_up(minor)
         self.start()
         self._end(PLACES[0], energy_wh, told_twice=False)
@@ -173,15 +97,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert self.run(top_up.fund(self.conn, "bob", Money(minor, "KRW"), "social", ref, self.later()))
         self.books.top_up(ref, minor)
 
-    @precondition(lambda self: self.books.payments)
-    @rule(data=st.data())
-    def the_same_payment_again(self, data: st.DataObject) -> None:
-        payment = data.draw(st.sampled_from(self.books.payments))
-        assert not self.run(top_up.fund(self.conn, "bob", Money(payment.minor, "KRW"), "social", payment.ref, self.now))
-        with pytest.raises(Conflict):
-            self.run(top_up.fund(self.conn, "bob", Money(payment.minor + 1, "KRW"), "social", payment.ref, self.now))
-
-    @precondition(lambda self: len(self.open) < len(PLACES))
+    @precondition(lambda self: self.may_start(self.books.balance > 0 >= self.books.owed))
     @rule()
     def start(self) -> None:
         place = next(place for place in PLACES if place not in self.open)
@@ -189,7 +105,9 @@ class MoneyMachine(RuleBasedStateMachine):
         [outcome] = self.run(self.road.tell(event))
         use = self.books.start(event.ref)
         assert (outcome.status == "accepted") == (use is not None)
-        if use is not None:
+        if use is None:
+            self.refused += 1
+        else:
             self.open[place] = use
 
     @precondition(lambda self: self.open)
@@ -233,8 +151,12 @@ class MoneyMachine(RuleBasedStateMachine):
         assert outcomes == ["accepted", "refused"][: 1 + told_twice]
         self.are_begun(self.books.correct(use, energy_wh))
 
-    @rule(minor=AMOUNTS, told_twice=st.booleans())
-    def send_the_balance_back(self, minor: int, told_twice: bool) -> None:
+    @precondition(lambda self: self.books.refundable())
+    @rule(data=st.data(), told_twice=st.booleans(), verdict=st.sampled_from((None, *REFUND_ENDS)))
+    def send_the_balance_back(self, data: st.DataObject, told_twice: bool, verdict: Verdict | None) -> None:
+        """`verdict`: how the psp hears of it, where it does at once."""
+        there = self.books.refundable()
+        minor = data.draw(st.one_of(st.integers(1, there), st.just(there), AMOUNTS))
         wish = Wish(f"wish/{next(self.names)}", "bob", Money(minor, "KRW"), ("social",), "asked", "staff", whole=True)
         if minor > self.books.refundable():
             with pytest.raises(Refused):
@@ -244,6 +166,8 @@ class MoneyMachine(RuleBasedStateMachine):
         if told_twice:
             assert self.run(send_back(self.conn, wish, self.now)) == []
         self.are_begun(self.books.send_back(minor))
+        if verdict is not None:
+            self.work("psp.refund", verdict)
 
     def are_begun(self, expected: Parts) -> None:
         """These refunds, and no others, are new."""
@@ -259,6 +183,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.refunds |= {row["id"]: part for row, part in zip(rows, expected, strict=True)}
         self.begun |= self.refunds.keys()
 
+    @precondition(lambda self: self.refunds)
     @rule(verdict=st.sampled_from(REFUND_ENDS))
     def the_psp_hears_of_refunds(self, verdict: Verdict) -> None:
         self.work("psp.refund", verdict)
@@ -273,7 +198,7 @@ class MoneyMachine(RuleBasedStateMachine):
         for job in sorted(self.run(outbox.claim(self.conn, 1_000, 0.0)), key=self._begun_first):
             if job.kind == kind:
                 self.their.told.clear()
-                result = self.run(TASKS[kind](job, self.outside))
+                result = self.run(self.tried(job))
                 for _ in range(0 if dies else 1 if result.state == "waiting" else 2):
                     self.run(outbox.save(self.conn, [result]))
                 if not dies:
@@ -298,7 +223,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(data=st.data(), end=st.sampled_from(["opened", "won", "lost"]))
     def charge_back(self, data: st.DataObject, end: Any) -> None:
         payment = data.draw(st.sampled_from(self.books.disputable()))
-        minor = data.draw(st.integers(1, payment.minor))
+        minor = data.draw(st.one_of(st.just(payment.minor), st.integers(1, payment.minor)))
         dispute = self.books.dispute(f"dispute-{next(self.names)}", payment, minor)
         self.disputes.append(dispute)
         self._tell(dispute, end)
@@ -347,40 +272,18 @@ class MoneyMachine(RuleBasedStateMachine):
         assert sum(row["balance"] for row in rows) == 0
 
 
-async def _administer(dsn_of: Administer, statement: str) -> None:
-    conn = await asyncpg.connect(dsn_of("postgres"))
-    try:
-        await conn.execute(statement)
-    finally:
-        await conn.close()
+class BalanceMachine(MoneyMachine):
+    """A driver who pays from a balance alone."""
 
+    @initialize(minor=st.integers(1_000, 40_000), energy_wh=st.integers(10_000, 60_000))
+    def first_use(self, minor: int, energy_wh: int) -> None:
+        """So that every run has something to take back."""
+        self.a_first_use(minor, energy_wh)
 
-def play(
-    machine: type[MoneyMachine],
-    dsn_of: Administer,
-    template: str,
-    plant: Plant | None = None,
-    examples: int = 12,
-    steps: int = 40,
-    shrink: bool = False,
-) -> None:
-    """Run the machine; a planted defect is only to be found, not made small."""
-    settled = {
-        "dsn_of": staticmethod(dsn_of),
-        "template": template,
-        "plant": None if plant is None else staticmethod(plant),
-    }
-    phases = tuple(Phase) if shrink else (Phase.generate,)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        type(machine.__name__, (machine,), settled),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            phases=phases,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
+    @precondition(lambda self: self.books.payments)
+    @rule(data=st.data())
+    def the_same_payment_again(self, data: st.DataObject) -> None:
+        payment = data.draw(st.sampled_from(self.books.payments))
+        assert not self.run(top_up.fund(self.conn, "bob", Money(payment.minor, "KRW"), "social", payment.ref, self.now))
+        with pytest.raises(Conflict):
+            self.run(top_up.fund(self.conn, "bob", Money(payment.minor + 1, "KRW"), "social", payment.ref, self.now))

@@ -95,12 +95,14 @@ class PspBooks(Books):
         self._pay(use)
         use.revision, use.collecting = 1, use.fee > 0
 
-    def collected(self, use: PspUse, ref: str) -> None:
-        """The psp has the fee, or had all of it before."""
-        if use.psp != PREPAYS:
-            self.move(use.psp + CLEARING, use.psp + RECEIVABLE, use.fee)
+    def collected(self, use: PspUse, ref: str) -> Parts:
+        """The psp has the fee, or had all of it before, and then the rest is on its way."""
         self._ended(use)
+        if use.psp == PREPAYS:
+            return self.rest_sent(use)
+        self.move(use.psp + CLEARING, use.psp + RECEIVABLE, use.fee)
         self._paid_with(use, ref)
+        return []
 
     def not_collected(self, use: PspUse) -> None:
         """The psp said no for good."""
@@ -134,8 +136,9 @@ class PspBooks(Books):
         """What was not spent of a payment is on its way, and was since the end."""
         self._paid_with(use, use.approval)
         assert use.payment is not None
-        use.payment.back += use.rest
-        return [(use.payment, use.rest)]
+        rest, use.rest = use.rest, 0
+        use.payment.back += rest
+        return [(use.payment, rest)] if rest else []
 
     def _send(self, source: str, payment: Payment, minor: int) -> Parts:
         payment.back += minor

@@ -44,9 +44,6 @@ class PspMachine(MoneyMachine):
         **{f"psp:{psp}{account}": psp + account for psp in PSPS for account in (CLEARING, ON_ITS_WAY, RECEIVABLE)},
     }
 
-    the_same_payment_again = None
-    """Nothing of it is different here."""
-
     def __init__(self) -> None:
         self.uses: dict[str, PspUse] = {}
         self.unused: dict[str, tuple[str, str]] = {}
@@ -60,19 +57,24 @@ class PspMachine(MoneyMachine):
         await self.conn.execute(BOB_PAYS_BY_PSP, list(TOKENS), list(TOKENS.values()))
 
     @initialize(
+        minor=st.integers(1, 3_000),
         psps=st.lists(st.sampled_from(PSPS), min_size=1, max_size=3),
         energy_wh=st.integers(10_000, 60_000),
-        verdict=ANSWERS,
+        verdict=st.sampled_from(("declined", "done", "lost_answer", "declined", "away")),
+        later=ANSWERS,
     )
-    def first_uses_by_psp(self, psps: list[str], energy_wh: int, verdict: Verdict) -> None:
-        """So that every run has fees that were asked for."""
+    def first_uses(self, minor: int, psps: list[str], energy_wh: int, verdict: Verdict, later: Verdict) -> None:
+        """So that every run has bills of both kinds and fees that were asked for, and no balance to pay debts from."""
+        self.a_first_use(minor, energy_wh)
         for psp in psps:
             self.start_by_psp(psp, "authorized", told_twice=False)
         for place in list(self.open):
             self._end(place, energy_wh, told_twice=False)
         self.work("psp.collect", verdict)
+        if verdict == "declined":
+            self.debts_are_asked_for_again(later, dies=False, waits=False)
 
-    @precondition(lambda self: len(self.open) < len(PLACES))
+    @precondition(lambda self: self.may_start(self.books.owed <= 0))
     @rule(psp=st.sampled_from(PSPS), word=st.sampled_from(WORDS), told_twice=st.booleans())
     def start_by_psp(self, psp: str, word: Word, told_twice: bool) -> None:
         place = next(place for place in PLACES if place not in self.open)
@@ -81,6 +83,7 @@ class PspMachine(MoneyMachine):
         outcome = self.run(self._asked(event, word, approval, told_twice))
         if self.books.owed > 0:
             assert outcome.status == "no_credit"
+            self.refused += 1
             return
         assert (outcome.status == "accepted") == (word == "authorized")
         if word == "authorized":
@@ -112,6 +115,13 @@ class PspMachine(MoneyMachine):
         for kind in kinds:
             self.work(kind, verdict, dies)
 
+    @precondition(lambda self: self.uses)
+    @rule()
+    def all_goes_well(self) -> None:
+        """What a psp was asked in vain is asked again, and done."""
+        for kind in KINDS:
+            self.work(kind, "done")
+
     @precondition(lambda self: self.books.owed > 0 and any(use.refused for use in self.uses.values()))
     @rule(verdict=ANSWERS, dies=st.booleans(), waits=st.booleans())
     def debts_are_asked_for_again(self, verdict: Verdict, dies: bool, waits: bool) -> None:
@@ -134,7 +144,7 @@ class PspMachine(MoneyMachine):
         if told == "done":
             ref, minor = (use.approval, use.fee) if use.psp == PREPAYS else self.their.taken[order]
             assert minor == use.fee
-            self.books.collected(use, ref)
+            self.are_begun(self.books.collected(use, ref))
         elif told == "declined":
             self.books.not_collected(use)
 
