@@ -71,15 +71,16 @@ def _back(
 ) -> None:  # fmt: skip
     """What the return of an item means for whoever had it."""
     at, rental = key[0], world.assets.rental_of(item.code)
-    if rental is None or at <= (rental.taken_at or rental.requested_at):  # nobody has it, or it was lent after that
-        billed = _billed(world, item.code, at)
-        if billed is not None and _is_news(billed, place, at):
-            overdue.came_back(world, changes, billed, place, at, now)
+    is_old = rental is None or at <= (rental.taken_at or rental.requested_at)  # or lent after that
+    out = _billed(world, item.code, at) if is_old else rental
+    now_at = world.assets.items[item.code]
+    if out is not None and now_at.rental_id == out.id and now_at.since > key:
+        return  # by the same opening it was taken out again
+    if rental is None or is_old:
+        if out is not None and _is_news(out, place, at):
+            overdue.came_back(world, changes, out, place, at, now)
         _keep_in_mind(world, changes, item, place, at)
         return
-    now_at = world.assets.items[item.code]
-    if now_at.rental_id == rental.id and now_at.since > key:
-        return  # by the same opening it was taken out again
     if flags and rental.reason != "inspect":
         station_id, unit = place
         rental = rental._replace(returned_at=at, return_station=station_id, return_unit=unit)

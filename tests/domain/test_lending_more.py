@@ -273,3 +273,16 @@ def test_a_taking_told_days_later_is_billed_until_the_item_was_first_seen_again(
     town.snapshot("C2", {1: "i1", 2: None})
     town.tell(replace(taken, received_at=town.now))
     assert paid(town) == 165 and town.held() == 0
+
+
+def test_a_bought_item_that_was_put_back_and_taken_out_again_stays_bought(town: Town) -> None:
+    rental = town.take()
+    grant = town.granted(town.ask_return(rental))
+    placed = town.placed_event("C2", grant.unit, "i1", grant.id)
+    town.later(5)
+    taken = town.taken_event("C2", grant.unit, "i1", grant.id)
+    town.run_clock(town.now + timedelta(days=20))
+    bought = paid(town)
+    for event in (taken, placed):
+        town.tell(replace(event, received_at=town.now))
+    assert town.rental(rental.id).state == "deemed" and paid(town) == bought
