@@ -196,6 +196,8 @@ def _accounted(town: Lockers, trip: Trip) -> None:
             f"conservation: an item left without leave, and nobody was told: {trip}"
         )
         return
+    if grant.why == "return" and not trip.at_once:
+        return  # put back and taken out again by one opening, told in any order: which return counted is not known
     free = trip.put_at is not None and trip.put_at - trip.taken_at <= timedelta(seconds=400)
     others = [
         r for r in town.world.assets.rentals.values() if not trip.told and trip in _trips(town, r) and paid(town, r)
