@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from csms.base.ids import derived
-from csms.domain import corrections
+from csms.domain import corrections, grants
 from csms.domain.asset_events import RentalChecked
-from csms.domain.assets import Rental, put_item
+from csms.domain.assets import Rental, put_item, put_rental
 from csms.domain.billing import charged
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import RECORDED, BillRefunded, Outcome
@@ -16,6 +16,7 @@ from csms.domain.heard import incident
 from csms.domain.rental import bill, cancel, opened_at, over, own_of, session_of, settle, taken, taken_again, write
 from csms.domain.rental_times import (
     BUY_BACK_S_MAX,
+    OPENING_S_MAX,
     REMINDERS_MAX,
     bought_at,
     ended_at,
@@ -41,7 +42,7 @@ def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
         case "requested":
             cancel(world, changes, rental, "no_verdict", now)
         case "opening":
-            ask_cabinet(world, changes, unclear(world, changes, rental, now))
+            _end_opening(world, changes, rental, now)
         case "returning":
             _end_return(world, changes, rental, now)
         case "provisional" if rental.reason == "inspect":
@@ -51,6 +52,16 @@ def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
         case _:
             _held(world, changes, rental._replace(outage_s=max(rental.outage_s, event.outage_s)), now)
     return RECORDED
+
+
+def _end_opening(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """The last door that was told to open for it has its time, however long a psp or other doors took before."""
+    grant = grants.newest_to_take(world.assets, rental.id)
+    until = None if grant is None else grant.issued_at + timedelta(seconds=OPENING_S_MAX)
+    if until is not None and now < until:
+        put_rental(world.assets, changes.assets, rental._replace(checked_at=until))
+    else:
+        ask_cabinet(world, changes, unclear(world, changes, rental, now))
 
 
 def unclear(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:

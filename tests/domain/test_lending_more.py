@@ -286,3 +286,16 @@ def test_a_bought_item_that_was_put_back_and_taken_out_again_stays_bought(town: 
     for event in (taken, placed):
         town.tell(replace(event, received_at=town.now))
     assert town.rental(rental.id).state == "deemed" and paid(town) == bought
+
+
+def test_a_door_has_its_time_to_open_however_long_a_psp_took_before(town: Town) -> None:
+    rental, verdict = waiting_for_a_psp(town)
+    town.later(90)
+    town.tell(replace(verdict, received_at=town.now))
+    town.run_clock(town.later(1))
+    assert town.rental(rental.id).state == "opening" and not list(town.commands("cabinet.report"))
+    grant = next(iter(town.world.assets.grants.values()))
+    town.answer(grant.id, "rejected", "UnitFaulted")
+    assert town.rental(rental.id).unit == 2, "another door, as for whoever paid at once"
+    town.run_clock(town.later(60))
+    assert town.rental(rental.id).state == "provisional"
