@@ -14,6 +14,7 @@ from csms.domain.events import RECORDED, Outcome
 from csms.domain.heard import incident
 from csms.domain.overdue import ask_cabinet, unclear
 from csms.domain.rental import cancel, write
+from csms.domain.rental_times import STOPPED_S_MAX
 from csms.domain.world import Changes, World
 
 TRIES_MAX = 4
@@ -139,11 +140,12 @@ def _retry(
 
 
 def _not_returned(world: World, changes: Changes, rental: Rental, grant: Grant, again: bool, now: datetime) -> None:
-    """The driver wanted to give it back: the clock stands still from the first attempt, staff hear of the door."""
+    """The driver wanted to give it back: the clock stands still from the attempt, staff hear of the door."""
     assets = world.assets
     if rental.state not in ("active", "overdue"):
         return
-    if rental.stopped_at is None:
+    stopped = rental.stopped_at
+    if stopped is None or seconds_between(stopped, grant.issued_at) > STOPPED_S_MAX:  # an older one stops it no more
         rental = write(world, changes, rental._replace(stopped_at=grant.issued_at))
     item = assets.items.get(rental.item or "")
     door: Door | str = assets.doors[grant.station_id, grant.unit]

@@ -299,3 +299,22 @@ def test_a_door_has_its_time_to_open_however_long_a_psp_took_before(town: Town) 
     assert town.rental(rental.id).unit == 2, "another door, as for whoever paid at once"
     town.run_clock(town.later(60))
     assert town.rental(rental.id).state == "provisional"
+
+
+def jams(town: Town, rental: Rental, station: str) -> None:
+    """A return at a cabinet none of whose doors opens."""
+    town.granted(town.ask_return(rental, station))
+    while live := [grant for grant in town.world.assets.grants.values() if grant.state == "issued"]:
+        town.answer(live[0].id, "rejected", "DoorJammed")
+
+
+def test_a_return_that_jams_stops_the_clock_also_days_after_another_that_did(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    jams(town, rental, "C2")
+    town.later(2 * 86_400)
+    jams(town, rental, "C1")
+    town.later(7_200)
+    town.door("C1", 3, "closed", has=False)
+    town.bring(rental, "C1")
+    assert paid(town) == 900 + 1_000, "late by less than a day, at the second attempt"
