@@ -194,6 +194,7 @@ GRANT_COLUMNS: Mapping[str, Callable[[Grant], Hashable]] = {
     "rental": lambda grant: grant.rental_id,
 }
 RENTAL_COLUMNS: Mapping[str, Callable[[Rental], Hashable]] = {
+    "station": lambda rental: rental.station_id,
     "item": lambda rental: rental.item,
     "driver": lambda rental: rental.driver_id,
     "returned to": lambda rental: (rental.return_station, rental.return_unit),

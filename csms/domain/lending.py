@@ -95,6 +95,8 @@ def _rent(world: World, changes: Changes, ask: _Ask) -> Outcome:
     assets = world.assets
     if (known := assets.rentals.get(ask.rental_id)) is not None:
         return _standing(world, changes, known)
+    if ask.by_reply and (wish := _open_wish(world, ask)) is not None:
+        return _wished_again(world, changes, wish, ask.received_at)
     station = world.stations.get(ask.station_id)
     door = grants.to_take(assets, ask.station_id, ask.unit, ask.item_type)
     if station is None or isinstance(door, str):
@@ -115,6 +117,22 @@ def _rent(world: World, changes: Changes, ask: _Ask) -> Outcome:
     judged = payer.judge_key(world, changes, session, ask.token_key, ask.masked, ask)
     put(world, changes, judged, session)
     return _go_on(world, changes, rental, ask.grant_id, ask.received_at, by_reply=ask.by_reply)
+
+
+def _open_wish(world: World, ask: _Ask) -> Rental | None:
+    """What this token is to take here already: held to the lock again, it is the same wish."""
+    for rental in world.assets.rentals.of("station", ask.station_id):
+        if rental.state in ("requested", "opening") and session_of(world, rental).token_key == ask.token_key:
+            return rental
+    return None
+
+
+def _wished_again(world: World, changes: Changes, rental: Rental, now: datetime) -> Outcome:
+    """The same grant while it can be used; a door that may be open just now is waited for."""
+    grant = grants.newest_to_take(world.assets, rental.id)
+    if rental.state == "requested" or (grant is not None and grant.state in LIVE and now < grant.expires_at):
+        return _standing(world, changes, rental)
+    return _refused("Busy", f"door {rental.unit} is about to be taken from", rental_id=rental.id)
 
 
 def _go_on(world: World, changes: Changes, rental: Rental, grant_id: UUID, now: datetime, *, by_reply: bool) -> Outcome:
@@ -222,7 +240,7 @@ def _return(
         return _refused("NoCustody", f"the rental is {rental.state}")
     for given in world.assets.grants.of("rental", rental.id):
         if given.why == "return" and given.state in LIVE:
-            if given.station_id == station_id and unit in (None, given.unit):
+            if given.station_id == station_id and unit in (None, given.unit) and now < given.expires_at:
                 return _told(grants.told(given, rental))
             grants.end(world, changes, given, "revoked", now)
     if rental.state != "opening":

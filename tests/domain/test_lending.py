@@ -87,7 +87,7 @@ def test_a_lost_answer_waits_for_a_snapshot(town: Town) -> None:
     outcome = town.ask()
     town.answer(town.granted(outcome).id, "unknown")
     town.later(25)
-    town.tell(said.GrantChecked("C1", town.now, town.granted(outcome).id, town.new_id()))
+    town.tell(said.GrantChecked("C1", town.now, town.granted(outcome).id))
     rental = town.wanted(outcome)
     assert rental.state == "provisional" and town.held() > 0 and town.commands("cabinet.report")
     town.snapshot("C1", {1: None, 2: "i2", 3: None})
@@ -97,7 +97,7 @@ def test_a_lost_answer_waits_for_a_snapshot(town: Town) -> None:
 def test_a_lost_answer_costs_nothing_if_the_item_is_still_there(town: Town) -> None:
     outcome = town.ask()
     town.later(25)
-    town.tell(said.GrantChecked("C1", town.now, town.granted(outcome).id, town.new_id()))
+    town.tell(said.GrantChecked("C1", town.now, town.granted(outcome).id))
     town.snapshot("C1", {1: "i1", 2: "i2", 3: None})
     assert town.wanted(outcome).state == "cancelled" and town.held() == 0
 
@@ -160,7 +160,7 @@ def test_no_late_fee_for_minutes_in_which_the_cabinet_was_away(town: Town) -> No
     town.run_clock(town.now + timedelta(days=1, seconds=1_900))
     late = town.rental(rental.id)
     town.now = late.checked_at or town.now
-    town.check(late, outage_s=100_000)
+    town.away(late, 100_000)
     town.bring(town.rental(rental.id))
     assert 100_000 - town.balance() == 900
 
@@ -254,3 +254,24 @@ def test_what_a_snapshot_cannot_read_leaves_custody_to_the_reports_that_can(town
     town.tell(unreadable)
     town.tell(placed)
     assert (town.item("i1").station_id, town.item("i1").unit) == ("C2", 1)
+
+
+def test_a_token_held_to_the_lock_again_is_the_same_wish(town: Town) -> None:
+    first = town.at_lock()
+    again = town.at_lock()
+    assert town.granted(again).id == town.granted(first).id and town.held() == HOLD + DEPOSIT
+    town.door("C1", 1, "open", town.granted(first).id)
+    assert town.error(town.at_lock()) == "Busy" and town.held() == HOLD + DEPOSIT
+    town.tell(town.taken_event("C1", 1, "i1", town.granted(first).id))
+    second = town.at_lock()
+    assert town.granted(second).unit == 2 and town.held() == 2 * (HOLD + DEPOSIT)
+
+
+def test_a_return_asked_again_gets_a_grant_that_can_still_be_used(town: Town) -> None:
+    rental = town.take()
+    first = town.granted(town.ask_return(rental))
+    assert town.granted(town.ask_return(rental)).id == first.id
+    town.later(16)
+    later = town.granted(town.ask_return(rental))
+    assert later.id != first.id and later.expires_at > town.now
+    assert town.world.assets.grants[first.id].state == "revoked"
