@@ -153,28 +153,22 @@ class RentalCancelled:
 
 @dataclass(frozen=True, slots=True)
 class GrantAnswered:
-    """
-    The end of a `Door.Open`: `accepted`, `rejected` (with the cabinet's `error`), `failed`, `offline` or `unknown`.
-
-    `retry_id` is drawn for the grant that a retry needs.
-    """
+    """The end of a `Door.Open`: `accepted`, `rejected` (with the cabinet's `error`), `failed`, `offline`, `unknown`."""
 
     station_id: str
     received_at: datetime
     grant_id: UUID
     end: Literal["accepted", "rejected", "failed", "offline", "unknown"]
     error: str | None
-    retry_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class GrantChecked:
-    """Time to look at a grant: was the door opened, has it expired? `retry_id` is drawn for another one."""
+    """Time to look at a grant: was the door opened, has it expired?"""
 
     station_id: str
     received_at: datetime
     grant_id: UUID
-    retry_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +182,11 @@ class DoorChecked:
 
 @dataclass(frozen=True, slots=True)
 class RentalChecked:
-    """
-    Time to look at a rental: is it due, overdue, bought, unclear for too long, or inspected by nobody?
-
-    `outage_s` is how long its cabinet was away after it was due.
-    """
+    """Time to look at a rental: is it due, overdue, bought, unclear for too long, or inspected by nobody?"""
 
     station_id: str
     received_at: datetime
     rental_id: UUID
-    outage_s: int
 
 
 @dataclass(frozen=True, slots=True)

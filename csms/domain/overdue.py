@@ -50,7 +50,7 @@ def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
         case "provisional":
             _give_up(world, changes, rental, now)
         case _:
-            _held(world, changes, rental._replace(outage_s=max(rental.outage_s, event.outage_s)), now)
+            _held(world, changes, rental, now)
     return RECORDED
 
 

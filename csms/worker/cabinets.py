@@ -61,7 +61,7 @@ async def open_door(commands: Commands, submit: Submit, job: Job, outside: Outsi
         command = OpenDoor(payload["unit"], grant_id, payload["why"], payload["item"], None, expires_at)
         answer = await _ask(commands, payload["station"], command)
         end, error = answer.end, answer.error
-    event = GrantAnswered(payload["station"], outside.clock(), grant_id, _end(end), error, grant_id)
+    event = GrantAnswered(payload["station"], outside.clock(), grant_id, _end(end), error)
     await through(submit, event)
     return Result(job, "done", facts={"end": end, "error": error})
 

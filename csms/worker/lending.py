@@ -34,8 +34,8 @@ class LendingTimer:
             doors = await SQL.due_doors.many(conn, ajar, staff, ROWS_MAX)
             rentals = await SQL.due_rentals.many(conn, now, ROWS_MAX)
         for row in unused:
-            self._report(GrantChecked(row["station_id"], now, row["id"], row["id"]))
+            self._report(GrantChecked(row["station_id"], now, row["id"]))
         for row in doors:
             self._report(DoorChecked(row["station_id"], now, row["unit"]))
         for row in rentals:
-            self._report(RentalChecked(row["station_id"], now, row["id"], 0))
+            self._report(RentalChecked(row["station_id"], now, row["id"]))

@@ -69,7 +69,7 @@ class Street:
         """What the cabinet tells when its door opens and the item is taken."""
         door = rental["door"]
         station, unit, grant = door["station"], door["connector"], UUID(door["id"])
-        await self.rest.tell(GrantAnswered(station, self.now, grant, "accepted", None, new_id()))
+        await self.rest.tell(GrantAnswered(station, self.now, grant, "accepted", None))
         await self.rest.tell(
             lending.door(station, unit, "open", grant, self.now),
             lending.taken(station, unit, rental["item"], grant, self.now),
@@ -86,7 +86,7 @@ class Street:
         """What the cabinet tells when an item is put in behind the door that was opened for it."""
         door = rental["door"]
         station, unit, grant = door["station"], door["connector"], UUID(door["id"])
-        await self.rest.tell(GrantAnswered(station, self.now, grant, "accepted", None, new_id()))
+        await self.rest.tell(GrantAnswered(station, self.now, grant, "accepted", None))
         await self.rest.tell(
             lending.door(station, unit, "open", grant, self.now),
             lending.placed(station, unit, rental["item"], grant, self.now),

@@ -197,7 +197,7 @@ async def test_what_was_not_taken_yet_can_be_given_up_only_before_its_door_opens
     rental = (await town.rent()).json
     refused = await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")
     assert refused.status == 409, refused.body
-    await town.rest.tell(said.GrantAnswered("C1", town.now, UUID(rental["door"]["id"]), "offline", None, new_id()))
+    await town.rest.tell(said.GrantAnswered("C1", town.now, UUID(rental["door"]["id"]), "offline", None))
     assert (await town.rest.get(f"/rentals/{rental['id']}"))["state"] == "cancelled"
     assert await money(town) == (100_000, 0)
     assert (await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")).status == 200

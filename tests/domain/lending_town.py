@@ -171,7 +171,7 @@ class Town:
 
     def answer(self, grant: UUID, end: Any = "accepted", error: str | None = None) -> Outcome:
         station = self.world.assets.grants[grant].station_id
-        return self.tell(said.GrantAnswered(station, self.now, grant, end, error, self.new_id()))
+        return self.tell(said.GrantAnswered(station, self.now, grant, end, error))
 
     def door(self, station: str, unit: int, state: Any, grant: UUID | None = None, has: bool | None = None) -> Outcome:
         return self.tell(self.door_event(station, unit, state, grant, has))
@@ -215,9 +215,13 @@ class Town:
         self.door(station, grant.unit, "closed", grant.id, has=True)
         return self.rental(rental.id)
 
-    def check(self, rental: Rental, outage_s: int = 0) -> Rental:
+    def away(self, rental: Rental, seconds: int) -> None:
+        """Its cabinet was away for so long after it was late: as the database tells whoever loads the rental."""
+        self.world.assets.rentals[rental.id] = self.rental(rental.id)._replace(outage_s=seconds)
+
+    def check(self, rental: Rental) -> Rental:
         """The clock looks at a rental."""
-        self.tell(said.RentalChecked(rental.station_id, self.now, rental.id, outage_s))
+        self.tell(said.RentalChecked(rental.station_id, self.now, rental.id))
         return self.rental(rental.id)
 
     def run_clock(self, until: datetime) -> None:

@@ -101,7 +101,7 @@ async def take(road: Told, at: datetime, **more: Any) -> said.RentAsked:
     wish = rent(at, **more)
     [outcome] = await road.tell(wish)
     answer = granted(outcome)
-    await road.tell(said.GrantAnswered(wish.station_id, at, wish.grant_id, "accepted", None, new_id()))
+    await road.tell(said.GrantAnswered(wish.station_id, at, wish.grant_id, "accepted", None))
     item = "i1" if answer.unit == 1 else "i2"
     await road.tell(
         door(wish.station_id, answer.unit or 0, "open", wish.grant_id, at),

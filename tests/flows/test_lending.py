@@ -11,7 +11,7 @@ import pytest
 from csms import db
 from csms.domain import asset_events as said
 from tests.flows import lending
-from tests.make import ANN, BOB, Told, after, ended, new_id, started
+from tests.make import ANN, BOB, Told, after, ended, started
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_everything_told_twice_changes_nothing(road: Told, conn: Any) -> N
     wish = lending.rent(after(1))
     events = [
         wish,
-        said.GrantAnswered("C1", after(1), wish.grant_id, "accepted", None, new_id()),
+        said.GrantAnswered("C1", after(1), wish.grant_id, "accepted", None),
         lending.door("C1", 1, "open", wish.grant_id, after(1)),
         lending.taken("C1", 1, "i1", wish.grant_id, after(1)),
         lending.door("C1", 1, "closed", wish.grant_id, after(1), False),
@@ -111,7 +111,7 @@ async def test_a_portable_charger_gives_energy_only_if_plugged_rented_and_paid(r
 async def test_a_taking_told_after_its_cancellation_is_billed(road: Told, conn: Any) -> None:
     wish = lending.rent(after(1))
     await road.tell(wish)
-    await road.tell(said.GrantAnswered("C1", after(1), wish.grant_id, "offline", None, new_id()))
+    await road.tell(said.GrantAnswered("C1", after(1), wish.grant_id, "offline", None))
     assert await balance(conn) == 100_000
     late = lending.taken("C1", 1, "i1", wish.grant_id, after(1))
     await road.tell(late)

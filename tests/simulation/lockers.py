@@ -145,7 +145,7 @@ class Lockers(Town):
             if way.startswith("lost"):
                 end = ("unknown", None)
         if is_command:
-            answered = said.GrantAnswered(grant.station_id, self.now, grant.id, *end, self.new_id())
+            answered = said.GrantAnswered(grant.station_id, self.now, grant.id, *end)
             if late:
                 self.waiting.append(answered)
             else:
@@ -249,11 +249,11 @@ class Lockers(Town):
         for grant in assets.grants.values():
             if grant.state in LIVE:
                 after = timedelta(seconds=10) if grant.state == "accepted" else timedelta(seconds=21)
-                check: Any = said.GrantChecked(grant.station_id, self.now, grant.id, self.new_id())
+                check: Any = said.GrantChecked(grant.station_id, self.now, grant.id)
                 found.append((grant.issued_at + after, str(grant.id), check))
         for rental in assets.rentals.values():
             if rental.checked_at is not None:
-                check = said.RentalChecked(rental.station_id, self.now, rental.id, 0)
+                check = said.RentalChecked(rental.station_id, self.now, rental.id)
                 found.append((rental.checked_at, str(rental.id), check))
         for door in assets.doors.values():
             if door.opened_at is not None and door.state in ("open", "ajar", "forced") and door.told < 2:

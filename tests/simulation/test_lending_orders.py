@@ -122,7 +122,7 @@ class Telling:
         grant = town.granted(town.ask(BOB if driver else ANN, unit=driver + 1))
         box = town.boxes["C1", grant.unit]
         town.openings[grant.id].append(town.now)
-        answered = said.GrantAnswered("C1", town.now, grant.id, journey.answer, None, town.new_id())  # type: ignore[arg-type]
+        answered = said.GrantAnswered("C1", town.now, grant.id, journey.answer, None)  # type: ignore[arg-type]
         self.at(start + 1, lambda: town.tell(replace(answered, received_at=town.now)))
         self.tell(journey, 0, start + 2, town.door_event("C1", box.unit, "open", grant.id, True))
         is_taken = journey.kind != "nothing"
@@ -144,7 +144,7 @@ class Telling:
         gid = None if asset is None else asset.grant_id
         if gid is not None:
             town.openings[gid].append(town.now)
-            town.tell(said.GrantAnswered(at[0], town.now, gid, "accepted", None, town.new_id()))
+            town.tell(said.GrantAnswered(at[0], town.now, gid, "accepted", None))
         self.tell(journey, 3, start + 1, town.door_event(*at, "open", gid, False))
         self.tell(journey, 4, start + 2, town.placed_event(*at, item, gid))
         self.tell(journey, 5, start + 4, town.door_event(*at, "closed", gid, True))
