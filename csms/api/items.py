@@ -133,7 +133,10 @@ async def change_item(call: Call) -> Item:
 
 
 async def move_item(call: Call) -> Item:
-    """Say where an item is: it counts from now on, until something newer is reported. A rental of it ends there."""
+    """Say where an item is: it counts from now on, until something newer is reported.
+
+    Behind a door, with staff or in the workshop its rental is over; what is lost stays rented.
+    """
     new: NewMove = call.body
     item = await items.show(call.conn, call.path["item"])
     if new.station is not None and await SQL.show_station.one(call.conn, new.station) is None:

@@ -284,8 +284,8 @@ def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> 
     if not event.connected:
         return None
     rental = assets.rental_of(event.item)
-    if item.place == "driver" and rental is not None:
-        return None
+    if (item.place == "driver" and rental is not None) or item.place in ("staff", "workshop"):
+        return None  # staff try out what they have
     if rental is None or rental.state not in OPEN or item.place == "driver":
         if item.since < key:
             custody.said(assets, changes.assets, event.item, "unknown", key)

@@ -249,8 +249,19 @@ def inspected(world: World, changes: Changes, event: RentalInspected) -> Outcome
     return Outcome("accepted", ref=ref_of(rental.id))
 
 
+def _handed_in(world: World, changes: Changes, code: str, at: datetime) -> None:
+    """Staff have the item: whoever had rented it has it no more, and is billed until now. What is lost runs on."""
+    rental = world.assets.rental_of(code)
+    if rental is not None and rental.taken_at is not None:
+        settle(world, changes, rental._replace(returned_at=rental.returned_at or at), at)
+        return
+    bought = world.assets.newest_of(code)
+    if bought is not None and bought.state == "deemed":
+        overdue.came_back(world, changes, bought, (bought.station_id, bought.unit or 0), at, at)
+
+
 def moved(world: World, changes: Changes, event: ItemMoved) -> Outcome:
-    """Staff's word on an item: where it is, what it is fit for."""
+    """Staff's word on an item: where it is, what it is fit for. In staff's hands its rental is over."""
     assets, key = world.assets, (event.received_at, event.id)
     item = assets.items.get(event.item)
     if item is None:
@@ -265,6 +276,8 @@ def moved(world: World, changes: Changes, event: ItemMoved) -> Outcome:
         _back(world, changes, item, place, key, event.received_at, (), sure=True)
     else:
         custody.said(assets, changes.assets, item.code, event.place, key)
+        if event.place in ("staff", "workshop"):
+            _handed_in(world, changes, item.code, event.received_at)
     if event.state is not None:
         put_item(assets, changes.assets, assets.items[item.code]._replace(state=event.state))
     return Outcome("accepted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -275,3 +276,34 @@ def test_a_return_asked_again_gets_a_grant_that_can_still_be_used(town: Town) ->
     later = town.granted(town.ask_return(rental))
     assert later.id != first.id and later.expires_at > town.now
     assert town.world.assets.grants[first.id].state == "revoked"
+
+
+def move(town: Town, place: Any, **more: Any) -> None:
+    values: dict[str, Any] = {"station_id": "", "unit": None, "state": None, "by": "staff", "reason": "found"} | more
+    moved = said.ItemMoved(received_at=town.now, item="i1", place=place, id=str(town.new_id()), **values)
+    assert town.tell(moved).status == "accepted"
+
+
+@pytest.mark.parametrize("place", ["staff", "workshop"])
+def test_what_staff_are_given_by_hand_ends_its_rental(town: Town, place: str) -> None:
+    rental = town.take()
+    town.later(2_000)
+    move(town, place)
+    assert town.rental(rental.id).state == "closed" and 100_000 - town.balance() == 360 and town.held() == 0
+    town.tell(said.SocketChanged(**town.report("i1"), item="i1", connected=True, tag="T", meter_wh=0))
+    assert town.item("i1").place == place and "item_online_without_rental" not in town.kinds()
+
+
+def test_what_is_lost_is_still_rented_until_it_counts_as_bought(town: Town) -> None:
+    rental = town.take()
+    move(town, "lost")
+    assert town.rental(rental.id).state == "active"
+    town.run_clock(town.now + timedelta(days=30))
+    assert town.rental(rental.id).state == "deemed" and town.held() == 0
+
+
+def test_a_bought_item_handed_to_staff_is_refunded(town: Town) -> None:
+    rental = town.take()
+    town.run_clock(town.now + timedelta(days=20))
+    move(town, "staff", state="ok")
+    assert town.rental(rental.id).state == "closed" and 100_000 - town.balance() == 900 + 3_000
