@@ -17,10 +17,10 @@ from csms.domain.rental import bill, cancel, opened_at, over, own_of, session_of
 from csms.domain.rental_times import (
     BUY_BACK_S_MAX,
     OPENING_S_MAX,
-    REMINDERS_MAX,
     bought_at,
     ended_at,
     late_from,
+    reminder_at,
     used,
 )
 from csms.domain.tariff import Usage
@@ -112,7 +112,8 @@ def _held(world: World, changes: Changes, rental: Rental, now: datetime) -> None
     if bought is not None and bought <= now:
         _buy(world, changes, rental, bought, now)
         return
-    if rental.reminders < REMINDERS_MAX:
+    remind = reminder_at(rental, own)
+    if remind is not None and remind <= now:  # a purchase that an outage puts off is looked at, too
         number = rental.reminders + 1
         late = late_from(rental.due_at, own) <= now
         state = "overdue" if rental.state == "active" and late else rental.state

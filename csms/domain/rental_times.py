@@ -109,14 +109,16 @@ def next_look(rental: Rental, own: Own | None) -> datetime | None:
 
 def _of_held(rental: Rental, own: Own | None) -> datetime | None:
     """The next reminder, or the purchase if that comes first."""
-    if rental.due_at is None or own is None:
+    if own is None:
         return None
-    looks = [late_from(rental.due_at, own) if rental.reminders == 1 else rental.due_at]
-    if rental.reminders > 1:
-        looks = [late_from(rental.due_at, own) + timedelta(seconds=REMIND_EVERY_S * (rental.reminders - 1))]
-    if rental.reminders >= REMINDERS_MAX:
-        looks = []
-    bought = bought_at(rental, own)
-    if bought is not None:
-        looks.append(bought)
-    return min(looks, default=None)
+    looks = (reminder_at(rental, own), bought_at(rental, own))
+    return min((at for at in looks if at is not None), default=None)
+
+
+def reminder_at(rental: Rental, own: Own) -> datetime | None:
+    """When its driver is to be reminded next: as it is due, as it is late, then every day; None for no more."""
+    if rental.due_at is None or rental.reminders >= REMINDERS_MAX:
+        return None
+    if rental.reminders == 0:
+        return rental.due_at
+    return late_from(rental.due_at, own) + timedelta(seconds=REMIND_EVERY_S * (rental.reminders - 1))

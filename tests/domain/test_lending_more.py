@@ -318,3 +318,13 @@ def test_a_return_that_jams_stops_the_clock_also_days_after_another_that_did(tow
     town.door("C1", 3, "closed", has=False)
     town.bring(rental, "C1")
     assert paid(town) == 900 + 1_000, "late by less than a day, at the second attempt"
+
+
+def test_a_driver_is_reminded_once_a_day_also_while_an_outage_puts_the_purchase_off(town: Town) -> None:
+    rental = town.take()
+    town.run_clock(town.now + timedelta(days=8, minutes=20))
+    told = len(list(town.commands("rental.remind")))
+    for minute in range(200):  # the cabinet has been away since just before the purchase, and still is
+        town.away(rental, 60 * minute)
+        town.run_clock(town.later(60))
+    assert town.rental(rental.id).state == "overdue" and len(list(town.commands("rental.remind"))) <= told + 1
