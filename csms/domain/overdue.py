@@ -153,7 +153,9 @@ def came_back(
     back = rental._replace(state="closed", returned_at=at, return_station=station_id, return_unit=unit)
     if rental.state == "deemed":
         assert rental.closed_at is not None and rental.item is not None
-        put_item(world.assets, changes.assets, world.assets.items[rental.item]._replace(state="ok"))
+        item = world.assets.items[rental.item]
+        if item.state == "sold":  # and not what staff have said of it since
+            put_item(world.assets, changes.assets, item._replace(state="ok"))
         back = back._replace(reason="came_back")
         if at - rental.closed_at > timedelta(seconds=BUY_BACK_S_MAX):
             write(world, changes, back)

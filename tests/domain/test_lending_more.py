@@ -328,3 +328,13 @@ def test_a_driver_is_reminded_once_a_day_also_while_an_outage_puts_the_purchase_
         town.away(rental, 60 * minute)
         town.run_clock(town.later(60))
     assert town.rental(rental.id).state == "overdue" and len(list(town.commands("rental.remind"))) <= told + 1
+
+
+def test_a_bought_item_that_comes_back_is_no_better_than_staff_say(town: Town) -> None:
+    rental = town.take()
+    town.run_clock(town.now + timedelta(days=20))
+    moved = said.ItemMoved("", town.now, "i1", "lost", None, "retired", "staff", "written off", "~staff/1")
+    town.tell(moved)
+    town.later(60)
+    town.bring(rental)
+    assert town.item("i1").state == "retired" and paid(town) < 900 + DEPOSIT
