@@ -20,6 +20,7 @@ from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPre
 from csms.domain.ledger import Posting
 from csms.domain.quote import quote, quote_at
 from csms.domain.session import Session, Terms, accepted, refused
+from csms.domain.tariff import Tariff
 from csms.domain.watch import is_limited, limit_for
 from csms.domain.world import Changes, Token, World
 
@@ -111,9 +112,11 @@ def _owes(world: World, known: Token) -> bool:
 def hold_minor(world: World, session: Session, terms: Terms) -> int:
     """What is set aside for a use when it starts: for a rental its deposit too."""
     priced = world.priced_of(session) if session.use == "rental" else None
-    if priced is None or priced.tariff.own is None:
-        return terms.hold_minor
-    return terms.hold_minor + to_minor(priced.tariff.own.deposit, terms.currency)
+    return terms.hold_minor + (0 if priced is None else _deposit_minor(priced.tariff, terms))
+
+
+def _deposit_minor(tariff: Tariff, terms: Terms) -> int:
+    return 0 if tariff.own is None else to_minor(tariff.own.deposit, terms.currency)
 
 
 def person(world: World, known: Token) -> str | None:
@@ -186,12 +189,13 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
     """
     The live authorization of this token at this station: decided, asked already, or asked now.
 
-    An accepted one that is too old, or of another currency than the station's tariff has by now, is
-    given back. One that is still asked may be of another currency.
+    An accepted one that is too old, or of another currency than the station's tariff has by now, or of
+    less, is given back. One that is still asked may be of another currency.
     """
     assert known.psp and known.issuer and known.subject
     live = _live(world, event.station_id, known.key)
     fits = live is not None and live.currency == terms.currency and _fresh(world, live, event.received_at)
+    fits = fits and live is not None and live.amount_minor >= amount_minor
     if live is not None and live.state == "authorized" and not fits:
         _change(world, changes, live, live._replace(state="voiding", reason="unused"))
         changes.errands.append(errand.void(live.id))
@@ -344,7 +348,10 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         if credit and budget.left(known, terms.currency, event.received_at) <= 0:
             return _refusal("budget_spent")
         return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
-    authorization = _ask(world, changes, known, terms, event, terms.hold_minor)
+    wanted = terms.hold_minor
+    if told is not None and world.stations[event.station_id].kind != "charger":  # what follows is a rental
+        wanted += _deposit_minor(told.tariff, terms)
+    authorization = _ask(world, changes, known, terms, event, wanted)
     return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None, quote=told)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from csms.domain import asset_events as said
 from csms.domain.assets import Rental
-from csms.domain.events import AuthorizationDecided
+from csms.domain.events import AuthorizationDecided, TokenPresented
+from csms.domain.rental import session_of
 from csms.domain.token import key
 from csms.domain.world import Rules, Token
-from tests.domain.lending_town import BOB, DEPOSIT, Town
+from tests.domain.lending_town import BOB, DEPOSIT, HOLD, Town
 
 SOCIAL = "D0D0D0D0"
 
@@ -26,11 +27,16 @@ def paid(town: Town, driver: str = "ann") -> int:
     return 100_000 - town.balance(driver)
 
 
-def waiting_for_a_psp(town: Town) -> tuple[Rental, AuthorizationDecided]:
+def add_social(town: Town) -> None:
+    """A token for which a psp pays."""
     town.world.rules = Rules(policies={"social": "hold_capture"})
     town.world.tokens[key(SOCIAL)] = Token(
         key(SOCIAL), "accepted", None, None, "social", "issuer", "bob", None, False, None, False, None
     )
+
+
+def waiting_for_a_psp(town: Town) -> tuple[Rental, AuthorizationDecided]:
+    add_social(town)
     rental = town.wanted(town.ask(SOCIAL))
     [asked] = town.world.authorizations
     return rental, AuthorizationDecided(asked, "C1", town.now, "authorized", None, None, "bob")
@@ -338,3 +344,12 @@ def test_a_bought_item_that_comes_back_is_no_better_than_staff_say(town: Town) -
     town.later(60)
     town.bring(rental)
     assert town.item("i1").state == "retired" and paid(town) < 900 + DEPOSIT
+
+
+def test_a_token_that_was_shown_before_is_asked_for_the_deposit_too(town: Town) -> None:
+    add_social(town)
+    town.tell(TokenPresented("C1", town.now, SOCIAL, town.new_id(), "bob"))
+    [asked] = town.world.authorizations
+    town.tell(AuthorizationDecided(asked, "C1", town.now, "authorized", None, None, "bob"))
+    rental = town.wanted(town.ask(SOCIAL))
+    assert session_of(town.world, rental).hold_minor == HOLD + DEPOSIT
