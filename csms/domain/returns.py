@@ -250,8 +250,14 @@ def inspected(world: World, changes: Changes, event: RentalInspected) -> Outcome
 
 
 def _handed_in(world: World, changes: Changes, code: str, at: datetime) -> None:
-    """Staff have the item: whoever had rented it has it no more, and is billed until now. What is lost runs on."""
+    """
+    Staff have the item: whoever had rented it has it no more, and is billed until now.
+
+    What is lost runs on, and what is to be inspected waits for that.
+    """
     rental = world.assets.rental_of(code)
+    if rental is not None and rental.reason == "inspect":
+        return
     if rental is not None and rental.taken_at is not None:
         settle(world, changes, rental._replace(returned_at=rental.returned_at or at), at)
         return

@@ -353,3 +353,13 @@ def test_a_token_that_was_shown_before_is_asked_for_the_deposit_too(town: Town) 
     town.tell(AuthorizationDecided(asked, "C1", town.now, "authorized", None, None, "bob"))
     rental = town.wanted(town.ask(SOCIAL))
     assert session_of(town.world, rental).hold_minor == HOLD + DEPOSIT
+
+
+def test_what_came_back_broken_may_go_to_the_workshop_before_it_is_inspected(town: Town) -> None:
+    rental = town.take()
+    town.later(1_000)
+    town.bring(rental, flags=("damaged",))
+    town.later(3_600)
+    town.tell(said.ItemMoved("", town.now, "i1", "workshop", None, "broken", "staff", "cracked", "~staff/1"))
+    town.tell(said.RentalInspected("C1", town.now, rental.id, 5_000, "staff", "cracked"))
+    assert town.rental(rental.id).state == "closed" and paid(town) == 165 + 5_000
