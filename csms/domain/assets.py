@@ -184,6 +184,9 @@ class Host(NamedTuple):
     host_bp: int
 
 
+Outage = tuple[datetime, datetime | None]
+"""From when until when a cabinet was away; None: it still is."""
+
 ITEM_COLUMNS: Mapping[str, Callable[[Item], Hashable]] = {"door": lambda item: (item.station_id, item.unit)}
 DOOR_COLUMNS: Mapping[str, Callable[[Door], Hashable]] = {
     "station": lambda door: door.station_id,
@@ -221,8 +224,8 @@ class Assets:
     reported: dict[tuple[str, str], AssetAnswer] = field(default_factory=dict)
     looked_up: set[str] = field(default_factory=set)
     """Items of which it is known whether they exist, and who has them."""
-    at: datetime | None = None
-    """As of when it is known for how long cabinets were away."""
+    outages: dict[str, list[Outage]] = field(default_factory=dict)
+    """When the cabinets of the rentals here were away, since these were due."""
 
     def of_station(self, station_id: str) -> list[Door]:
         """The doors of a cabinet, by number."""

@@ -13,7 +13,19 @@ from csms.domain.errand import Concern, Errand
 from csms.domain.events import RECORDED, BillRefunded, Outcome
 from csms.domain.folding import lacks, note, put
 from csms.domain.heard import incident
-from csms.domain.rental import bill, cancel, opened_at, over, own_of, session_of, settle, taken, taken_again, write
+from csms.domain.rental import (
+    bill,
+    cancel,
+    opened_at,
+    over,
+    own_of,
+    session_of,
+    settle,
+    taken,
+    taken_again,
+    with_outage,
+    write,
+)
 from csms.domain.rental_times import (
     BUY_BACK_S_MAX,
     OPENING_S_MAX,
@@ -106,7 +118,7 @@ def _give_up(world: World, changes: Changes, rental: Rental, now: datetime) -> N
 
 
 def _held(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
-    own = own_of(world, rental)
+    own, rental = own_of(world, rental), with_outage(world, rental, now)
     assert own is not None and rental.due_at is not None
     bought = bought_at(rental, own)
     if bought is not None and bought <= now:
@@ -161,7 +173,8 @@ def came_back(
             write(world, changes, back)
             return
         at = min(at, rental.closed_at)
-    due_minor = _due_minor(world, back, min(at, ended_at(back, at)))
+    end = min(at, ended_at(back, at))
+    due_minor = _due_minor(world, with_outage(world, back, end), end)
     _refund(world, changes, back, (session.fee_minor or 0) - due_minor, now)
     write(world, changes, back)
 

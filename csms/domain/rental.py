@@ -30,7 +30,7 @@ from csms.domain.assets import Rental, put_door, put_rental
 from csms.domain.billing import Closing, close
 from csms.domain.errand import Errand
 from csms.domain.folding import closed, put
-from csms.domain.rental_times import RETURN_S_MAX, due_at, ended_at, next_look, used
+from csms.domain.rental_times import RETURN_S_MAX, away_s, due_at, ended_at, next_look, used
 from csms.domain.session import RESERVED, Session, flagged, refused
 from csms.domain.tariff import Usage
 from csms.domain.tariff_own import Own, Used
@@ -143,13 +143,20 @@ def finish(world: World, changes: Changes, rental: Rental, now: datetime) -> Ren
 
 def settle(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
     """Bills it; the rest of what was held goes back."""
-    assert rental.taken_at is not None
-    own = own_of(world, rental)
-    end = max(rental.taken_at, ended_at(rental, now))
+    own, start = own_of(world, rental), rental.taken_at
+    assert start is not None
+    end = max(start, ended_at(rental, now))
+    rental = with_outage(world, rental, end)
     currency = session_of(world, rental).currency
     assert currency is not None
-    bill(world, changes, rental, used(rental, own, end, currency), rental.taken_at, end, now)
+    bill(world, changes, rental, used(rental, own, end, currency), start, end, now)
     return over(world, changes, rental._replace(state="closed", closed_at=now))
+
+
+def with_outage(world: World, rental: Rental, end: datetime) -> Rental:
+    """The rental with the seconds until `end` for which nobody pays a late fee."""
+    outages = world.assets.outages.get(rental.station_id, [])
+    return rental._replace(outage_s=away_s(outages, rental, own_of(world, rental), end))
 
 
 def cancel(world: World, changes: Changes, rental: Rental, reason: str, now: datetime) -> Rental:

@@ -7,11 +7,12 @@ after that, bought when it is so late as `deemed_purchase` says, and free of cha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from csms.base.money import from_minor
 from csms.base.units import seconds_between
-from csms.domain.assets import OVER, Rental
+from csms.domain.assets import OVER, Outage, Rental
 from csms.domain.tariff_own import Own, Used
 
 REQUESTED_S_MAX = 900
@@ -38,6 +39,9 @@ EXTENSION = timedelta(minutes=30)
 BUY_BACK_S_MAX = 45 * 86_400
 """An item that counted as bought and comes back within this time: the price of the purchase is refunded."""
 
+OUTAGE_S_MAX = 7 * 86_400
+"""A cabinet that is away for longer is not coming back: by then an item is brought to another one."""
+
 REMIND_EVERY_S = 86_400
 REMINDERS_MAX = 40
 
@@ -57,6 +61,15 @@ def late_s(rental: Rental, own: Own, end: datetime) -> int:
     if rental.due_at is None:
         return 0
     return max(0, seconds_between(late_from(rental.due_at, own), end) - rental.outage_s)
+
+
+def away_s(outages: Sequence[Outage], rental: Rental, own: Own | None, end: datetime) -> int:
+    """The seconds until `end` for which a rental's cabinet was away while its item was late: a week of them counts."""
+    if own is None or rental.due_at is None:
+        return 0
+    late = late_from(rental.due_at, own)
+    found = sum(seconds_between(max(since, late), min(until or end, end)) for since, until in outages)
+    return min(found, OUTAGE_S_MAX)
 
 
 def due_at(rental: Rental, own: Own | None) -> datetime | None:

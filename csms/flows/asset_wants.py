@@ -29,7 +29,6 @@ from csms.store.road import Wanted
 def want(wanted: Wanted, event: AssetEvent) -> None:
     """Adds what `event` needs; what belongs to it (its grant's rental, its item's rental) is loaded with it."""
     assets, station_id = wanted.assets, event.station_id
-    assets.at = event.received_at if assets.at is None else max(assets.at, event.received_at)
     if isinstance(event, Told):
         assets.reports.add((station_id, event.id))
     match event:

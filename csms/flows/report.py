@@ -327,7 +327,6 @@ def lacking(world: World, changes: Changes) -> road.Wanted:
         wanted.stations.add(session.station_id)
         if session.token_key is not None:
             wanted.tokens.add((session.token_key, session.station_id))
-    wanted.assets.at = world.assets.at
     wanted.assets.items |= changes.assets.lacking | world.assets.looked_up
     wanted.assets.rentals |= changes.assets.lacking_rentals | set(world.assets.rentals)
     return wanted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 from csms.db import SQL, Connection
@@ -28,8 +27,6 @@ class AssetsWanted:
     """(station, id) of reports that may have been heard before."""
     tokens: set[bytes] = field(default_factory=set)
     """Keys of tokens whose drivers' open rentals are wanted."""
-    at: datetime | None = None
-    """As of when it matters for how long cabinets were away."""
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
@@ -55,7 +52,6 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         [station_id for station_id, _ in wanted.reports],
         [id_ for _, id_ in wanted.reports],
         list(wanted.tokens),
-        wanted.at,
         [station_id for station_id, _ in wanted.doors],
         [unit for _, unit in wanted.doors],
     )
@@ -82,7 +78,8 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     for station_id, id_, error, grant_id, unit, expires_at, rental_id in row["reported"]:
         assets.reported[station_id, id_] = AssetAnswer(error, False, grant_id, unit, expires_at, rental_id)
     assets.looked_up |= wanted.items
-    assets.at = wanted.at
+    for station_id, since, until in row["outages"]:
+        assets.outages.setdefault(station_id, []).append((since, until))
 
 
 async def save(conn: Connection, changes: AssetChanges) -> None:

@@ -252,6 +252,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 declare
     written integer;
     expected integer;
+    is_over boolean;
 begin
     insert into asset_report
     select * from unnest(reports)
@@ -268,20 +269,26 @@ begin
     get diagnostics written = row_count;
     if written <> cardinality(items) then perform lost_race('item'); end if;
 
-    -- what closes first, so that an item's next rental finds it free
-    update rental r
-    set version = n.version, state = n.state, unit = n.unit, driver_id = n.driver_id, item = n.item,
-        taken_at = n.taken_at, due_at = n.due_at, returned_at = n.returned_at, return_station = n.return_station,
-        return_unit = n.return_unit, stopped_at = n.stopped_at, extensions = n.extensions, outage_s = n.outage_s,
-        damage_minor = n.damage_minor, tries = n.tries, reminders = n.reminders, flags = n.flags, reason = n.reason,
-        checked_at = n.checked_at, closed_at = n.closed_at
-    from unnest(rentals) n
-    where r.id = n.id
-    and r.version = n.version - 1;
-    get diagnostics written = row_count;
-    select count(*) into expected from unnest(rentals) n where n.version > 1;
-    if written <> expected then perform lost_race('rental'); end if;
     begin
+        expected := 0;
+        -- what is over first, so that an item's next rental finds it free
+        foreach is_over in array array[true, false] loop
+            update rental r
+            set version = n.version, state = n.state, unit = n.unit, driver_id = n.driver_id, item = n.item,
+                taken_at = n.taken_at, due_at = n.due_at, returned_at = n.returned_at,
+                return_station = n.return_station, return_unit = n.return_unit, stopped_at = n.stopped_at,
+                extensions = n.extensions, outage_s = n.outage_s, damage_minor = n.damage_minor, tries = n.tries,
+                reminders = n.reminders, flags = n.flags, reason = n.reason, checked_at = n.checked_at,
+                closed_at = n.closed_at
+            from unnest(rentals) n
+            where r.id = n.id
+            and r.version = n.version - 1
+            and (n.closed_at is not null) = is_over;
+            get diagnostics written = row_count;
+            expected := expected + written;
+        end loop;
+        select count(*) into written from unnest(rentals) n where n.version > 1;
+        if written <> expected then perform lost_race('rental'); end if;
         insert into rental select * from unnest(rentals) n where n.version = 1;
     exception when unique_violation then
         perform lost_race('rental of an item');

@@ -3,8 +3,7 @@
 -- name: load_assets
 -- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
--- drivers' open rentals are wanted; $8 the time, as of which cabinets were away; $9, $10 stations and numbers of single
--- doors. Each look-up asks for the order of its index, so that no plan passes over another one (store/assets.py).
+-- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors. Each look-up asks for the order of its index, so that no plan passes over another one (store/assets.py).
 with wanted_stations as (
     select s.id
     from unnest(
@@ -13,7 +12,7 @@ with wanted_stations as (
     group by s.id),
 single_doors as (
     select d.station_id, d.unit
-    from unnest($9::text[], $10::integer[]) d (station_id, unit)
+    from unnest($8::text[], $9::integer[]) d (station_id, unit)
     group by d.station_id, d.unit),
 door_grants as (
     select g.id, g.rental_id
@@ -122,7 +121,14 @@ wanted_rentals as (
         cross join lateral (
             select id from rental
             where driver_id = coalesce(t.driver_id, i.driver_id) and closed_at is null
-            order by requested_at desc limit 20) r) w
+            order by requested_at
+            limit 20) r
+        union
+        select r.rental_id
+        from unnest($5::text[], $6::text[]) k (station_id, id)
+        cross join lateral (
+            select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
+        where r.id = k.id) w
     join rental r on r.id = w.id),
 wanted_doors as (
     select c.station_id, c.number as unit, c.kind
@@ -187,11 +193,25 @@ select
         select row(
             r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
             r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
-            r.return_unit, r.stopped_at, r.extensions, rental_outage_s(r, $8), r.damage_minor, r.tries, r.reminders, r.flags,
+            r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
             r.reason, r.checked_at, r.closed_at)
-        from wanted_rentals w
-        join rental r on r.id = w.id
+        from wanted_rentals r
     ) as rentals,
+    array(
+        select row(o.station_id, o.from_at, o.until_at)
+        from (
+            select station_id, min(due_at) as since
+            from wanted_rentals
+            where due_at is not null
+            group by station_id) r
+        cross join lateral (
+            select *
+            from station_outage
+            where station_id = r.station_id
+            and (until_at is null or until_at > r.since)
+            order by from_at
+            offset 0) o
+    ) as outages,
     array(
         select row(c.station_id, c.last_seq, c.seen_at, c.version)
         from (select id from wanted_stations union select station_id from single_doors) s

@@ -217,7 +217,10 @@ class Town:
 
     def away(self, rental: Rental, seconds: int) -> None:
         """Its cabinet was away for so long after it was late: as the database tells whoever loads the rental."""
-        self.world.assets.rentals[rental.id] = self.rental(rental.id)._replace(outage_s=seconds)
+        due_at = self.rental(rental.id).due_at
+        assert due_at is not None
+        since = due_at + timedelta(seconds=EXTRA["grace"])  # type: ignore[arg-type]
+        self.world.assets.outages[rental.station_id] = [(since, since + timedelta(seconds=seconds))]
 
     def check(self, rental: Rental) -> Rental:
         """The clock looks at a rental."""

@@ -307,3 +307,21 @@ def test_a_bought_item_handed_to_staff_is_refunded(town: Town) -> None:
     town.run_clock(town.now + timedelta(days=20))
     move(town, "staff", state="ok")
     assert town.rental(rental.id).state == "closed" and 100_000 - town.balance() == 900 + 3_000
+
+
+def test_an_outage_counts_for_the_time_until_the_return_and_for_a_week_at_most(town: Town) -> None:
+    rental = town.take()
+    town.run_clock(town.now + timedelta(days=1, seconds=1_900 + 10_000))
+    late_from = (town.rental(rental.id).due_at or town.now) + timedelta(seconds=1_800)
+    town.world.assets.outages["C1"] = [(town.now, None), (late_from, late_from + timedelta(seconds=50))]
+    placed = town.placed_event("C2", 1, rental.item or "")
+    town.later(20_000)
+    town.tell(placed)
+    assert town.rental(rental.id).outage_s == 50 and 100_000 - town.balance() == 900 + 1_000
+
+
+def test_a_cabinet_that_never_comes_back_does_not_keep_a_rental_for_ever(town: Town) -> None:
+    rental = town.take()
+    town.world.assets.outages["C1"] = [(town.now, None)]
+    town.run_clock(town.now + timedelta(days=20))
+    assert town.rental(rental.id).state == "deemed" and town.held() == 0
