@@ -149,7 +149,7 @@ async def running(
         watchdog = Watchdog(
             worker_pool, lambda event: road.submit(event, _nobody_waits), clock, silent_after=silent_after
         )
-        lending = LendingTimer(worker_pool, lambda event: road.submit(event, _nobody_waits), clock)
+        lending = LendingTimer(worker_pool, lambda event, reply: road.submit(event, reply), clock)
         async with edge_pool.acquire() as conn:
             await SQL.cabinets_away.run(conn, clock())
         for sweeps in (

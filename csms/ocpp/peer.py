@@ -18,7 +18,7 @@ import structlog
 
 from csms.base.clock import rfc3339
 from csms.base.errors import WireError
-from csms.domain.events import Event, Outcome, SessionMetered, Unreadable
+from csms.domain.events import RECORDED, Event, Outcome, SessionMetered, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import NO_KEYS, Call, Desk, Hurried, OtherVersion, Read, Reply, Route, Unclear, VerifyToken, kept
@@ -31,7 +31,7 @@ from csms.ocpp.tx_limits import TxLimits
 from csms.psp.base import Denied, VerifiedToken
 
 UNREADABLE_KEPT_MAX = 1_000
-"""How many frames of a connection that are not even JSON are kept: a broken station repeats them for ever."""
+"""How many frames and bodies of a connection that nobody can read are kept: a broken station repeats them for ever."""
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -170,8 +170,7 @@ class Peer:
 
     def _keep_broken(self, action: str, fault: WireError, text: str) -> None:
         """A money report that is not JSON: it is refused, because nothing of it can be trusted, and kept (Q-M10)."""
-        self.broken += 1
-        if self.broken <= UNREADABLE_KEPT_MAX:
+        if self._keeps_more():
             at = self.desk.clock()
             event = Unreadable(self.station_id, at, action, fault.description, kept(text), self.desk.draw.uuid(at))
             self.desk.submit(event, _unheard)
@@ -212,8 +211,16 @@ class Peer:
             self._verify(call, read)
         elif type(read) is Hurried:
             self._hurry(call, read)
+        elif type(read) is Unreadable and not route.money and not self._keeps_more():
+            self._current = None
+            self._send_result(call, route.write(RECORDED, call))
         else:
             desk.submit(read, self._decided)  # type: ignore[arg-type]
+
+    def _keeps_more(self) -> bool:
+        """Whether what is unreadable is still kept: of a broken station only so much."""
+        self.broken += 1
+        return self.broken <= UNREADABLE_KEPT_MAX
 
     def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Read:
         """The event that a call means. Raises `WireError` for what is refused: never a report that moves money."""

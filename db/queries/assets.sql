@@ -238,11 +238,12 @@ select
 select save_assets($1, $2, $3, $4, $5, $6);
 
 -- name: due_grants
--- Live grants that nobody used in time: accepted and not opened since $1, or expired before $2; $3 how many.
+-- Live grants that nobody used in time: accepted and not opened since $1, or expired before $2; $3 how many, but for $4.
 select id, station_id
 from door_grant
 where state in ('issued', 'sent', 'accepted')
 and (state = 'accepted' and issued_at <= $1 or expires_at < $2)
+and id <> all ($4::uuid[])
 limit $3;
 
 -- name: due_doors
@@ -254,10 +255,11 @@ and (told < 1 and opened_at <= $1 or told < 2 and opened_at <= $2)
 limit $3;
 
 -- name: due_rentals
--- Rentals that the clock changes something about by $1; $2 how many.
+-- Rentals that the clock changes something about by $1; $2 how many, but for $3.
 select id, station_id
 from rental
 where checked_at <= $1
+and id <> all ($3::uuid[])
 order by checked_at
 limit $2;
 
