@@ -55,7 +55,7 @@ class DoorRequested(Told):
     """
     `Door.Request`: a driver holds a token to the lock. `unit` is None where any door will do.
 
-    The ids are drawn at the edge: of the rental, the grant, the psp's authorization and an unseen driver.
+    The ids are drawn at the edge: of the rental, the grant and the psp's authorization.
     """
 
     unit: int | None
@@ -64,7 +64,6 @@ class DoorRequested(Told):
     rental_id: UUID
     grant_id: UUID
     authorization_id: UUID
-    driver_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +116,6 @@ class RentAsked:
     rental_id: UUID
     grant_id: UUID
     authorization_id: UUID
-    driver_id: str
-    """Drawn, for a payer whom nobody has seen yet."""
     token_key: bytes
     token_masked: str
     unit: int | None

@@ -1,5 +1,5 @@
 """
-What cabinets and portable chargers report: doors that move, items that come and go, snapshots, sockets.
+What cabinets report as it happens: doors that move, items that come and go (snapshots: `sightings.py`).
 
 A report is recorded, however odd: what it cannot mean is an `err` in an answer that says Accepted, and a line
 on the list of people.
@@ -12,13 +12,12 @@ from uuid import UUID
 
 from csms.base.units import seconds_between
 from csms.domain import custody, grants, returns
-from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken, SocketChanged, UnitsSeen
-from csms.domain.assets import LIVE, OPEN, OVER, Door, Grant, Key, Rental, put_door, put_item
+from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken
+from csms.domain.assets import LIVE, OVER, Door, Grant, Key, Rental, put_door
 from csms.domain.events import Outcome
-from csms.domain.heard import again, alarm, follow, heard, key_of, record
+from csms.domain.heard import again, alarm, heard, key_of, record
 from csms.domain.openings import AJAR_S, STAFF_S, failed, jammed, opened_at, resolved_by
-from csms.domain.rental import cancel, finish, taken, taken_again, write
-from csms.domain.rental import opened_at as rental_opened_at
+from csms.domain.rental import cancel, finish, taken, taken_again
 from csms.domain.world import Changes, World
 
 
@@ -41,18 +40,18 @@ def _moved(world: World, changes: Changes, event: DoorMoved, door: Door, grant: 
         case "open" | "ajar" | "forced":
             return _opened(world, changes, event, door, grant, key)
         case "jammed":
-            _stands(world, changes, door, "jammed", key)
+            stands(world, changes, door, "jammed", key)
             if grant is not None and grant.state in LIVE:
                 failed(world, changes, grant, event.error or "DoorJammed", event.received_at)
             else:
                 jammed(world, changes, world.assets.doors[event.station_id, event.unit], event.received_at)
             return None
         case "closed":
-            _stands(world, changes, door, "closed", key)
+            stands(world, changes, door, "closed", key)
             _closed(world, changes, event, grant, key)
             return None
         case _:
-            _stands(world, changes, door, "unknown", key)
+            stands(world, changes, door, "unknown", key)
             return None
 
 
@@ -63,11 +62,11 @@ def _opened(world: World, changes: Changes, event: DoorMoved, door: Door, grant:
         error = _objection(event, door, grant, key)
         if error is None:
             opened_at(world, changes, grant, _since(event, key))
-            _stands(world, changes, door, "open", key)
+            stands(world, changes, door, "open", key)
             return None
     elif door.state in ("open", "ajar") and event.door != "forced":
         return None  # it stands open already, and says so again
-    _stands(world, changes, door, "forced", key)
+    stands(world, changes, door, "forced", key)
     alarm(world, changes, event, "door_forced", unit=event.unit, why=error, item=door.mark_item)
     return error
 
@@ -119,7 +118,7 @@ def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | Non
             finish(world, changes, other, now)
 
 
-def _stands(world: World, changes: Changes, door: Door, state: str, key: Key) -> None:
+def stands(world: World, changes: Changes, door: Door, state: str, key: Key) -> None:
     """The door's state, if nothing newer is known. That it moves at all shows that it is not jammed."""
     door = world.assets.doors[door.station_id, door.unit]
     if not door.was_moved_before(key):
@@ -233,69 +232,3 @@ def item_placed(world: World, changes: Changes, event: ItemPlaced) -> Outcome:
             opened_at(world, changes, grant, key[0])
         answer = returns.placed(world, changes, event, place, key, grant)
     return record(world, changes, event, "Item.Placed", answer, unit=event.unit, item=event.item)
-
-
-# -- snapshots and sockets --------------------------------------------------------------------------------------------
-
-
-def units_seen(world: World, changes: Changes, event: UnitsSeen) -> Outcome:
-    """What is where, as the cabinet sees it. Events that it queued before are told after it, and counted by time."""
-    if (known := heard(world, event)) is not None:
-        return again(known)
-    at, id_ = key_of(world, event)
-    unknown = False
-    for seen in event.units:
-        door = world.assets.doors.get((event.station_id, seen.unit))
-        if door is None:
-            unknown = True
-            continue
-        key = at, f"{id_}/{seen.unit}"
-        if door.was_moved_before(key) and (door.state != seen.door or door.out_of_service != seen.out_of_service):
-            _stands(world, changes, door, "open" if seen.door == "ajar" else seen.door, key)
-            door = world.assets.doors[event.station_id, seen.unit]
-            put_door(world.assets, changes.assets, door._replace(out_of_service=seen.out_of_service))
-        returns.seen(world, changes, event, seen, key)
-    outcome = record(world, changes, event, "Unit.Snapshot", AssetAnswer("UnknownUnit" if unknown else None))
-    if event.last_seq is not None and event.seq is None and event.station_id not in world.assets.cabinets:
-        follow(world, changes, event.station_id, event.last_seq, event.received_at)
-    return outcome
-
-
-def socket_changed(world: World, changes: Changes, event: SocketChanged) -> Outcome:
-    """A portable charger was plugged in, or out: it speaks for itself alone."""
-    if (known := heard(world, event)) is not None:
-        return again(known)
-    error = _plugged(world, changes, event, key_of(world, event))
-    kind = "Socket.Connected" if event.connected else "Socket.Disconnected"
-    return record(world, changes, event, kind, AssetAnswer(error), item=event.item)
-
-
-def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> str | None:
-    assets, at = world.assets, key[0]
-    item = assets.items.get(event.item)
-    if event.item != event.station_id:
-        alarm(world, changes, event, "item_mismatch", item=event.item)
-        return "ItemMismatch"
-    if item is None:
-        return "ItemUnknown"
-    if item.plugged_at is None or item.plugged_at < at:
-        tag = event.tag if event.connected else item.tag
-        item = put_item(assets, changes.assets, item._replace(plugged=event.connected, tag=tag, plugged_at=at))
-    if not event.connected:
-        return None
-    rental = assets.rental_of(event.item)
-    if (item.place == "driver" and rental is not None) or item.place in ("staff", "workshop"):
-        return None  # staff try out what they have
-    if rental is None or rental.state not in OPEN or item.place == "driver":
-        if item.since < key:
-            custody.said(assets, changes.assets, event.item, "unknown", key)
-            alarm(world, changes, event, "item_online_without_rental", item=event.item, tag=event.tag)
-        return "NoCustody"
-    if rental.state in ("opening", "provisional") and rental.returned_at is None and rental.requested_at < at:
-        since = rental_opened_at(world, rental)
-        custody.said(assets, changes.assets, event.item, "driver", (since, event.id), rental.id)
-        resolved_by(world, changes, rental, event.received_at)
-        taken(world, changes, rental, event.item, since, event.received_at, sure=False)
-    else:
-        write(world, changes, rental)
-    return None

@@ -13,7 +13,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from csms.base.ids import derived, wire_number
-from csms.domain import asset_events, attribution, cabinets, lending, openings, overdue, payer, returns, spending
+from csms.domain import (
+    asset_events,
+    attribution,
+    cabinets,
+    lending,
+    openings,
+    overdue,
+    payer,
+    sightings,
+    spending,
+    staff,
+)
 from csms.domain.billing import DISPUTE_PLACE
 from csms.domain.decisions import (
     corrected,
@@ -289,12 +300,12 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     BillCorrected: corrected,
     BillRefunded: refunded,
     ConnectorMetered: attribution.connector_metered,
-    asset_events.UnitsSeen: cabinets.units_seen,
+    asset_events.UnitsSeen: sightings.units_seen,
     asset_events.DoorRequested: lending.requested,
     asset_events.DoorMoved: cabinets.door_moved,
     asset_events.ItemPlaced: cabinets.item_placed,
     asset_events.ItemTaken: cabinets.item_taken,
-    asset_events.SocketChanged: cabinets.socket_changed,
+    asset_events.SocketChanged: sightings.socket_changed,
     asset_events.RentAsked: lending.rent_asked,
     asset_events.ReturnAsked: lending.return_asked,
     asset_events.RentalCancelled: lending.cancelled,
@@ -303,6 +314,6 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     asset_events.DoorChecked: openings.door_checked,
     asset_events.RentalChecked: overdue.checked,
     asset_events.ServiceOpened: openings.service,
-    asset_events.ItemMoved: returns.moved,
-    asset_events.RentalInspected: returns.inspected,
+    asset_events.ItemMoved: staff.moved,
+    asset_events.RentalInspected: staff.inspected,
 }

@@ -7,23 +7,16 @@ from datetime import datetime
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.base.money import to_minor
-from csms.domain import custody, grants, overdue, payer
+from csms.domain import custody, overdue, payer
 from csms.domain.asset_events import (
     AssetAnswer,
-    ItemMoved,
     ItemPlaced,
     ItemTaken,
-    RentalInspected,
-    UnitSeen,
-    UnitsSeen,
 )
-from csms.domain.assets import Grant, Item, Key, Rental, put_item
-from csms.domain.events import Outcome
+from csms.domain.assets import Grant, Item, Key, Rental
 from csms.domain.folding import lacks, put
 from csms.domain.heard import alarm
-from csms.domain.openings import resolved_by
-from csms.domain.rental import cancel, opened_at, own_of, ref_of, returned, session_of, settle, taken, to_inspect, write
+from csms.domain.rental import ref_of, returned, session_of, taken, to_inspect, write
 from csms.domain.session import opened
 from csms.domain.world import Changes, World
 
@@ -44,7 +37,7 @@ def placed(
         alarm(world, changes, event, "item_unknown", unit=event.unit, item=event.item)
         _odd_return(world, changes, grant, place, key, now)
         return AssetAnswer("ItemUnknown")
-    _back(world, changes, item, place, key, now, event.flags, sure=True)
+    back(world, changes, item, place, key, now, event.flags, sure=True)
     error = None
     if assets.capable.get(place) != item.kind:
         alarm(world, changes, event, "item_mismatch", unit=event.unit, item=event.item)
@@ -65,7 +58,7 @@ def _odd_return(world: World, changes: Changes, grant: Grant | None, place: Plac
     to_inspect(world, changes, rental, ("mismatch",))
 
 
-def _back(
+def back(
     world: World, changes: Changes, item: Item, place: Place, key: Key, now: datetime, flags: tuple[str, ...],
     *, sure: bool,
 ) -> None:  # fmt: skip
@@ -114,54 +107,6 @@ def _is_news(billed: Rental, place: Place, at: datetime) -> bool:
     there = (billed.return_station, billed.return_unit) == place
     earlier = billed.returned_at is not None and at < billed.returned_at
     return billed.state == "deemed" or (billed.state == "closed" and there and earlier)
-
-
-def seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: Key) -> None:
-    """
-    One unit of a snapshot. It tells of custody at once; of a return it may know less than events still to come.
-
-    So a return that only a snapshot tells of waits until its cabinet has told everything, or for some minutes.
-    """
-    assets, place, now = world.assets, (event.station_id, unit.unit), event.received_at
-    believed = custody.behind(assets, assets.doors[place])
-    if not unit.has:
-        custody.emptied(assets, changes.assets, place, key)
-        _found_empty(world, changes, event, believed, place, key)
-        return
-    if unit.item is None:
-        return  # something stands there and cannot be read: what it is, a report by name says, earlier or later
-    item = assets.items.get(unit.item)
-    custody.placed(assets, changes.assets, None if item is None else item.code, place, key)
-    if item is None:
-        return
-    rental = assets.rental_of(item.code)
-    not_taken = rental is not None and rental.taken_at is None and (rental.station_id, rental.unit) == place
-    if rental is not None and not_taken and rental.state == "provisional" and rental.reason == "unclear":
-        cancel(world, changes, rental, "seen there", now)
-    elif rental is None or not not_taken:
-        cabinet = assets.cabinets.get(event.station_id)
-        told = event.last_seq is None or (cabinet is not None and (cabinet.last_seq or 0) >= event.last_seq)
-        _back(world, changes, item, place, key, now, (), sure=told)
-
-
-def _found_empty(
-    world: World, changes: Changes, event: UnitsSeen, believed: Item | None, place: Place, key: Key
-) -> None:
-    """An item that was believed there is not: it was taken when its door was opened, or nobody knows."""
-    assets = world.assets
-    if believed is None or believed.since >= key:
-        return
-    rental = assets.rental_of(believed.code)
-    if rental is None or rental.taken_at is not None or (rental.station_id, rental.unit) != place:
-        alarm(world, changes, event, "item_missing", unit=place[1], item=believed.code)
-        return
-    grant = grants.newest_to_take(assets, rental.id)
-    if grant is None or (grant.opened_at is None and rental.state == "opening"):
-        return
-    since = grant.opened_at or grant.issued_at
-    custody.said(assets, changes.assets, believed.code, "driver", key, rental.id)
-    resolved_by(world, changes, rental, event.received_at)
-    taken(world, changes, rental, believed.code, since, event.received_at, sure=False)
 
 
 # -- too late ---------------------------------------------------------------------------------------------------------
@@ -225,65 +170,3 @@ def revived(
         back = min(item.at, rental.returned_at or item.at) if known else item.at
         returned(world, changes, lent, (item.station_id, item.unit), back, event.received_at, sure=True)
     return None
-
-
-# -- people -----------------------------------------------------------------------------------------------------------
-
-
-def inspected(world: World, changes: Changes, event: RentalInspected) -> Outcome:
-    """Staff have looked at what came back: damage is paid out of the deposit, up to it."""
-    rental = world.assets.rentals.get(event.rental_id)
-    if rental is None or rental.state != "provisional" or rental.reason != "inspect":
-        return Outcome("refused", reason="nothing of this rental is to be inspected")
-    item = world.assets.items.get(rental.item or "")
-    if item is not None and item.rental_id == rental.id:
-        return Outcome("refused", reason="something else came back: say first where the item is")
-    own, currency = own_of(world, rental), session_of(world, rental).currency
-    assert currency is not None
-    deposit_minor = 0 if own is None else to_minor(own.deposit, currency)
-    if event.damage_minor > deposit_minor:
-        return Outcome("refused", reason=f"damage is paid out of the deposit, which is {deposit_minor} minor units")
-    rental = rental._replace(damage_minor=event.damage_minor)
-    rental = rental._replace(taken_at=rental.taken_at or opened_at(world, rental))
-    settle(world, changes, rental, event.received_at)
-    return Outcome("accepted", ref=ref_of(rental.id))
-
-
-def _handed_in(world: World, changes: Changes, code: str, at: datetime) -> None:
-    """
-    Staff have the item: whoever had rented it has it no more, and is billed until now.
-
-    What is lost runs on, and what is to be inspected waits for that.
-    """
-    rental = world.assets.rental_of(code)
-    if rental is not None and rental.reason == "inspect":
-        return
-    if rental is not None and rental.taken_at is not None:
-        settle(world, changes, rental._replace(returned_at=rental.returned_at or at), at)
-        return
-    bought = world.assets.newest_of(code)
-    if bought is not None and bought.state == "deemed":
-        overdue.came_back(world, changes, bought, (bought.station_id, bought.unit or 0), at, at)
-
-
-def moved(world: World, changes: Changes, event: ItemMoved) -> Outcome:
-    """Staff's word on an item: where it is, what it is fit for. In staff's hands its rental is over."""
-    assets, key = world.assets, (event.received_at, event.id)
-    item = assets.items.get(event.item)
-    if item is None:
-        return Outcome("refused", reason="there is no such item", asset=AssetAnswer("ItemUnknown"))
-    if event.place == "connector":
-        place = event.station_id, event.unit or 0
-        if place not in assets.doors:
-            return Outcome("refused", reason="there is no such door", asset=AssetAnswer("UnknownUnit"))
-        if assets.capable.get(place) != item.kind:
-            return Outcome("refused", reason=f"this door holds no {item.kind}", asset=AssetAnswer("ItemMismatch"))
-        custody.placed(assets, changes.assets, item.code, place, key)
-        _back(world, changes, item, place, key, event.received_at, (), sure=True)
-    else:
-        custody.said(assets, changes.assets, item.code, event.place, key)
-        if event.place in ("staff", "workshop"):
-            _handed_in(world, changes, item.code, event.received_at)
-    if event.state is not None:
-        put_item(assets, changes.assets, assets.items[item.code]._replace(state=event.state))
-    return Outcome("accepted")

@@ -96,7 +96,6 @@ async def rent(submit: Submit, rental_id: UUID, wish: Wish, now: datetime) -> Ou
         rental_id=rental_id,
         grant_id=_of(rental_id, "grant"),
         authorization_id=_of(rental_id, "authorization"),
-        driver_id=str(_of(rental_id, "driver")),
         token_key=wish.payer.key,
         token_masked=wish.payer.masked,
         unit=wish.unit,

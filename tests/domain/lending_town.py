@@ -147,7 +147,7 @@ class Town:
         ids = {name: self.new_id() for name in ("rental_id", "grant_id", "authorization_id")} | more
         return self.tell(
             said.RentAsked(
-                station, self.now, **ids, driver_id="d", token_key=key(token), token_masked="A0..", unit=unit,
+                station, self.now, **ids, token_key=key(token), token_masked="A0..", unit=unit,
                 item_type=None, proof="totp", by=token,
             )
         )  # fmt: skip
@@ -164,9 +164,7 @@ class Town:
     def at_lock(self, token: str = ANN, station: str = "C1", why: Any = "take", unit: int | None = None) -> Outcome:
         """A driver's token at the lock."""
         ids = {name: self.new_id() for name in ("rental_id", "grant_id", "authorization_id")}
-        request = said.DoorRequested(
-            **self.report(station, seq=None), unit=unit, why=why, token=token, driver_id="d", **ids
-        )
+        request = said.DoorRequested(**self.report(station, seq=None), unit=unit, why=why, token=token, **ids)
         return self.tell(request)
 
     def answer(self, grant: UUID, end: Any = "accepted", error: str | None = None) -> Outcome:

@@ -69,7 +69,7 @@ def snapshot(station: str, units: dict[int, str | None], at: datetime = NOON) ->
 def rent(at: datetime = NOON, token: str = ANN, station: str = "C1", **more: Any) -> said.RentAsked:
     """A driver's app rents."""
     ids = {"rental_id": new_id(), "grant_id": new_id(), "authorization_id": new_id()}
-    values: dict[str, Any] = {"unit": None, "item_type": None, "proof": "totp", "by": "app", "driver_id": "d"}
+    values: dict[str, Any] = {"unit": None, "item_type": None, "proof": "totp", "by": "app"}
     return said.RentAsked(
         station_id=station, received_at=at, token_key=key(token), token_masked="A0...", **(ids | values | more)
     )

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from csms.domain import cabinets, grants, lending, openings, overdue, rental, returns
+from csms.domain import cabinets, grants, lending, openings, overdue, rental, returns, sightings
 from csms.domain.assets import Rental
 from tests.simulation.lending_machine import play
 
 
 def test_lending_keeps_its_promises_whatever_happens_in_whatever_order() -> None:
-    play(examples=80, steps=30, shrink=True)
+    play(examples=300, steps=30, shrink=True)
 
 
 # -- planted ----------------------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def a_cancelled_rental_keeps_its_hold(patch: pytest.MonkeyPatch) -> None:
     def cancel(world: Any, changes: Any, one: Rental, reason: str, now: Any) -> Rental:
         return rental.over(world, changes, one._replace(state="cancelled", reason=reason, closed_at=now))
 
-    for module in (cabinets, lending, openings, overdue, returns):
+    for module in (cabinets, lending, openings, overdue, sightings):
         patch.setattr(module, "cancel", cancel)
 
 
@@ -80,7 +80,8 @@ def the_clock_alone_ends_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def what_comes_back_is_not_heard(patch: pytest.MonkeyPatch) -> None:
     """A return moves the item and leaves the rental open."""
-    patch.setattr(returns, "_back", lambda *arguments, **options: None)
+    for module in (returns, sightings):
+        patch.setattr(module, "back", lambda *arguments, **options: None)
 
 
 def what_is_lent_is_lent_again(patch: pytest.MonkeyPatch) -> None:
@@ -122,4 +123,4 @@ def test_a_defect_in_the_rules_is_found(
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(AssertionError):
-        play(examples=300, steps=30)
+        play(examples=1_500, steps=30)  # most are found within ten

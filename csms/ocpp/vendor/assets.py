@@ -93,7 +93,6 @@ def _door_request(call: Call, body: Body, token: str) -> Event:
         rental_id=draw.uuid(at),
         grant_id=draw.uuid(at),
         authorization_id=draw.uuid(at),
-        driver_id=draw.short(),
     )
 
 
