@@ -2,7 +2,7 @@
 -- as_of is refused: a rental changes until it is settled; `bills` and `revenue` tell what was charged as of an instant
 -- $1 from: asked for at this time or later
 -- $2 to: asked for before this time
--- $3 provider: of this provider's items only
+-- $3 provider: at this provider's cabinets only
 -- $4 after: go on after this row
 -- $5 limit: at most so many rows
 -- $6 station: taken at this cabinet
@@ -11,8 +11,8 @@ select r.id as rental, r.requested_at as asked_at, r.provider_id as provider, r.
     r.unit as connector, r.item, r.item_type, r.driver_id as driver, r.state as stands, r.reason,
     array_to_string(r.flags, ' ') as flags, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
     r.return_unit as return_connector,
-    extract(epoch from r.returned_at - r.taken_at)::bigint as held_s,
-    greatest(0, extract(epoch from r.returned_at - r.due_at))::bigint as late_s, r.outage_s, s.currency,
+    floor(extract(epoch from r.returned_at - r.taken_at))::bigint as held_s,
+    greatest(0, floor(extract(epoch from r.returned_at - r.due_at)))::bigint as late_s, r.outage_s, s.currency,
     s.hold_minor, s.fee_minor, r.damage_minor, r.closed_at, json_build_array(r.requested_at, r.id)::text as _cursor,
     json_build_object('path', '/rentals/' || r.id)::text as _link
 from rental r
