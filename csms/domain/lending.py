@@ -275,6 +275,13 @@ def extend(world: World, changes: Changes, rental: Rental) -> None:
         write(world, changes, longer)
 
 
+_UNWANTED_TOO_LATE = {
+    "opening": "its door has been told to open; leave the item there, and it costs nothing",
+    "active": "its item was taken; give it back",
+    "overdue": "its item was taken; give it back",
+}
+
+
 def cancelled(world: World, changes: Changes, event: RentalCancelled) -> Outcome:
     """What has not been taken yet is not wanted any more. A door that may be open already is waited for."""
     rental = world.assets.rentals.get(event.rental_id)
@@ -283,7 +290,8 @@ def cancelled(world: World, changes: Changes, event: RentalCancelled) -> Outcome
     if rental.state == "cancelled":
         return _told(AssetAnswer(rental_id=rental.id))
     if rental.state != "requested":
-        return _refused("Busy", f"the rental is {rental.state}: its door has been told to open")
+        why = _UNWANTED_TOO_LATE.get(rental.state, "nothing of it can be given up")
+        return _refused("Busy", f"the rental is {rental.state}: {why}")
     cancel(world, changes, rental, "not wanted", event.received_at)
     return _told(AssetAnswer(rental_id=rental.id))
 

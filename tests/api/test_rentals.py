@@ -76,6 +76,16 @@ async def test_a_repeat_is_the_same_rental_even_at_once_and_when_its_proof_is_ol
     assert other.status == 201 and other.json["id"] != first.json["id"]
 
 
+async def test_what_is_lent_cannot_be_cancelled_and_the_problem_says_what_to_do(town: Street) -> None:
+    rental = await town.held()
+    refused = await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")
+    assert refused.status == 409 and "give it back" in refused.json["detail"], refused.body
+    town.later(1)
+    await town.brought((await given_back(town, rental)).json)
+    refused = await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")
+    assert refused.status == 409 and refused.json["detail"] == "the rental is closed: nothing of it can be given up"
+
+
 async def test_without_means_or_balance_nothing_is_lent(town: Street) -> None:
     reply = await town.rent("bob")
     assert (reply.status, reply.json["error"]) == (402, "NoCredit"), reply.body
@@ -196,7 +206,7 @@ async def test_a_rental_that_is_over_is_not_given_back_again(town: Street) -> No
 async def test_what_was_not_taken_yet_can_be_given_up_only_before_its_door_opens(town: Street) -> None:
     rental = (await town.rent()).json
     refused = await town.ask("ann", "POST", f"/rentals/{rental['id']}/cancel")
-    assert refused.status == 409, refused.body
+    assert refused.status == 409 and "leave the item there" in refused.json["detail"], refused.body
     await town.rest.tell(said.GrantAnswered("C1", town.now, UUID(rental["door"]["id"]), "offline", None))
     assert (await town.rest.get(f"/rentals/{rental['id']}"))["state"] == "cancelled"
     assert await money(town) == (100_000, 0)
