@@ -106,7 +106,14 @@ class Hurried:
     pending: bytes
 
 
-Read = Event | Reply | VerifyToken | Hurried
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several events in one call, at least one: recorded in their order, answered when the last is."""
+
+    events: tuple[Event, ...]
+
+
+Read = Event | Reply | VerifyToken | Hurried | Together
 Reader = Callable[[Call], Read]
 Writer = Callable[[Outcome, Call], bytes]
 

@@ -21,7 +21,20 @@ from csms.base.errors import WireError
 from csms.domain.events import RECORDED, Event, Outcome, SessionMetered, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
-from csms.ocpp.calls import NO_KEYS, Call, Desk, Hurried, OtherVersion, Read, Reply, Route, Unclear, VerifyToken, kept
+from csms.ocpp.calls import (
+    NO_KEYS,
+    Call,
+    Desk,
+    Hurried,
+    OtherVersion,
+    Read,
+    Reply,
+    Route,
+    Together,
+    Unclear,
+    VerifyToken,
+    kept,
+)
 from csms.ocpp.cost import Costs, is_news
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
@@ -211,6 +224,10 @@ class Peer:
             self._verify(call, read)
         elif type(read) is Hurried:
             self._hurry(call, read)
+        elif type(read) is Together:
+            for event in read.events[:-1]:
+                desk.submit(event, _unheard)
+            desk.submit(read.events[-1], self._decided)
         elif type(read) is Unreadable and not route.money and not self._keeps_more():
             self._current = None
             self._send_result(call, route.write(RECORDED, call))

@@ -9,7 +9,7 @@ from csms.ocpp.schemas import Version
 from csms.ocpp.v16 import availability as availability_16
 from csms.ocpp.v16 import charging as charging_16
 from csms.ocpp.v21 import charging as charging_21
-from csms.ocpp.v201 import availability, charging
+from csms.ocpp.v201 import availability, charging, doors
 from csms.ocpp.vendor import transfers
 
 NOTED = Route(availability_16.acknowledged, nothing)
@@ -43,7 +43,7 @@ V201: dict[str, Route] = {
     "NotifyChargingLimit": NOTED,
     "NotifyCustomerInformation": NOTED,
     "NotifyDisplayMessages": NOTED,
-    "NotifyEvent": NOTED,  # also of doors (SlotStatus, DoorState): what cabinets say of them counts as Door.Status only
+    "NotifyEvent": Route(doors.notified, nothing),
     "NotifyMonitoringReport": NOTED,
     "NotifyReport": NOTED,
     "PublishFirmwareStatusNotification": NOTED,
