@@ -8,7 +8,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain.asset_events import AssetAnswer, AssetReport
+from csms.domain.asset_events import AssetAnswer, AssetReport, UnitsSeen
 from csms.domain.assets import Cabinet, Key, Reported
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import Outcome
@@ -29,10 +29,17 @@ def again(answer: AssetAnswer) -> Outcome:
 
 
 def key_of(world: World, event: AssetReport) -> Key:
-    """The place of a report in time: its own word, where that can be believed (quirk Q-R4)."""
+    """
+    The place of a report in time: its own word, where that can be believed (quirk Q-R4).
+
+    Many cabinets tell whole seconds. Of one instant the numbers of events say what came later, and a snapshot
+    comes after the event that it names as the newest; ids, which may be drawn, only tell them apart.
+    """
     earliest = event.received_at - timedelta(seconds=world.rules.late_s_max)
     at, _ = plausible_time(event.at, event.received_at, earliest)
-    return at, event.id
+    if isinstance(event, UnitsSeen):
+        return at, f"{event.last_seq or 0:016}~{event.id}"
+    return at, f"{event.seq or 0:016}/{event.id}"
 
 
 def record(

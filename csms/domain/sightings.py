@@ -59,7 +59,7 @@ def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> 
         return "ItemMismatch"
     if item is None:
         return "ItemUnknown"
-    if item.plugged_at is None or item.plugged_at < at:
+    if item.plugged_at is None or item.plugged_at <= at:  # one charger tells in order
         tag = event.tag if event.connected else item.tag
         item = put_item(assets, changes.assets, item._replace(plugged=event.connected, tag=tag, plugged_at=at))
     if not event.connected:
@@ -74,7 +74,7 @@ def _plugged(world: World, changes: Changes, event: SocketChanged, key: Key) -> 
         return "NoCustody"
     if rental.state in ("opening", "provisional") and rental.returned_at is None and rental.requested_at < at:
         since = opened_at(world, rental)
-        custody.said(assets, changes.assets, event.item, "driver", (since, event.id), rental.id)
+        custody.said(assets, changes.assets, event.item, "driver", (since, key[1]), rental.id)
         resolved_by(world, changes, rental, event.received_at)
         taken(world, changes, rental, event.item, since, event.received_at, sure=False)
     else:

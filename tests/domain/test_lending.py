@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -325,3 +326,28 @@ def test_a_cabinet_that_never_comes_back_does_not_keep_a_rental_for_ever(town: T
     town.world.assets.outages["C1"] = [(town.now, None)]
     town.run_clock(town.now + timedelta(days=20))
     assert town.rental(rental.id).state == "deemed" and town.held() == 0
+
+
+def test_what_is_told_of_one_instant_counts_by_its_numbers_whatever_its_ids(town: Town) -> None:
+    rental = town.take()
+    town.later(2_000)
+    grant = town.granted(town.ask_return(rental))
+    town.answer(grant.id)
+    told: list[said.DoorMoved | said.ItemPlaced] = [
+        town.door_event("C2", grant.unit, "open", grant.id, has=False),
+        town.placed_event("C2", grant.unit, rental.item or "", grant.id),
+        town.door_event("C2", grant.unit, "closed", grant.id, has=True),
+    ]
+    for id_, event in zip(("z-event-1", "m-event-2", "a-event-3"), told, strict=True):
+        town.tell(replace(event, id=id_))
+    assert town.item(rental.item or "").station_id == "C2"
+    assert town.world.assets.doors["C2", grant.unit].state == "closed"
+    assert town.rental(rental.id).state == "closed" and town.held() == 0
+
+
+def test_a_plug_that_was_pushed_in_anew_within_an_instant_is_in(town: Town) -> None:
+    town.take()
+    for connected, tag in ((True, "A"), (False, "A"), (True, "B")):
+        more: dict[str, Any] = {"item": "i1", "connected": connected, "tag": tag, "meter_wh": 0}
+        town.tell(said.SocketChanged(**town.report("i1"), **more))
+    assert (town.item("i1").plugged, town.item("i1").tag) == (True, "B")
