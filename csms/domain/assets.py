@@ -146,6 +146,7 @@ class Rental(NamedTuple):
     reason: str | None
     checked_at: datetime | None
     closed_at: datetime | None
+    extended_at: datetime | None = None
 
 
 class Cabinet(NamedTuple):

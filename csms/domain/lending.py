@@ -249,7 +249,7 @@ def _return(
     door = grants.to_return(world.assets, station_id, unit, item.kind)
     if isinstance(door, str):
         if door == "NoEmptySlot":
-            extend(world, changes, rental)
+            extend(world, changes, rental, now)
         return _refused(door)
     grant = grants.allow(
         world, changes, grant_id, door, "return", rental, now, by_reply=by_reply, proof=proof, by=by, item=item.code
@@ -268,10 +268,12 @@ def _may_come_back(rental: Rental) -> bool:
     return rental.state in ("opening", "active", "overdue", "returning", "deemed")
 
 
-def extend(world: World, changes: Changes, rental: Rental) -> None:
-    """Every door is taken: that is not the driver's fault."""
-    if rental.due_at is not None and rental.extensions < EXTENSIONS_MAX:
-        longer = rental._replace(due_at=rental.due_at + EXTENSION, extensions=rental.extensions + 1)
+def extend(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
+    """Every door is taken: that is not the driver's fault. Who asks again meanwhile has the time already."""
+    waits = rental.extended_at is not None and now < rental.extended_at + EXTENSION
+    if rental.due_at is not None and rental.extensions < EXTENSIONS_MAX and not waits:
+        due_at, number = rental.due_at + EXTENSION, rental.extensions + 1
+        longer = rental._replace(due_at=due_at, extensions=number, extended_at=now)
         write(world, changes, longer)
 
 

@@ -156,6 +156,7 @@ def revived(
         id=id_, version=1, state="opening", unit=event.unit, item=event.item, driver_id=judged.driver_id, tries=1,
         flags=("told_late",), reason=None, closed_at=None, taken_at=None, due_at=None, returned_at=None,
         return_station=None, return_unit=None, stopped_at=None, extensions=0, outage_s=0, damage_minor=0, reminders=0,
+        extended_at=None,
     )  # fmt: skip
     if judged.state != "active":
         write(world, changes, anew._replace(state="refused", reason=judged.reason, closed_at=event.received_at))

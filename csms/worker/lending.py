@@ -19,6 +19,9 @@ LENDING_SWEEP_S = 1.0
 ROWS_MAX = 500
 """Looks of each kind in one sweep; the others are met by the next."""
 
+ALIVE_SWEEPS = 10
+"""So many sweeps apart it is noted that the system runs: for as long as it does not, nobody can bring anything back."""
+
 PARKED_S = 3_600.0
 """What the road could not digest is looked at again after so long, on the wall: people are told meanwhile."""
 
@@ -34,6 +37,7 @@ class LendingTimer:
         self._clock = clock
         self._monotonic = monotonic
         self._parked: dict[UUID, float] = {}
+        self._sweeps = 0
 
     async def sweep(self) -> None:
         """Once. What is looked at too early, or twice, changes nothing."""
@@ -45,6 +49,9 @@ class LendingTimer:
         self._parked = {id_: until for id_, until in self._parked.items() if until > wall}
         parked = list(self._parked)
         async with self._pool.acquire() as conn:
+            if self._sweeps % ALIVE_SWEEPS == 0:
+                await SQL.note_alive.run(conn, now)
+            self._sweeps += 1
             unused = await SQL.due_grants.many(conn, opening, now - grants.DRIFT, ROWS_MAX, parked)
             doors = await SQL.due_doors.many(conn, ajar, staff, ROWS_MAX)
             rentals = await SQL.due_rentals.many(conn, now, ROWS_MAX, parked)

@@ -116,7 +116,8 @@ create table rental (
     flags text[] not null,
     reason text,
     checked_at timestamptz,
-    closed_at timestamptz
+    closed_at timestamptz,
+    extended_at timestamptz
 ) with (fillfactor = 70);
 comment on column rental.stopped_at is 'when a return failed for our sake: the clock stands still from there';
 comment on column rental.checked_at is 'when time alone changes something about it next; null: never';
@@ -236,7 +237,7 @@ create type rental_in as (
     item_type text, requested_at timestamptz, asked_by text, proof text, taken_at timestamptz, due_at timestamptz,
     returned_at timestamptz, return_station text, return_unit integer, stopped_at timestamptz, extensions smallint,
     outage_s integer, damage_minor bigint, tries smallint, reminders smallint, flags text[], reason text,
-    checked_at timestamptz, closed_at timestamptz);
+    checked_at timestamptz, closed_at timestamptz, extended_at timestamptz);
 create type asset_report_in as (
     station_id text, id text, kind text, seq bigint, at timestamptz, received_at timestamptz, offline boolean,
     unit integer, item text, error text, grant_id uuid, rental_id uuid, answer_unit integer, expires_at timestamptz,
@@ -279,7 +280,7 @@ begin
                 return_station = n.return_station, return_unit = n.return_unit, stopped_at = n.stopped_at,
                 extensions = n.extensions, outage_s = n.outage_s, damage_minor = n.damage_minor, tries = n.tries,
                 reminders = n.reminders, flags = n.flags, reason = n.reason, checked_at = n.checked_at,
-                closed_at = n.closed_at
+                closed_at = n.closed_at, extended_at = n.extended_at
             from unnest(rentals) n
             where r.id = n.id
             and r.version = n.version - 1

@@ -194,7 +194,7 @@ select
             r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
             r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
             r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
-            r.reason, r.checked_at, r.closed_at)
+            r.reason, r.checked_at, r.closed_at, r.extended_at)
         from wanted_rentals r
     ) as rentals,
     array(
@@ -281,12 +281,19 @@ where station_id = any($1)
 and until_at is null;
 
 -- name: cabinets_away
--- A process starts: no cabinet is connected to it, so all are away since $1.
+-- A process starts at $1: no cabinet is connected to it, so all are away since it was last seen to run.
 insert into station_outage (station_id, from_at)
-select id, $1
+select id, least($1, coalesce((select at from system_alive), $1))
 from station
 where kind <> 'charger'
 on conflict do nothing;
+
+-- name: note_alive
+-- The system runs at $1.
+insert into system_alive (at)
+values ($1)
+on conflict (only_row) do update
+set at = greatest(system_alive.at, excluded.at);
 
 -- name: sessions_at_item
 -- The running sessions of a portable charger.

@@ -187,6 +187,11 @@ def test_full_doors_give_the_driver_more_time(town: Town) -> None:
     outcome = town.ask_return(rental)
     assert outcome.asset is not None and outcome.asset.error == "NoEmptySlot"
     assert town.rental(rental.id).due_at == (before or town.now) + timedelta(minutes=30)
+    assert town.error(town.ask_return(rental)) == "NoEmptySlot"  # asked again at once, it is the same half hour
+    assert town.rental(rental.id).due_at == (before or town.now) + timedelta(minutes=30)
+    town.later(1_800)
+    town.ask_return(rental)
+    assert town.rental(rental.id).due_at == (before or town.now) + timedelta(minutes=60)
 
 
 def test_what_comes_back_broken_keeps_its_deposit_for_an_inspection(town: Town) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from csms.db import Connection, Pool
+from csms.db import SQL, Connection, Pool
 from csms.domain.asset_events import AssetEvent, DoorChecked, GrantChecked, RentalChecked
 from csms.domain.events import RECORDED, Outcome
 from csms.worker.lending import PARKED_S, LendingTimer
@@ -43,7 +43,7 @@ async def test_grants_doors_and_rentals_are_looked_at_when_they_are_due(dsn: str
         assert await looks.of(timer) == []
         looks.now = after(1)
         assert await looks.of(timer) == [GrantChecked, RentalChecked]
-        await road.tell(lending.door("C1", 1, "open", wish.grant_id, after(0)))
+        await road.tell(lending.door("C1", 1, "open", wish.grant_id, after(0.1)))
         looks.now = after(2)
         assert await looks.of(timer) == [DoorChecked, RentalChecked]
 
@@ -62,3 +62,15 @@ async def test_what_was_parked_is_left_alone_for_an_hour_and_keeps_nobody_waitin
     assert await looks.of(timer) == []
     looks.wall = PARKED_S + 1
     assert await looks.of(timer) == [GrantChecked, RentalChecked]
+
+
+async def test_while_the_system_does_not_run_no_cabinet_is_there(dsn: str, pool: Pool, conn: Connection) -> None:
+    await lending.build(conn)
+    looks = Looks()
+    timer = LendingTimer(pool, looks.submit, lambda: looks.now, monotonic=lambda: looks.wall)
+    await timer.sweep()
+    looks.now = after(300)
+    await SQL.cabinets_away.run(conn, looks.now)  # killed at noon, started five hours later
+    await SQL.stations_arrived.run(conn, ["C1"], after(301))
+    rows = await conn.fetch("select station_id, from_at, until_at from station_outage order by station_id")
+    assert [tuple(row) for row in rows] == [("C1", after(0), after(301)), ("C2", after(0), None)]
