@@ -128,3 +128,26 @@ async def test_late_fees_stop_while_the_cabinet_is_away(road: Told, conn: Any) -
     await road.tell(lending.placed("C2", 1, "i1", None, after(25 * 60)))
     assert await balance(conn) == 100_000 - 900
     assert await conn.fetchval("select outage_s from rental where id = $1", wish.rental_id) == 30 * 60
+
+
+async def test_each_report_may_find_another_process_and_be_told_again_by_it(dsn: str, conn: Any, road: Told) -> None:
+    """The state after a restart is the state before it: nothing of a rental lives in a process."""
+    wish = lending.rent(after(1))
+    events = [
+        wish,
+        said.GrantAnswered("C1", after(1), wish.grant_id, "accepted", None),
+        lending.door("C1", 1, "open", wish.grant_id, after(1)),
+        lending.taken("C1", 1, "i1", wish.grant_id, after(1)),
+        lending.door("C1", 1, "closed", wish.grant_id, after(1), False),
+        said.SocketChanged(**lending.report("i1", after(2)), item="i1", connected=True, tag="T9", meter_wh=0),
+        lending.placed("C2", 2, "i1", None, after(60)),
+    ]
+    for event in events:
+        answers = []
+        for _ in range(2):
+            async with Told(dsn) as fresh:
+                [outcome] = await fresh.tell(event)
+                answers.append((outcome.status, outcome.asset and outcome.asset.error))
+        assert answers[0] == answers[1]
+    assert await conn.fetchval("select state from rental where id = $1", wish.rental_id) == "closed"
+    assert await conn.fetchval("select count(*) from bill") == 1 and await balance(conn) == 100_000 - 360
