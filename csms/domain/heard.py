@@ -37,8 +37,8 @@ def key_of(world: World, event: AssetReport) -> Key:
     """
     earliest = event.received_at - timedelta(seconds=world.rules.late_s_max)
     at, _ = plausible_time(event.at, event.received_at, earliest)
-    if isinstance(event, UnitsSeen):
-        return at, f"{event.last_seq or 0:016}~{event.id}"
+    if isinstance(event, UnitsSeen) and event.last_seq is not None:
+        return at, f"{event.last_seq:016}~{event.id}"
     return at, f"{event.seq or 0:016}/{event.id}"
 
 
