@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, DoorState, Why
@@ -178,6 +178,10 @@ class Reported(NamedTuple):
     raw: str
 
 
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R", Item, Door, Grant, Rental)
+
+
 class Host(NamedTuple):
     """Whose electricity an outlet gives, and the host's share of a fee in basis points."""
 
@@ -276,47 +280,32 @@ class AssetChanges:
 
 def put_item(assets: Assets, changes: AssetChanges, item: Item) -> Item:
     """The item as it is now; nothing is written where nothing is new."""
-    before = assets.items[item.code]
-    if item == before:
-        return before
-    if item.code not in changes.items:
-        item = item._replace(version=before.version + 1)
-    assets.items[item.code] = changes.items[item.code] = item
-    return item
+    return _put(assets.items, changes.items, item.code, item)
 
 
 def put_door(assets: Assets, changes: AssetChanges, door: Door) -> Door:
     """The door as it is now."""
-    key = door.station_id, door.unit
-    before = assets.doors[key]
-    if door == before:
-        return before
-    if key not in changes.doors:
-        door = door._replace(version=before.version + 1)
-    assets.doors[key] = changes.doors[key] = door
-    return door
+    return _put(assets.doors, changes.doors, (door.station_id, door.unit), door)
 
 
 def put_grant(assets: Assets, changes: AssetChanges, grant: Grant) -> Grant:
     """The grant as it is now; one that nobody knew is new."""
-    before = assets.grants.get(grant.id)
-    if grant == before:
-        return grant
-    if before is not None and grant.id not in changes.grants:
-        grant = grant._replace(version=before.version + 1)
-    assets.grants[grant.id] = changes.grants[grant.id] = grant
-    return grant
+    return _put(assets.grants, changes.grants, grant.id, grant)
 
 
 def put_rental(assets: Assets, changes: AssetChanges, rental: Rental) -> Rental:
     """The rental as it is now; one that nobody knew is new."""
-    before = assets.rentals.get(rental.id)
-    if rental == before:
-        return rental
-    if before is not None and rental.id not in changes.rentals:
-        rental = rental._replace(version=before.version + 1)
-    assets.rentals[rental.id] = changes.rentals[rental.id] = rental
-    return rental
+    return _put(assets.rentals, changes.rentals, rental.id, rental)
+
+
+def _put(rows: Rows[K, R], changed: dict[K, R], key: K, row: R) -> R:
+    before = rows.get(key)
+    if row == before:
+        return row
+    if before is not None and key not in changed:
+        row = row._replace(version=before.version + 1)
+    rows[key] = changed[key] = row
+    return row
 
 
 def unknown_door(station_id: str, unit: int) -> Door:

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from csms.base.units import seconds_between
 from csms.domain import custody, grants, returns
-from csms.domain.asset_events import AssetAnswer, DoorMoved, ItemPlaced, ItemTaken
-from csms.domain.assets import LIVE, OVER, Door, Grant, Key, Rental, put_door
+from csms.domain.asset_events import AssetAnswer, DoorMoved, DoorState, ItemPlaced, ItemTaken
+from csms.domain.assets import LIVE, OVER, Door, Grant, Key, Place, Rental, put_door
 from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, heard, key_of, record
 from csms.domain.openings import AJAR_S, STAFF_S, failed, jammed, opened_at, resolved_by
@@ -118,14 +118,14 @@ def _closed(world: World, changes: Changes, event: DoorMoved, grant: Grant | Non
             finish(world, changes, other, now)
 
 
-def stands(world: World, changes: Changes, door: Door, state: str, key: Key) -> None:
+def stands(world: World, changes: Changes, door: Door, state: DoorState, key: Key) -> None:
     """The door's state, if nothing newer is known. That it moves at all shows that it is not jammed."""
     door = world.assets.doors[door.station_id, door.unit]
     if not door.was_moved_before(key):
         return
     opened = key[0] if state in ("open", "forced") and door.state not in ("open", "ajar", "forced") else door.opened_at
     door = door._replace(
-        state=state,  # type: ignore[arg-type]
+        state=state,
         state_at=key[0],
         state_key=key[1],
         opened_at=None if state in ("closed", "jammed", "unknown") else opened,
@@ -175,8 +175,8 @@ def _taken(world: World, changes: Changes, event: ItemTaken, key: Key) -> str | 
         custody.emptied(assets, changes.assets, place, key)
         return "ItemUnknown"
     if rental is None:
-        to = "staff" if grant is not None and grant.why in ("inspect", "service") else "unknown"
-        custody.left(assets, changes.assets, event.item, place, key, None, to)  # type: ignore[arg-type]
+        to: Place = "staff" if grant is not None and grant.why in ("inspect", "service") else "unknown"
+        custody.left(assets, changes.assets, event.item, place, key, None, to)
         if to == "unknown":
             alarm(world, changes, event, "item_taken_without_rental", unit=event.unit, item=event.item)
             return "NoCustody"

@@ -13,7 +13,7 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.domain import custody
 from csms.domain.asset_events import AssetAnswer, Why
-from csms.domain.assets import Assets, Door, Grant, Item, Rental, put_door, put_grant
+from csms.domain.assets import LIVE, Assets, Door, Grant, GrantState, Item, Rental, put_door, put_grant
 from csms.domain.errand import Errand
 from csms.domain.world import Changes, World
 
@@ -92,10 +92,12 @@ def told(grant: Grant, rental: Rental | None = None) -> AssetAnswer:
     )
 
 
-def end(world: World, changes: Changes, grant: Grant, state: str, now: datetime, error: str | None = None) -> Grant:
+def end(
+    world: World, changes: Changes, grant: Grant, state: GrantState, now: datetime, error: str | None = None
+) -> Grant:
     """The grant is over; what it was for goes on elsewhere."""
-    assert state in ("used", "failed", "expired", "revoked")
-    ended = grant._replace(state=state, ended_at=now, error=error or grant.error)  # type: ignore[arg-type]
+    assert state not in LIVE
+    ended = grant._replace(state=state, ended_at=now, error=error or grant.error)
     return put_grant(world.assets, changes.assets, ended)
 
 

@@ -312,10 +312,10 @@ class Peer:
                 self._answer(call, hurried.pending)
 
         self.desk.later(hurried.within_s, too_slow)
-        if type(hurried.meant) is VerifyToken:
+        if isinstance(hurried.meant, VerifyToken):
             self._verify(call, hurried.meant)
         else:
-            self.desk.submit(hurried.meant, partial(self._decided_if_open, call))  # type: ignore[arg-type]
+            self.desk.submit(hurried.meant, partial(self._decided_if_open, call))
 
     def _decided_if_open(self, call: Call, outcome: Outcome) -> None:
         """The commit is done: answer, unless the call was answered meanwhile because that took too long."""

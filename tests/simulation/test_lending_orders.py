@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -74,7 +74,7 @@ looks = st.tuples(
 class Telling:
     """One or two journeys in a town, whose reports come in as the delays say; the clock runs meanwhile."""
 
-    def __init__(self, journeys: list[Journey], seed: int, looks: list[Look] = []) -> None:  # noqa: B006
+    def __init__(self, journeys: list[Journey], seed: int, looks: Sequence[Look] = ()) -> None:
         self.town = Lockers(always)
         self.drawn = random.Random(seed)
         self.steps = itertools.count()
