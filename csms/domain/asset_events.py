@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from csms.domain.pack_state import PackState
+
 Why = Literal["take", "return", "inspect", "service"]
 DoorState = Literal["closed", "open", "ajar", "jammed", "forced", "unknown"]
 Flag = Literal["damaged", "self_test_failed", "mismatch"]
@@ -33,13 +35,18 @@ class Told:
 
 
 class UnitSeen(NamedTuple):
-    """One door or slot in a snapshot. `item` is None where it has none, or one whose code cannot be read."""
+    """
+    One door or slot in a snapshot. `item` is None where it has none, or one whose code cannot be read.
+
+    `pack` is what a slot's pack says of itself; then its serial tells which item it is.
+    """
 
     unit: int
     door: DoorState
     has: bool
     item: str | None = None
     out_of_service: bool = False
+    pack: PackState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,16 @@ from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, DoorState, Why
 from csms.domain.connector import ItemKind
+from csms.domain.pack_rows import (
+    Level,
+    Pack,
+    Reservation,
+    SlotRules,
+    StateRow,
+    Swap,
+    Voucher,
+    VoucherUse,
+)
 from csms.domain.rows import Rows
 
 Place = Literal["connector", "driver", "staff", "workshop", "lost", "unknown"]
@@ -110,6 +120,7 @@ class Grant(NamedTuple):
     reason: str | None
     attempt: int
     version: int
+    opening_s: int = 10
 
 
 class Rental(NamedTuple):
@@ -147,6 +158,10 @@ class Rental(NamedTuple):
     checked_at: datetime | None
     closed_at: datetime | None
     extended_at: datetime | None = None
+    swap_id: UUID | None = None
+    level_out: Level | None = None
+    level_in: Level | None = None
+    battery_wh: int | None = None
 
 
 class Cabinet(NamedTuple):
@@ -179,7 +194,7 @@ class Reported(NamedTuple):
 
 
 K = TypeVar("K", bound=Hashable)
-R = TypeVar("R", Item, Door, Grant, Rental)
+R = TypeVar("R", Item, Door, Grant, Rental, Pack, Swap, Voucher, Reservation)
 
 
 class Host(NamedTuple):
@@ -207,6 +222,10 @@ RENTAL_COLUMNS: Mapping[str, Callable[[Rental], Hashable]] = {
     "driver": lambda rental: rental.driver_id,
     "returned to": lambda rental: (rental.return_station, rental.return_unit),
 }
+SWAP_COLUMNS: Mapping[str, Callable[[Swap], Hashable]] = {"rid": lambda swap: (swap.station_id, swap.rid)}
+VOUCHER_COLUMNS: Mapping[str, Callable[[Voucher], Hashable]] = {"driver": lambda voucher: voucher.driver_id}
+PACK_COLUMNS: Mapping[str, Callable[[Pack], Hashable]] = {"serial": lambda pack: pack.serial}
+RESERVATION_COLUMNS: Mapping[str, Callable[[Reservation], Hashable]] = {"station": lambda kept: kept.station_id}
 """By what rows are looked for."""
 
 
@@ -231,6 +250,12 @@ class Assets:
     """Items of which it is known whether they exist, and who has them."""
     outages: dict[str, list[Outage]] = field(default_factory=dict)
     """When the cabinets of the rentals here were away, since these were due."""
+    packs: Rows[str, Pack] = field(default_factory=lambda: Rows(PACK_COLUMNS))
+    swaps: Rows[UUID, Swap] = field(default_factory=lambda: Rows(SWAP_COLUMNS))
+    vouchers: Rows[UUID, Voucher] = field(default_factory=lambda: Rows(VOUCHER_COLUMNS))
+    """Those of the drivers whose packs, or tokens, are here."""
+    reservations: Rows[UUID, Reservation] = field(default_factory=lambda: Rows(RESERVATION_COLUMNS))
+    slot_rules: dict[str, SlotRules] = field(default_factory=dict)
 
     def of_station(self, station_id: str) -> list[Door]:
         """The doors of a cabinet, by number."""
@@ -264,6 +289,12 @@ class AssetChanges:
     grants: dict[UUID, Grant] = field(default_factory=dict)
     rentals: dict[UUID, Rental] = field(default_factory=dict)
     cabinets: dict[str, Cabinet] = field(default_factory=dict)
+    packs: dict[str, Pack] = field(default_factory=dict)
+    pack_states: list[StateRow] = field(default_factory=list)
+    swaps: dict[UUID, Swap] = field(default_factory=dict)
+    vouchers: dict[UUID, Voucher] = field(default_factory=dict)
+    voucher_uses: list[VoucherUse] = field(default_factory=list)
+    reservations: dict[UUID, Reservation] = field(default_factory=dict)
     lacking: set[str] = field(default_factory=set)
     """Items that a rule needs to know of: load them and decide again; not written."""
     lacking_rentals: set[UUID] = field(default_factory=set)
@@ -275,7 +306,12 @@ class AssetChanges:
 
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets)
+        lent = self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets
+        return not (lent or self.is_of_packs())
+
+    def is_of_packs(self) -> bool:
+        """Whether there is something of packs to write."""
+        return bool(self.packs or self.pack_states or self.swaps or self.vouchers or self.reservations)
 
 
 def put_item(assets: Assets, changes: AssetChanges, item: Item) -> Item:
@@ -296,6 +332,26 @@ def put_grant(assets: Assets, changes: AssetChanges, grant: Grant) -> Grant:
 def put_rental(assets: Assets, changes: AssetChanges, rental: Rental) -> Rental:
     """The rental as it is now; one that nobody knew is new."""
     return _put(assets.rentals, changes.rentals, rental.id, rental)
+
+
+def put_pack(assets: Assets, changes: AssetChanges, pack: Pack) -> Pack:
+    """The pack as it is now."""
+    return _put(assets.packs, changes.packs, pack.code, pack)
+
+
+def put_swap(assets: Assets, changes: AssetChanges, swap: Swap) -> Swap:
+    """The swap as it is now; one that nobody knew is new."""
+    return _put(assets.swaps, changes.swaps, swap.id, swap)
+
+
+def put_voucher(assets: Assets, changes: AssetChanges, voucher: Voucher) -> Voucher:
+    """The voucher as it is now."""
+    return _put(assets.vouchers, changes.vouchers, voucher.id, voucher)
+
+
+def put_reservation(assets: Assets, changes: AssetChanges, kept: Reservation) -> Reservation:
+    """The reservation as it is now."""
+    return _put(assets.reservations, changes.reservations, kept.id, kept)
 
 
 def _put(rows: Rows[K, R], changed: dict[K, R], key: K, row: R) -> R:

@@ -56,6 +56,51 @@ class ReportUnits:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSwap:
+    """
+    Begin swap `rid` for `token`: slots `units_in` are to take `count` packs, those in `units_out` will be handed out.
+
+    2.1 has a call of its own for it (RequestBatterySwap), which names no slots.
+    """
+
+    swap_id: UUID
+    rid: int
+    token: str
+    count: int
+    units_in: tuple[int, ...]
+    units_out: tuple[int, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePack:
+    """
+    Hand the pack in `unit` out, once, by grant `grant_id`, as part of swap `rid`; never after `expires_at`.
+
+    `error` says why the pack that was put in there is given back: it is not accepted (`Battery.Return`).
+    """
+
+    unit: int
+    grant_id: UUID
+    rid: int
+    error: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSlot:
+    """
+    How the pack in `unit` is charged: (watts, minutes) one after the other from `begins` on, the last for good.
+
+    A default profile of its transactions; a later one replaces it.
+    """
+
+    unit: int
+    begins: datetime
+    limits: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnyCall:
     """An OCPP call by its name, as staff wrote it; checked against the schema of the station's version."""
 
@@ -81,7 +126,7 @@ class EndConnection:
     reason: str
 
 
-Command = StartSession | StopSession | OpenDoor | ReportUnits | AnyCall
+Command = StartSession | StopSession | OpenDoor | ReportUnits | StartSwap | ReleasePack | LimitSlot | AnyCall
 News = UseMeterKeys | EndConnection
 """What the process of a connection must know."""
 
@@ -93,7 +138,7 @@ class Answer:
 
     `accepted` and `rejected` are the station's word; `failed` is a CALLERROR, or a version or a station
     that has no such command; `offline` means nothing was sent; `unknown` means sent, and no answer came.
-    `error` of a rejected `OpenDoor` or `ReportUnits` is a code of the protocol (docs/reference/assets).
+    `error` of a rejected `OpenDoor`, `ReportUnits`, `StartSwap` or `ReleasePack` is a code of the protocol (docs/reference/assets).
     """
 
     end: Literal["accepted", "rejected", "failed", "offline", "unknown"]

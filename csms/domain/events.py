@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, AssetEvent
+from csms.domain.pack_events import PackEvent
 from csms.domain.tariff_document import Tariff
 
 if TYPE_CHECKING:
@@ -339,6 +340,7 @@ Event = (
     | BillCorrected
     | BillRefunded
     | AssetEvent
+    | PackEvent
 )
 
 Status = str

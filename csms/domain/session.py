@@ -160,6 +160,8 @@ class Session(NamedTuple):
     use: Use = "charge"
     host_bp: int = 0
     """The share of the site's host, of whose electricity a portable charger gives."""
+    drawn_minor: int = 0
+    """The part of its fee that vouchers released."""
 
 
 def opened(

@@ -81,7 +81,8 @@ select
             s.provider_id, s.site_id, s.terms_version, s.tariff_id, s.tariff_version, s.currency, s.token_key,
             s.token_masked, s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at,
             s.ended_at, s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags,
-            s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy, s.use, s.host_bp)
+            s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy, s.use, s.host_bp,
+            s.drawn_minor)
         from wanted_sessions s
     ) as sessions,
     array(
