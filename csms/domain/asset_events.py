@@ -254,6 +254,14 @@ AssetWish = (
 AssetEvent = AssetReport | AssetWish
 
 
+class BillTold(NamedTuple):
+    """What packs that were put in cost, together; `ref` names the first one's bill."""
+
+    ref: str
+    fee_minor: int
+    currency: str
+
+
 @dataclass(frozen=True, slots=True)
 class AssetAnswer:
     """
@@ -261,6 +269,7 @@ class AssetAnswer:
 
     `error` is a code of the protocol (docs/reference/assets). `repeated`: it was heard before and
     gets the answer it got then. `grant_id`, `unit` and `expires_at` say which door may be opened until when.
+    Of a swap: its number, the slots whose packs will be released for it, and what the packs put in cost.
     """
 
     error: str | None = None
@@ -269,3 +278,6 @@ class AssetAnswer:
     unit: int | None = None
     expires_at: datetime | None = None
     rental_id: UUID | None = None
+    rid: int | None = None
+    units_out: tuple[int, ...] = ()
+    bill: BillTold | None = None

@@ -148,6 +148,8 @@ class TokenPresented:
     authorization_id: UUID
     driver_id: str
     """Drawn: the id of the driver this token's subject becomes, if it is new to us."""
+    at_slots: bool = False
+    """At a battery station: what follows is a swap, and the token may be a pack's serial or its alias."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import md5
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,11 @@ class Level(NamedTuple):
     charge_wh: int | None
     epoch: int | None
     at: datetime
+
+
+def alias_of(serial: str) -> str:
+    """16 hex characters that stand for a serial where a token has no room for it; the column `pack.alias`."""
+    return md5(serial.encode(), usedforsecurity=False).hexdigest()[:16].upper()
 
 
 class Pack(NamedTuple):

@@ -7,6 +7,7 @@ comment on column site.power_cap_w is 'what its battery stations may draw togeth
 create table pack (
     code text primary key references item,
     serial text not null unique check (length(serial) between 1 and 50),
+    alias text not null unique generated always as (upper(substr(md5(serial), 1, 16))) stored,
     capacity_wh integer check (capacity_wh > 0),
     soc smallint,
     soh smallint,
@@ -26,6 +27,7 @@ create table pack (
     quarantine text,
     version integer not null
 ) with (fillfactor = 70);
+comment on column pack.alias is 'stands for the serial where a token has no room for it (Auth.Token)';
 comment on column pack.quarantine is 'why it is not handed out until staff have looked at it; null: it may be';
 
 -- Every state that was told of a pack, by whom; partitioned by month, dropped when old.
