@@ -138,7 +138,7 @@ class Answer:
 
     `accepted` and `rejected` are the station's word; `failed` is a CALLERROR, or a version or a station
     that has no such command; `offline` means nothing was sent; `unknown` means sent, and no answer came.
-    `error` of a rejected `OpenDoor`, `ReportUnits`, `StartSwap` or `ReleasePack` is a code of the protocol (docs/reference/assets).
+    `error` of a rejected command about doors, slots and packs is a code of the protocol (docs/reference/assets).
     """
 
     end: Literal["accepted", "rejected", "failed", "offline", "unknown"]

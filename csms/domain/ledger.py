@@ -7,6 +7,7 @@ database's `post()` is the only writer; here is what it is given.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -70,9 +71,32 @@ def psp_fee(psp: str) -> str:
     return f"psp:{psp}:fee"
 
 
+def voucher_deferred(voucher_id: UUID) -> str:
+    """What was paid for a voucher and is not earned yet. Guarded."""
+    return f"voucher:{voucher_id}:deferred"
+
+
+def voucher_units(voucher_id: UUID, unit: str) -> str:
+    """What is left of a voucher, in its unit (`UNIT_ASSETS`). Guarded: never below zero."""
+    return f"voucher:{voucher_id}:{unit}"
+
+
+def units(unit: str) -> str:
+    """Where the units of vouchers come from and go to: less than nothing by what all vouchers still give."""
+    return f"units:{unit}"
+
+
+UNIT_ASSETS: Mapping[str, str] = {"wh": "XWH", "sec": "XSE", "cnt": "XCT", "val": "XVL"}
+"""
+What units of vouchers are counted as: watt-hours, seconds, deliveries, value in minor units of the voucher's currency.
+
+ISO 4217 keeps codes that begin with X for what is no country's money.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`minor` > 0 units of `asset` (a currency) from `debit` to `credit`."""
+    """`minor` > 0 units of `asset` (a currency, or one of `UNIT_ASSETS`) from `debit` to `credit`."""
 
     debit: str
     credit: str

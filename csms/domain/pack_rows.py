@@ -1,5 +1,5 @@
 """
-The rows of battery stations: packs, what was told of them, swaps, vouchers, reservations (db/migrations/0018_packs.sql).
+The rows of battery stations: packs, their states, swaps, vouchers, reservations (db/migrations/0018_packs.sql).
 
 NamedTuples, column by column, because they are replaced at every step; `assets.py` holds them by their keys.
 """
@@ -123,9 +123,9 @@ class Swap(NamedTuple):
     """
     One visit at a battery station, known by (station, `rid`).
 
-    `units_in`, `packs_in`, `rentals_in` stand side by side: slots that packs were put into, their codes ("" where nobody
-    knows the pack), the rentals that they end (None likewise); while it is `authorised`, the slots that are kept for
-    them. `units_out`, `packs_out`, `rentals_out`: what is, or was, handed out by it.
+    `units_in`, `packs_in`, `rentals_in` stand side by side: slots that packs were put into, their codes ("" where
+    nobody knows the pack), the rentals that they end (None likewise); while it is `authorised`, the slots that are
+    kept for them. `units_out`, `packs_out`, `rentals_out`: what is, or was, handed out by it. `wanted` packs are.
     """
 
     id: UUID
@@ -137,7 +137,7 @@ class Swap(NamedTuple):
     provider_id: str
     asked_by: str
     proof: str
-    count: int
+    wanted: int
     opened_at: datetime
     inserted_at: datetime | None
     ended_at: datetime | None
@@ -154,7 +154,7 @@ class Swap(NamedTuple):
 
 class Voucher(NamedTuple):
     """
-    A right to use that its driver has bought: `total` units, of which `used` are gone and have released `released_minor`.
+    A right to use that its driver has bought: `total` units; those `used` have released `released_minor` of its price.
 
     `provider_id` None: at every provider's stations. `carry_until`: what is left at its end may be used until then,
     while another one of the same product is valid. `overuse_price` per kWh, hour or delivery, tax included.
@@ -200,7 +200,7 @@ class Reservation(NamedTuple):
     station_id: str
     driver_id: str
     item_type: str | None
-    count: int
+    wanted: int
     days: int
     begins: int
     minutes: int

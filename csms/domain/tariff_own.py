@@ -8,13 +8,15 @@ Its parts are `held_time` (seconds that a driver holds an item), `deliveries` (p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
+from uuid import UUID
 
 from csms.base.errors import Refused
+from csms.base.money import from_minor
 from csms.base.units import SECONDS_PER_HOUR, WH_PER_KWH, round_up_to_step
 from csms.domain.tariff_lines import Exact, Line, adjustment, sum_excl, sum_incl
 from csms.domain.tariff_reading import count, listed, number, object_, only
@@ -28,6 +30,13 @@ UNITS: Mapping[Name, tuple[str, str, int]] = {
     "late": ("LATE", "s", SECONDS_PER_HOUR),
 }
 """The dimension of its line, the unit it counts in, and how many of them a price is for."""
+VOUCHER_UNITS: Mapping[str, tuple[str, Name | None]] = {
+    "wh": ("Wh", "battery_energy"),
+    "sec": ("s", "held_time"),
+    "cnt": ("delivery", "deliveries"),
+    "val": ("minor", None),
+}
+"""What a voucher's units are called in a bill, and the part of the tariff that they cover; value covers all of it."""
 Basis = Literal["soc", "net", "throughput"]
 BASES: Mapping[object, Basis] = {"soc": "soc", "net": "net", "throughput": "throughput"}
 TIERS_MAX = 100
@@ -35,7 +44,9 @@ TIERS_MAX = 100
 FREE_WITHIN_S, GRACE_S = 300, 1_800
 """Where a tariff says nothing: what is back so soon costs nothing; late is what comes so much after its time."""
 
-_KEYS = frozenset({*UNITS, "battery_basis", "deposit", "deemed_purchase", "due_after", "grace", "free_within"})
+_KEYS = frozenset(
+    {*UNITS, "delivery_wh", "battery_basis", "deposit", "deemed_purchase", "due_after", "grace", "free_within"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class Own:
     The part of a tariff beside OCPI; `deposit` in exact units of the currency, 0 for none.
 
     An item is due `due_s` after it was taken (None: never), late `grace_s` after that, and free of
-    charge when it is back within `free_s`.
+    charge when it is back within `free_s`. Who takes more than `delivery_wh` from a pack had more than one delivery.
     """
 
     rates: tuple[Rate, ...]
@@ -89,6 +100,15 @@ class Own:
     due_s: int | None = None
     grace_s: int = GRACE_S
     free_s: int = FREE_WITHIN_S
+    delivery_wh: int | None = None
+
+    def rate(self, name: Name) -> Rate | None:
+        """How a quantity is priced, None where it is not."""
+        return next((rate for rate in self.rates if rate.name == name), None)
+
+    def deliveries(self, battery_wh: int) -> int:
+        """How many deliveries a use counts as: one, or one for each `delivery_wh` that was begun."""
+        return 1 if not self.delivery_wh else max(1, -(-battery_wh // self.delivery_wh))
 
     @property
     def tells_tax(self) -> bool:
@@ -97,13 +117,30 @@ class Own:
         return None not in parts
 
 
+class Drawn(NamedTuple):
+    """
+    What one use takes of one voucher: `units` of its unit, which release `minor` of what was paid for it.
+
+    `value` is the price that units of value stand for, in exact units of the currency; 0 of other vouchers.
+    """
+
+    voucher_id: UUID
+    unit: Literal["wh", "sec", "cnt", "val"]
+    units: int
+    minor: int
+    currency: str
+    vat_percent: Fraction
+    value: Fraction = Fraction(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """
     What was used beside energy and time of charging; whole seconds, deliveries and Wh.
 
     `damage` is what staff found broken, in exact units of the currency, tax included. `bought` False: however
-    late, it does not count as sold (yet).
+    late, it does not count as sold (yet). What vouchers cover (`voucher.cover`) is `drawn`, and no longer among the
+    quantities; `overuse` is what a unit (kWh, hour, delivery) beyond them costs, tax included, if the tariff asks more.
     """
 
     held_s: int = 0
@@ -112,6 +149,13 @@ class Used:
     late_s: int = 0
     damage: Fraction = Fraction(0)
     bought: bool = True
+    drawn: tuple[Drawn, ...] = ()
+    overuse: tuple[tuple[Name, Fraction], ...] = ()
+
+    @property
+    def drawn_minor(self) -> int:
+        """What vouchers release for it."""
+        return sum(part.minor for part in self.drawn)
 
     def of(self, name: Name) -> int:
         """The quantity that a part of the tariff prices."""
@@ -137,7 +181,7 @@ def read(document: object, tax: Tax, at: str) -> Own:
         raise Refused(f"battery_basis is one of {', '.join(BASES.values())}", f"{at}/battery_basis")
     deposit = number(document.get("deposit", 0), PRICE_MAX, f"{at}/deposit")
     deemed = document.get("deemed_purchase")
-    due = document.get("due_after")
+    due, quota = document.get("due_after"), document.get("delivery_wh")
     return Own(
         tuple(rates),
         basis,
@@ -147,7 +191,15 @@ def read(document: object, tax: Tax, at: str) -> Own:
         None if due is None else count(due, f"{at}/due_after"),
         count(document.get("grace", GRACE_S), f"{at}/grace"),
         count(document.get("free_within", FREE_WITHIN_S), f"{at}/free_within"),
+        None if quota is None else _quota(quota, f"{at}/delivery_wh"),
     )
+
+
+def _quota(document: object, at: str) -> int:
+    found = count(document, at)
+    if found == 0:
+        raise Refused("a delivery has at least 1 Wh", at)
+    return found
 
 
 def _rate(name: Name, document: object, tax: Tax, at: str) -> Rate:
@@ -187,7 +239,7 @@ def calculate(used: Used, own: Own, currency: str) -> Exact:
 
     Lateness, damage and the deemed purchase together never exceed the deposit, where one was held.
     """
-    lines = [_line(rate, used.of(rate.name), own.tax) for rate in own.rates if used.of(rate.name) > 0]
+    lines = [_line(rate, used, own.tax) for rate in own.rates if used.of(rate.name) > 0]
     deemed = own.deemed
     if used.damage:
         lines.append(Line("DAMAGE", 1, "item", used.damage, None, used.damage, used.damage))
@@ -199,12 +251,36 @@ def calculate(used: Used, own: Own, currency: str) -> Exact:
     if own.deposit and incl is not None and incl > own.deposit:
         less = None if excl is None else excl * own.deposit / incl - excl
         lines.append(adjustment("NOT_CHARGED", less, own.deposit - incl))
+    lines += _with_vouchers(lines, used.drawn)
     return Exact(currency, tuple(lines), sum_excl(lines), sum_incl(lines))
 
 
-def _line(rate: Rate, quantity: int, tax: Tax) -> Line:
-    """A rate's line; its unit price is the mean, because tiers have several."""
+def _with_vouchers(lines: Sequence[Line], drawn: Sequence[Drawn]) -> list[Line]:
+    """The lines of vouchers; what value pays for is taken off in a line of its own."""
+    covered = sum((part.value for part in drawn), Fraction(0))
+    excl, incl = sum_excl(lines), sum_incl(lines)
+    found = [_drawn(part) for part in drawn]
+    if covered and incl:
+        found.append(adjustment("COVERED", None if excl is None else -excl * covered / incl, -covered))
+    return found
+
+
+def _line(rate: Rate, used: Used, tax: Tax) -> Line:
+    """A rate's line; its unit price is the mean, because tiers have several. Never above the price of over-use."""
     dimension, unit, per = UNITS[rate.name]
+    quantity = used.of(rate.name)
     fee = rate.fee(quantity)
     excl, incl = tax.sides(fee, rate.vat_percent)
+    beyond = dict(used.overuse).get(rate.name)
+    if beyond is not None and incl is not None and beyond * quantity / per < incl:
+        most = beyond * quantity / per
+        excl, fee, incl = None if excl is None else excl * most / incl, most, most
     return Line(dimension, quantity, unit, fee * per / quantity, rate.vat_percent, excl, incl)
+
+
+def _drawn(part: Drawn) -> Line:
+    """What a voucher covers, at what was paid for it."""
+    incl = from_minor(part.minor, part.currency)
+    excl = incl * 100 / (100 + part.vat_percent)
+    unit, _ = VOUCHER_UNITS[part.unit]
+    return Line("VOUCHER", part.units, unit, incl / part.units, part.vat_percent, excl, incl)

@@ -90,7 +90,7 @@ create table swap (
     provider_id text not null,
     asked_by text not null,
     proof text not null,
-    count smallint not null check (count between 0 and 16),
+    wanted smallint not null check (wanted between 0 and 16),
     opened_at timestamptz not null,
     inserted_at timestamptz,
     ended_at timestamptz,
@@ -118,7 +118,7 @@ create table pack_reservation (
     station_id text not null references station,
     driver_id text not null references driver,
     item_type text,
-    count smallint not null check (count between 1 and 16),
+    wanted smallint not null check (wanted between 1 and 16),
     days smallint not null check (days between 1 and 127),
     begins smallint not null check (begins between 0 and 1439),
     minutes smallint not null check (minutes between 1 and 1440),
@@ -245,7 +245,7 @@ create type pack_state_in as (
     epoch integer, capacity_wh integer, faults text[], mode text);
 create type swap_in as (
     id uuid, version integer, station_id text, rid bigint, state text, driver_id text, provider_id text, asked_by text,
-    proof text, count smallint, opened_at timestamptz, inserted_at timestamptz, ended_at timestamptz,
+    proof text, wanted smallint, opened_at timestamptz, inserted_at timestamptz, ended_at timestamptz,
     checked_at timestamptz, units_in integer[], packs_in text[], rentals_in uuid[], units_out integer[],
     packs_out text[], rentals_out uuid[], flags text[], reason text);
 create type voucher_used_in as (id uuid, version integer, used bigint, released_minor bigint);
@@ -361,7 +361,7 @@ begin
     insert into pack_state select * from unnest(states) on conflict (day, code, at, id) do nothing;
 
     update swap s
-    set version = n.version, state = n.state, driver_id = n.driver_id, count = n.count,
+    set version = n.version, state = n.state, driver_id = n.driver_id, wanted = n.wanted,
         inserted_at = n.inserted_at, ended_at = n.ended_at, checked_at = n.checked_at, units_in = n.units_in,
         packs_in = n.packs_in, rentals_in = n.rentals_in, units_out = n.units_out, packs_out = n.packs_out,
         rentals_out = n.rentals_out, flags = n.flags, reason = n.reason

@@ -1,0 +1,171 @@
+"""
+Vouchers: rights to use that are bought before, counted in Wh, seconds, deliveries or value.
+
+What a use takes of them releases, bit by bit, what was paid for them: by the cumulative rule
+`HALF_UP(price * used / total)`, so that the last unit releases exactly the rest (shared/money.md section 5). What
+goes beyond them is priced by the tariff, from the exact quantity, or by the voucher's own price if that is lower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Literal
+from uuid import UUID
+
+from csms.base.ids import derived
+from csms.base.money import from_minor, half_up, to_minor
+from csms.domain import ledger, tariff_own
+from csms.domain.ledger import Posting, Transfer
+from csms.domain.pack_rows import Unit, Voucher
+from csms.domain.tariff_own import VOUCHER_UNITS, Drawn, Name, Own, Used
+
+BUY_PLACE, REFUND_PLACE = 1, 2
+"""The derived ids of a voucher's purchase and refund."""
+
+Refund = Literal["none", "untouched", "unused"]
+"""What of a voucher its driver may give back: nothing, all of it before its first use, or what is left of it."""
+
+
+def released_minor(price_minor: int, total: int, used: int) -> int:
+    """What `used` of `total` units have released of a price."""
+    assert 0 <= used <= total
+    return half_up(price_minor * used, total)
+
+
+def valid(vouchers: Iterable[Voucher], provider_id: str, currency: str, at: datetime) -> list[Voucher]:
+    """
+    The vouchers that may be used at a provider's station at `at`, used up or not, the oldest first.
+
+    What was left at the end of one may be used for one more period, while its driver has another of that product.
+    """
+    mine = [v for v in vouchers if v.currency == currency and v.provider_id in (None, provider_id)]
+    running = {v.product_id for v in mine if v.valid_from <= at < v.valid_until}
+    found = [v for v in mine if v.valid_from <= at and (at < v.valid_until or _carried(v, running, at))]
+    return sorted(found, key=lambda v: (v.valid_from, v.id))
+
+
+def _carried(voucher: Voucher, running: set[str], at: datetime) -> bool:
+    return voucher.carry_until is not None and at < voucher.carry_until and voucher.product_id in running
+
+
+def covers(vouchers: Iterable[Voucher], own: Own) -> bool:
+    """Whether anything is left in them that this tariff prices."""
+    return any(v.used < v.total and _priced(v.unit, own) for v in vouchers)
+
+
+def _priced(unit: Unit, own: Own) -> bool:
+    name = VOUCHER_UNITS[unit][1]
+    return name is None or own.rate(name) is not None
+
+
+def cover(vouchers: Sequence[Voucher], used: Used, own: Own, currency: str) -> Used:
+    """
+    `used` with what these vouchers (`valid`, in order) cover of it taken out of its quantities and into `drawn`.
+
+    Quantities first; value pays for what they leave. Never raises a price: a voucher's own price for what goes
+    beyond it counts only where the tariff asks more.
+    """
+    drawn: list[Drawn] = []
+    left = {name: used.of(name) for name in tariff_own.UNITS}
+    overuse: dict[Name, Fraction] = {}
+    for voucher in vouchers:
+        name = VOUCHER_UNITS[voucher.unit][1]
+        if name is None or own.rate(name) is None:
+            continue
+        if voucher.overuse_price is not None:
+            price = Fraction(voucher.overuse_price)
+            overuse[name] = min(price, overuse.get(name, price))
+        units = min(left[name], voucher.total - voucher.used)
+        if units > 0:
+            left[name] -= units
+            drawn.append(_draw(voucher, units))
+    rest = replace(
+        used, held_s=left["held_time"], deliveries=left["deliveries"], battery_wh=left["battery_energy"],
+        drawn=tuple(drawn), overuse=tuple(sorted(overuse.items())),
+    )  # fmt: skip
+    return _by_value(vouchers, rest, own, currency)
+
+
+def _by_value(vouchers: Sequence[Voucher], used: Used, own: Own, currency: str) -> Used:
+    """What is left to pay, paid by value as far as it reaches."""
+    exact = tariff_own.calculate(replace(used, drawn=()), own, currency).exact_incl or Fraction(0)
+    drawn = list(used.drawn)
+    for voucher in vouchers:
+        units = min(to_minor(exact, currency), voucher.total - voucher.used)
+        if voucher.unit == "val" and units > 0:
+            value = min(exact, from_minor(units, currency))
+            exact -= value
+            drawn.append(_draw(voucher, units, value))
+    return replace(used, drawn=tuple(drawn))
+
+
+def _draw(voucher: Voucher, units: int, value: Fraction = Fraction(0)) -> Drawn:
+    after = released_minor(voucher.price_minor, voucher.total, voucher.used + units)
+    minor = after - voucher.released_minor
+    return Drawn(voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value)
+
+
+def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
+    """The voucher after a use has taken `part` of it."""
+    assert part.voucher_id == voucher.id
+    return voucher._replace(used=voucher.used + part.units, released_minor=voucher.released_minor + part.minor)
+
+
+def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
+    """Units are gone, and what they release goes to where the use is paid from."""
+    found: list[Transfer] = []
+    for part in drawn:
+        units, deferred = ledger.voucher_units(part.voucher_id, part.unit), ledger.voucher_deferred(part.voucher_id)
+        found.append(Transfer(units, ledger.units(part.unit), ledger.UNIT_ASSETS[part.unit], part.units))
+        if part.minor:
+            found.append(Transfer(deferred, ledger.session_held(session_id), part.currency, part.minor))
+    return found
+
+
+# -- buying and giving back -------------------------------------------------------------------------------------------
+
+
+def ends(valid_from: datetime, valid_days: int, *, carry_over: bool) -> tuple[datetime, datetime | None]:
+    """Until when it is valid, and until when what is left then may still be used."""
+    period = timedelta(days=valid_days)
+    return valid_from + period, valid_from + 2 * period if carry_over else None
+
+
+def bought(
+    voucher_id: UUID, driver_id: str, price_minor: int, currency: str, unit: Unit, total: int, at: datetime
+) -> Posting:
+    """A voucher is paid from its driver's balance: the money is deferred, the units are there."""
+    units = Transfer(ledger.units(unit), ledger.voucher_units(voucher_id, unit), ledger.UNIT_ASSETS[unit], total)
+    money = ledger.transfers(
+        currency, (ledger.driver_balance(driver_id), ledger.voucher_deferred(voucher_id), price_minor)
+    )
+    key = f"voucher/{voucher_id}/buy"
+    return Posting(derived(voucher_id, BUY_PLACE), key, "voucher_bought", str(voucher_id), at, (*money, units))
+
+
+def refusal(policy: Refund, used: int, total: int) -> str | None:
+    """Why a voucher cannot be given back, None if it can."""
+    match policy:
+        case "none":
+            return "this voucher is not refunded once it is bought"
+        case "untouched" if used:
+            return "this voucher is refunded only before its first use"
+        case _:
+            return "nothing is left of this voucher" if used >= total else None
+
+
+def given_back(voucher: Voucher, at: datetime) -> Posting:
+    """What is left of a voucher goes back: the units where they came from, the money to its driver's balance."""
+    left, minor = voucher.total - voucher.used, voucher.price_minor - voucher.released_minor
+    units = ledger.voucher_units(voucher.id, voucher.unit)
+    transfers = (
+        Transfer(units, ledger.units(voucher.unit), ledger.UNIT_ASSETS[voucher.unit], left),
+        *ledger.transfers(
+            voucher.currency, (ledger.voucher_deferred(voucher.id), ledger.driver_balance(voucher.driver_id), minor)
+        ),
+    )
+    key = f"voucher/{voucher.id}/refund"
+    return Posting(derived(voucher.id, REFUND_PLACE), key, "voucher_refunded", str(voucher.id), at, transfers)
