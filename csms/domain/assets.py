@@ -306,8 +306,11 @@ class AssetChanges:
 
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        lent = self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets
-        return not (lent or self.is_of_packs())
+        return not (self.is_of_lending() or self.is_of_packs())
+
+    def is_of_lending(self) -> bool:
+        """Whether there is something of items, doors, grants and rentals to write."""
+        return bool(self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets)
 
     def is_of_packs(self) -> bool:
         """Whether there is something of packs to write."""

@@ -14,11 +14,11 @@ from typing import Literal
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import ledger
+from csms.domain import ledger, voucher
 from csms.domain.authorization import Authorization
 from csms.domain.errand import Concern, Errand, after_bill
 from csms.domain.events import Reading
-from csms.domain.ledger import Move, Posting, transfers
+from csms.domain.ledger import Move, Posting, Transfer, transfers
 from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
@@ -172,10 +172,12 @@ def close(
     due, not_charged = charged(session, used, priced, waived)
     shares = divide(due.total_minor, priced.split, due.vat_minor, session.host_bp)
     energy_wh, seconds = int(used.energy_wh), int(used.seconds)
+    drawn = () if used.own is None else used.own.drawn
     session = session._replace(
         state="completed" if final else "provisional",
         energy_wh=energy_wh,
         fee_minor=due.total_minor,
+        drawn_minor=sum(part.minor for part in drawn),
         revision=revision,
         closed_at=at,
     )
@@ -194,11 +196,11 @@ def close(
         shares_by=priced.shares_by if session.means == "psp" else "run",
         periods=used.periods,
     )
-    moves = [*_funded(session, due.total_minor), *paid_out(session, shares)]
+    moves = [*_funded(session, due.total_minor - session.drawn_minor), *paid_out(session, shares)]
     if final:
         moves += rest(session)
     assert session.ended_at is not None
-    posting = settlement(session, revision, session.ended_at, moves)
+    posting = settlement(session, revision, session.ended_at, moves, voucher.draw_down(session.id, drawn))
     return Closing(session, bill, posting, after_bill(session, bill.id, unspent_minor(session)) if final else ())
 
 
@@ -208,12 +210,14 @@ def bill_id(session_id: UUID, revision: int) -> UUID:
     return derived(session_id, BILL_PLACE if revision == 1 else BILL_PLACES + revision)
 
 
-def settlement(session: Session, revision: int, at: datetime, moves: list[Move]) -> tuple[Posting, ...]:
-    """The posting of one bill, none if no money moves."""
+def settlement(
+    session: Session, revision: int, at: datetime, moves: list[Move], drawn: Sequence[Transfer] = ()
+) -> tuple[Posting, ...]:
+    """The posting of one bill, none if nothing moves; what vouchers give comes first."""
     assert session.currency and 0 < revision <= REVISIONS_MAX
     key = f"session/{session.id}/settle" + ("" if revision == 1 else f"/{revision}")
     place = SETTLE_PLACE if revision == 1 else SETTLE_PLACES + revision
-    moved = transfers(session.currency, *moves)
+    moved = (*drawn, *transfers(session.currency, *moves))
     return (Posting(derived(session.id, place), key, "settle", str(session.id), at, moved),) if moved else ()
 
 
@@ -223,13 +227,15 @@ def charged(session: Session, used: Usage, priced: Priced, waived: bool = False)
 
     Zero energy costs nothing, but for a rental. The fee never exceeds what was held; nothing is held by a psp that
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
-    unless a psp holds for it all the same (its token came online): of a hold no more can be taken.
+    unless a psp holds for it all the same (its token came online): of a hold no more can be taken. What vouchers
+    release comes on top of it.
     """
     full = price(used, priced.tariff, session.time_zone)
     if used.energy_wh == 0 and used.own is None:
         full = cap(full, 0)
-    held = session.hold_minor > 0 and (session.means == "psp" or not session.offline)
-    due = cap(full, session.hold_minor) if held else full
+    drawn_minor = 0 if used.own is None else used.own.drawn_minor
+    held = (session.hold_minor > 0 or drawn_minor > 0) and (session.means == "psp" or not session.offline)
+    due = cap(full, session.hold_minor + drawn_minor) if held else full
     if waived:
         due = cap(full, 0)
     return due, full.total_minor - due.total_minor
@@ -271,7 +277,7 @@ def unspent_minor(session: Session) -> int:
     assert session.fee_minor is not None
     if session.means == "psp" and session.policy != "pay_before_refund_rest":
         return 0
-    return max(0, session.hold_minor - session.fee_minor)
+    return max(0, session.hold_minor - (session.fee_minor - session.drawn_minor))
 
 
 def rest(session: Session) -> list[Move]:

@@ -97,7 +97,8 @@ def settled(world: World, changes: Changes, session: Session) -> None:
         assert session.fee_minor is not None
         if lacks(world, changes, session):
             return
-        spend(world, changes, session, min(session.fee_minor, session.hold_minor) - session.hold_minor)
+        paid_minor = session.fee_minor - session.drawn_minor
+        spend(world, changes, session, min(paid_minor, session.hold_minor) - session.hold_minor)
 
 
 def corrected(world: World, changes: Changes, before: Session, session: Session) -> None:

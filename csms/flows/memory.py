@@ -30,6 +30,7 @@ from csms.domain.events import (
     SpendingChecked,
     TokenPresented,
 )
+from csms.domain.pack_events import PackEvent
 from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
 from csms.domain.watch import Watch
 from csms.domain.world import LATE_S_MAX, World
@@ -185,6 +186,8 @@ def _want(wanted: Wanted, event: Event) -> None:
         case TokenPresented():
             wanted.stations.add(station_id)
             wanted.token(station_id, event.token)
+            if event.at_slots:
+                asset_wants.at_slots(wanted, event)
         case AuthorizationDecided():
             wanted.authorizations.add(event.authorization_id)
         case ConnectorMetered():
@@ -201,7 +204,7 @@ def _want(wanted: Wanted, event: Event) -> None:
             wanted.sessions.add((station_id, event.ref))
             wanted.stations.add(station_id)
             wanted.books.add((station_id, event.ref))
-        case _ if isinstance(event, AssetEvent):
+        case _ if isinstance(event, AssetEvent | PackEvent):
             asset_wants.want(wanted, event)
         case _:
             pass

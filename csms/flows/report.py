@@ -106,6 +106,7 @@ class Road:
         self._asking: set[UUID] = set()
         self._suspects: dict[str, float] = {}
         self._days: set[date] = set()
+        self._pack_days: set[date] = set()
         self._conn: Connection | None = None
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
@@ -251,6 +252,9 @@ class Road:
         for day in {row.day for row in changes.readings} - self._days:
             await SQL.ensure_readings.run(self._conn, day)
             self._days.add(day)
+        for day in {row.day for row in changes.assets.pack_states} - self._pack_days:
+            await SQL.ensure_pack_states.run(self._conn, day)
+            self._pack_days.add(day)
 
     def _answer(self, batch: Sequence[Item], outcomes: Sequence[Outcome], changes: Changes) -> None:
         """After the commit: answers, questions to psps, work for the worker."""

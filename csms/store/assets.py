@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
-from csms.db import SQL, Connection
+from csms.db import SQL, Connection, Record
 from csms.domain.asset_events import AssetAnswer
 from csms.domain.assets import AssetChanges, Assets, Cabinet, Door, Grant, Host, Item, Rental, unknown_door
 from csms.domain.connector import KINDS
+from csms.domain.pack_rows import Level, Pack, Reservation, SlotRules, Swap, Voucher
+
+R = TypeVar("R", Rental, Grant, Swap, Voucher, Reservation)
 
 
 @dataclass(slots=True)
@@ -26,12 +30,28 @@ class AssetsWanted:
     reports: set[tuple[str, str]] = field(default_factory=set)
     """(station, id) of reports that may have been heard before."""
     tokens: set[bytes] = field(default_factory=set)
-    """Keys of tokens whose drivers' open rentals are wanted."""
+    """Keys of tokens whose drivers' open rentals, and vouchers, are wanted."""
+    serials: set[str] = field(default_factory=set)
+    """Packs by what their batteries say, or by the alias of it."""
+    rids: set[tuple[str, int]] = field(default_factory=set)
+    """(station, number) of swaps: the newest, and the one before it."""
+    swaps: set[UUID] = field(default_factory=set)
+    payers: set[tuple[bytes, str]] = field(default_factory=set)
+    """Filled by loading: (token key, station) of whoever pays for the packs that are out, or were just put in."""
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
         return not (
-            self.stations or self.doors or self.items or self.grants or self.rentals or self.reports or self.tokens
+            self.stations
+            or self.doors
+            or self.items
+            or self.grants
+            or self.rentals
+            or self.reports
+            or self.tokens
+            or self.serials
+            or self.rids
+            or self.swaps
         )
 
 
@@ -54,6 +74,10 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         list(wanted.tokens),
         [station_id for station_id, _ in wanted.doors],
         [unit for _, unit in wanted.doors],
+        list(wanted.serials),
+        [station_id for station_id, _ in wanted.rids],
+        [rid for _, rid in wanted.rids],
+        list(wanted.swaps),
     )
     assert row is not None
     for fields in row["items"]:
@@ -70,7 +94,9 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         assets.grants[grant.id] = grant
     for fields in row["rentals"]:
         rental = Rental(*fields)
-        assets.rentals[rental.id] = rental._replace(flags=tuple(rental.flags))
+        assets.rentals[rental.id] = rental._replace(
+            flags=tuple(rental.flags), level_out=_level(rental.level_out), level_in=_level(rental.level_in)
+        )
     for fields in row["cabinets"]:
         assets.cabinets[fields[0]] = Cabinet(*fields)
     for tag, site_id, host_bp in row["hosts"]:
@@ -80,21 +106,64 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     assets.looked_up |= wanted.items
     for station_id, since, until in row["outages"]:
         assets.outages.setdefault(station_id, []).append((since, until))
+    _packs(assets, row)
+    wanted.payers |= {(key, station_id) for key, station_id in row["payers"]}
+
+
+def _packs(assets: Assets, row: Record) -> None:
+    """What only battery stations have."""
+    for fields in row["packs"]:
+        pack = Pack(*fields)
+        assets.packs[pack.code] = pack._replace(faults=tuple(pack.faults))
+    for fields in row["swaps"]:
+        swap = Swap(*fields)
+        assets.swaps[swap.id] = swap._replace(
+            units_in=tuple(swap.units_in),
+            packs_in=tuple(swap.packs_in),
+            rentals_in=tuple(swap.rentals_in),
+            units_out=tuple(swap.units_out),
+            packs_out=tuple(swap.packs_out),
+            rentals_out=tuple(swap.rentals_out),
+            flags=tuple(swap.flags),
+        )
+    for fields in row["vouchers"]:
+        voucher = Voucher(*fields)
+        assets.vouchers[voucher.id] = voucher
+    for fields in row["reservations"]:
+        kept = Reservation(*fields)
+        assets.reservations[kept.id] = kept
+    for station_id, *rules in row["slot_rules"]:
+        assets.slot_rules[station_id] = SlotRules(*rules)
+
+
+def _level(fields: Record | None) -> Level | None:
+    return None if fields is None else Level(*fields)
 
 
 async def save(conn: Connection, changes: AssetChanges) -> None:
     """Writes what is new of them; a lost race surfaces as the PostgreSQL error CS001, and nothing is written."""
-    await SQL.save_assets.value(
-        conn,
-        changes.reports,
-        _sorted(changes.rentals.values()),
-        [changes.items[code] for code in sorted(changes.items)],
-        [changes.doors[key] for key in sorted(changes.doors)],
-        _sorted(changes.grants.values()),
-        [changes.cabinets[key] for key in sorted(changes.cabinets)],
-    )
+    if changes.is_of_lending():
+        await SQL.save_assets.value(
+            conn,
+            changes.reports,
+            _sorted(changes.rentals.values()),
+            [changes.items[code] for code in sorted(changes.items)],
+            [changes.doors[key] for key in sorted(changes.doors)],
+            _sorted(changes.grants.values()),
+            [changes.cabinets[key] for key in sorted(changes.cabinets)],
+        )
+    if changes.is_of_packs():
+        await SQL.save_packs.value(
+            conn,
+            [changes.packs[code] for code in sorted(changes.packs)],
+            changes.pack_states,
+            _sorted(changes.swaps.values()),
+            [(v.id, v.version, v.used, v.released_minor) for v in _sorted(changes.vouchers.values())],
+            changes.voucher_uses,
+            [(k.id, k.version, k.used_on) for k in _sorted(changes.reservations.values())],
+        )
 
 
-def _sorted(rows: Iterable[Rental] | Iterable[Grant]) -> list[Rental | Grant]:
+def _sorted(rows: Iterable[R]) -> list[R]:
     """In the order of ids, so that two writers never wait for each other in a circle."""
     return sorted(rows, key=lambda row: row.id.int)

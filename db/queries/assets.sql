@@ -3,12 +3,15 @@
 -- name: load_assets
 -- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
--- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors. Each look-up asks for the order of its index, so that no plan passes over another one (store/assets.py).
+-- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors; $10 serials of packs, or aliases; $11,
+-- $12 stations and numbers of swaps; $13 swaps. Each look-up asks for the order of its index, so that no plan passes
+-- over another one (store/assets.py).
 with wanted_stations as (
     select s.id
     from unnest(
         $1::text[]
-        || array(select r.station_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id)) s (id)
+        || array(select r.station_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id)
+        || array(select w.station_id from unnest($13::uuid[]) k (id) join swap w on w.id = k.id)) s (id)
     group by s.id),
 single_doors as (
     select d.station_id, d.unit
@@ -25,6 +28,36 @@ door_grants as (
         order by unit desc, issued_at desc, id desc
         limit 2) g
     where g.unit = w.unit),
+wanted_swaps as (
+    select w.*
+    from (
+        select k.id from unnest($13::uuid[]) k (id)
+        union
+        select w.id
+        from unnest($11::text[], $12::bigint[]) k (station_id, rid)
+        cross join lateral (
+            select id
+            from swap
+            where station_id = k.station_id
+            and rid = k.rid
+            order by opened_at desc, id desc
+            limit 2) w
+        union
+        select r.swap_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id where r.swap_id is not null
+        union
+        select r.swap_id
+        from unnest($3::uuid[]) k (id)
+        join door_grant g on g.id = k.id
+        join rental r on r.id = g.rental_id
+        where r.swap_id is not null
+        union
+        select r.swap_id from door_grants g join rental r on r.id = g.rental_id where r.swap_id is not null) k
+    join swap w on w.id = k.id),
+swap_rentals as (
+    select distinct k.id
+    from wanted_swaps w
+    cross join lateral unnest(w.rentals_in || w.rentals_out) k (id)
+    where k.id is not null),
 named_items as (
     select code
     from (
@@ -35,7 +68,15 @@ named_items as (
         select r.item
         from unnest($3::uuid[]) k (id)
         join door_grant g on g.id = k.id
-        join rental r on r.id = g.rental_id) w
+        join rental r on r.id = g.rental_id
+        union all
+        select p.code from unnest($10::text[]) k (serial) join pack p on p.serial = k.serial
+        union all
+        select p.code from unnest($10::text[]) k (serial) join pack p on p.alias = k.serial
+        union all
+        select k.code
+        from wanted_swaps w
+        cross join lateral unnest(w.packs_in || w.packs_out) k (code)) w
     where code is not null
     group by code),
 wanted_items as (
@@ -68,10 +109,18 @@ wanted_items as (
         join door d on d.station_id = w.station_id and d.unit = w.unit
         where d.mark_item is not null) w
     group by code),
+token_drivers as (
+    select coalesce(t.driver_id, i.driver_id) as driver_id
+    from unnest($7::bytea[]) k (key)
+    cross join lateral (select * from token t where t.key = k.key limit 1) t
+    left join lateral (
+        select driver_id from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true),
 wanted_rentals as (
     select r.*
     from (
         select unnest($4::uuid[]) as id
+        union
+        select id from swap_rentals
         union
         select g.rental_id from unnest($3::uuid[]) k (id) join door_grant g on g.id = k.id
         union
@@ -114,13 +163,10 @@ wanted_rentals as (
             order by requested_at desc, id desc limit 2) r
         union
         select r.id
-        from unnest($7::bytea[]) k (key)
-        cross join lateral (select * from token t where t.key = k.key limit 1) t
-        left join lateral (
-            select driver_id from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true
+        from token_drivers t
         cross join lateral (
             select id from rental
-            where driver_id = coalesce(t.driver_id, i.driver_id) and closed_at is null
+            where driver_id = t.driver_id and closed_at is null
             order by requested_at
             limit 20) r
         union
@@ -151,7 +197,11 @@ wanted_doors as (
     from wanted_rentals r
     join connector c on c.station_id = r.return_station and c.number = r.return_unit),
 all_items as (
-    select code from wanted_items union select item from wanted_rentals where item is not null)
+    select code from wanted_items union select item from wanted_rentals where item is not null),
+wanted_packs as (
+    select p.* from all_items w join pack p on p.code = w.code),
+pack_rentals as (
+    select r.* from wanted_rentals r join wanted_packs p on p.code = r.item)
 select
     array(
         select row(
@@ -170,7 +220,7 @@ select
     array(
         select row(
             g.id, g.station_id, g.unit, g.why, g.state, g.rental_id, g.item, g.driver_id, g.issued_at, g.expires_at,
-            g.opened_at, g.ended_at, g.error, g.proof, g.by_whom, g.reason, g.attempt, g.version)
+            g.opened_at, g.ended_at, g.error, g.proof, g.by_whom, g.reason, g.attempt, g.version, g.opening_s)
         from (
             select unnest($3::uuid[]) as id
             union
@@ -194,7 +244,7 @@ select
             r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
             r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
             r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
-            r.reason, r.checked_at, r.closed_at, r.extended_at)
+            r.reason, r.checked_at, r.closed_at, r.extended_at, r.swap_id, r.level_out, r.level_in, r.battery_wh)
         from wanted_rentals r
     ) as rentals,
     array(
@@ -231,20 +281,85 @@ select
         cross join lateral (
             select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
         where r.id = k.id
-    ) as reported;
+    ) as reported,
+    array(
+        select row(
+            p.code, p.serial, p.capacity_wh, p.soc, p.soh, p.mv, p.ma, p.temp, p.cycles, p.discharge_wh, p.charge_wh,
+            p.epoch, p.made, p.faults, p.mode, p.source, p.at, p.key, p.quarantine, p.version)
+        from wanted_packs p
+    ) as packs,
+    array(
+        select row(
+            w.id, w.version, w.station_id, w.rid, w.state, w.driver_id, w.provider_id, w.asked_by, w.proof, w.wanted,
+            w.opened_at, w.inserted_at, w.ended_at, w.checked_at, w.units_in, w.packs_in, w.rentals_in, w.units_out,
+            w.packs_out, w.rentals_out, w.flags, w.reason)
+        from wanted_swaps w
+    ) as swaps,
+    array(
+        select row(
+            v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
+            v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until)
+        from (
+            select driver_id from token_drivers where driver_id is not null
+            union
+            select driver_id from pack_rentals where driver_id is not null and closed_at is null) d
+        cross join lateral (
+            select * from voucher where driver_id = d.driver_id and state = 'active' order by valid_from offset 0) v
+    ) as vouchers,
+    array(
+        select row(
+            k.id, k.version, k.station_id, k.driver_id, k.item_type, k.wanted, k.days, k.begins, k.minutes,
+            k.from_date, k.until_date, k.time_zone, k.used_on)
+        from wanted_stations s
+        cross join lateral (
+            select * from pack_reservation where station_id = s.id and state = 'active' order by id offset 0) k
+    ) as reservations,
+    array(
+        select row(r.station_id, r.target_soc, r.soh_min, r.temp_min, r.temp_max, r.foreign_packs)
+        from wanted_stations s
+        join slot_rules r on r.station_id = s.id
+    ) as slot_rules,
+    array(
+        select row(s.token_key, r.station_id)
+        from pack_rentals r
+        cross join lateral (
+            select token_key from session where id = r.id and station_id = r.station_id limit 1) s
+        where r.closed_at is null
+        and s.token_key is not null
+    ) as payers;
 
 -- name: save_assets
 -- Everything a batch changes of items and doors; raises CS001 when it was decided on older rows than the stored ones.
 select save_assets($1, $2, $3, $4, $5, $6);
 
 -- name: due_grants
--- Live grants that nobody used in time: accepted and not opened since $1, or expired before $2; $3 how many, but for $4.
+-- Live grants that nobody used in time by $1: accepted and not opened for so long, or expired before $2; $3 how many,
+-- but for $4.
 select id, station_id
 from door_grant
 where state in ('issued', 'sent', 'accepted')
-and (state = 'accepted' and issued_at <= $1 or expires_at < $2)
+and case state
+    when 'accepted' then issued_at <= $1::timestamptz - make_interval(secs => opening_s)
+    else expires_at < $2 end
 and id <> all ($4::uuid[])
 limit $3;
+
+-- name: save_packs
+-- Everything a batch changes of packs, swaps, vouchers and reservations; raises CS001 as save_assets does.
+select save_packs($1, $2, $3, $4, $5, $6);
+
+-- name: ensure_pack_states
+-- Makes the partition of a day's states of packs.
+select ensure_pack_states($1);
+
+-- name: due_swaps
+-- Swaps that the clock changes something about by $1; $2 how many, but for $3.
+select id, station_id
+from swap
+where checked_at <= $1
+and id <> all ($3::uuid[])
+order by checked_at
+limit $2;
 
 -- name: due_doors
 -- Doors that stand open since $1 and nobody was told, or since $2 and staff were not; $3 how many.
