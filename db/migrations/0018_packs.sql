@@ -65,6 +65,11 @@ begin
             name, first_day, first_day + interval '1 month');
     end if;
 end $$;
+-- It makes tables, so it runs as the owner, and looks for them in this schema alone.
+do $$
+begin
+    execute format('alter function ensure_pack_states security definer set search_path = %I, pg_temp', current_schema());
+end $$;
 
 -- What a station asks of packs before it hands them out, and what it does with somebody else's.
 create table slot_rules (
@@ -184,7 +189,8 @@ create table voucher (
     bought_at timestamptz not null,
     foreign key (product_id, product_version) references voucher_product
 ) with (fillfactor = 70);
-create index voucher_driver on voucher (driver_id, valid_from, id);
+create index voucher_driver on voucher (driver_id, bought_at, id);
+create index voucher_of_product on voucher (product_id, product_version);
 
 -- What one use took of one voucher: units, and the money that this released.
 create table voucher_use (
@@ -199,11 +205,13 @@ create index voucher_use_session on voucher_use (session_id);
 
 select guard('pack', 'exists (select from item i where i.code = pack.code)', 'exists (select from item i where i.code = pack.code)',
     'exists (select from item i where i.code = pack.code and i.provider_id = own_provider())');
+-- Of a pack in the own hands a driver sees how it has been since it was handed out, and nothing of who had it before.
 select guard('pack_state', 'exists (select from item i where i.code = pack_state.code)',
-    'exists (select from item i where i.code = pack_state.code)');
+    'exists (select from rental r where r.item = pack_state.code and r.driver_id = own_driver() and r.closed_at is null'
+    ' and r.taken_at <= pack_state.at)');
 select guard('slot_rules', 'exists (select from station s where s.id = slot_rules.station_id)', null,
     'exists (select from station s where s.id = slot_rules.station_id)');
-select guard('swap', 'provider_id = own_provider()', 'driver_id = own_driver()');
+select guard('swap', 'provider_id = own_provider()', 'driver_id = own_driver() or asked_by = own_client()');
 select guard('pack_reservation', 'exists (select from station s where s.id = pack_reservation.station_id)',
     'driver_id = own_driver()');
 select guard('slot_plan', 'exists (select from station s where s.id = slot_plan.station_id)', null);
@@ -211,6 +219,19 @@ select guard('voucher_product', 'provider_id = own_provider() or provider_id is 
 select guard('voucher', 'provider_id = own_provider()', 'driver_id = own_driver()');
 select guard('voucher_use', 'exists (select from voucher v where v.id = voucher_use.voucher_id)',
     'exists (select from voucher v where v.id = voucher_use.voucher_id)');
+
+-- What stations' reports alone change.
+revoke insert, update, delete on pack_state, swap, slot_plan, voucher_use from csms_staff;
+create trigger voucher_of_somebody before insert on voucher
+    for each row execute function refuse_erased();
+create trigger reservation_of_somebody before insert on pack_reservation
+    for each row execute function refuse_erased();
+
+-- Batteries that were items before.
+insert into pack (code, serial, faults, key, version)
+select code, code, '{}', '', 1
+from item
+where kind = 'battery';
 
 -- The road's rows ----------------------------------------------------------------------------------------------------
 
