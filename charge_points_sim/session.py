@@ -17,6 +17,10 @@ class Token:
     type: TokenType = "rfid"
 
 
+NOBODY = Token("")
+"""Of a session without a driver: a pack that is charged in its slot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The most Wh and seconds of a session; None for no limit."""
@@ -52,6 +56,8 @@ class Session:
     """The 2.1 tariff it is priced by, where the station computes costs itself."""
     suspended: bool = False
     """The station gives no energy now: its limit is reached."""
+    soc: int | None = None
+    """How full the battery is in 1/100 %, where the station knows."""
 
     def allowed(self, register_wh: int, at: int) -> int:
         """The register (Wh) at `at`, if the meter would stand at `register_wh` without a limit."""

@@ -11,10 +11,13 @@ from charge_points_sim.session import Limit, Session, Token
 
 Payload = Mapping[str, Any]
 Status = Literal[
-    "available", "preparing", "charging", "finishing", "occupied", "open", "reserved", "jammed", "unavailable"
+    "available", "preparing", "charging", "full", "finishing", "occupied", "open", "reserved", "jammed", "unavailable"
 ]
-"""What a connector shows. A door: `available` is empty, `occupied` holds an item, `jammed` has a lock that failed."""
-StopReason = Literal["local", "remote", "deauthorized", "departed"]
+"""
+What a connector shows. A door: `available` is empty, `occupied` holds an item, `jammed` has a lock that failed. A
+slot whose pack takes no more energy is `full`.
+"""
+StopReason = Literal["local", "remote", "deauthorized", "departed", "power_loss"]
 Change = Literal["energy_limit", "time_limit", "resumed", "asked"]
 
 

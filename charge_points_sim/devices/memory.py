@@ -21,10 +21,15 @@ GRANTS_KEPT_MAX = 4_096
 
 @dataclass(slots=True)
 class Event:
-    """One fact for the system: its message and its body, which keeps its id however often it is sent."""
+    """
+    One fact for the system: its message and its body, which keeps its id however often it is sent.
+
+    `native`: a call of OCPP itself, whose payload the body is; it has neither an id nor a number.
+    """
 
     message: str
     body: dict[str, Any]
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from charge_points_sim.devices.device import Payload
+from charge_points_sim.devices.device import Message, Payload
 from charge_points_sim.devices.memory import Event, Memory, Request
 from charge_points_sim.line import CallFailed
 from charge_points_sim.station import Station
@@ -41,6 +42,8 @@ class Outbox:
         self._sending: Event | Request | None = None
         self._open = False
         self._failures = 0
+        self.accepted: Callable[[Event], None] = lambda event: None
+        """Told of each event that the system has stored."""
 
     @property
     def idle(self) -> bool:
@@ -53,10 +56,16 @@ class Outbox:
         self.memory.keep(self.memory.event(message, self._clock(), body, off))
         self.resume()
 
+    def call(self, action: str, payload: dict[str, Any]) -> None:
+        """Something happened for which OCPP has a call of its own: kept, and sent in the same order as all else."""
+        self.memory.keep(Event(action, payload, native=True))
+        self.resume()
+
     def introduce(self, *first: tuple[str, Body]) -> None:
         """A new connection: `first` goes before the queue, whose events are late now."""
         for event in self.memory.queue:
-            event.body["off"] = True
+            if not event.native:
+                event.body["off"] = True
         self._open, self._sending = True, None
         self._first.clear()
         for message, body in first:
@@ -102,12 +111,20 @@ class Outbox:
                 self._sending = None
                 self._answered(sent, answer)
 
-        self._station.transfer(sent.message, dict(sent.body), read)
+        if isinstance(sent, Event) and sent.native:
+            self._station.send(
+                Message(sent.message, lambda: json.dumps(sent.body)),
+                lambda answer: read(answer if isinstance(answer, CallFailed) else (True, {})),
+            )
+        else:
+            self._station.transfer(sent.message, dict(sent.body), read)
 
     def _next(self) -> Event:
-        """The head of the queue; or, as a fault, the event behind it."""
+        """The head of the queue; or, as a fault, the event behind it. Calls without a time keep their order."""
         queue, faults = self.memory.queue, self._station.line.faults
-        return queue[1] if len(queue) > 1 and faults.comes_late() else queue[0]
+        if len(queue) < 2 or queue[0].native or queue[1].native:
+            return queue[0]
+        return queue[1] if faults.comes_late() else queue[0]
 
     def _answered(self, sent: Event | Request, answer: tuple[bool, Payload] | CallFailed) -> None:
         line = self._station.line
@@ -118,7 +135,9 @@ class Outbox:
         elif isinstance(sent, Event) and not isinstance(answer, CallFailed) and answer[1].get("err") != "Busy":
             self.memory.queue.remove(sent)
             self._failures = 0
-            if not answer[0]:
+            if answer[0]:
+                self.accepted(sent)
+            else:
                 self.memory.aside.append(sent)
         else:
             self._failures += 1

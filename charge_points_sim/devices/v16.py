@@ -25,6 +25,7 @@ STATUSES = {
     "available": "Available",
     "preparing": "Preparing",
     "charging": "Charging",
+    "full": "SuspendedEVSE",
     "finishing": "Finishing",
     "occupied": "Preparing",
     "open": "Finishing",
@@ -33,7 +34,13 @@ STATUSES = {
     "unavailable": "Unavailable",
 }
 JAMMED = '"errorCode":"ConnectorLockFailure","vendorErrorCode":"DoorJammed"'
-REASONS = {"local": "Local", "remote": "Remote", "deauthorized": "DeAuthorized", "departed": "EVDisconnected"}
+REASONS = {
+    "local": "Local",
+    "remote": "Remote",
+    "deauthorized": "DeAuthorized",
+    "departed": "EVDisconnected",
+    "power_loss": "PowerLoss",
+}
 ANSWERS = {
     "ChangeConfiguration": '{"status":"NotSupported"}',
     "GetConfiguration": '{"configurationKey":[],"unknownKey":[]}',

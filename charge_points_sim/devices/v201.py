@@ -27,6 +27,7 @@ STATUSES = {
     "available": "Available",
     "preparing": "Occupied",
     "charging": "Occupied",
+    "full": "Occupied",
     "finishing": "Occupied",
     "occupied": "Occupied",
     "open": "Occupied",
@@ -39,6 +40,7 @@ ENDS = {
     "remote": ("RemoteStop", "Remote"),
     "deauthorized": ("Deauthorized", "DeAuthorized"),
     "departed": ("EVDeparted", "EVDisconnected"),
+    "power_loss": ("AbnormalCondition", "PowerLoss"),
 }
 """Trigger and stopped reason of an Ended event."""
 CHANGES = {
@@ -106,24 +108,27 @@ def _event(
 
     Everything that changes later (number, register) is read now: an event keeps its content however late it is sent.
     """
-    power = "" if power_w is None else f',{{"value":{power_w},"measurand":"Power.Active.Import"}}'
+    more = "" if power_w is None else f',{{"value":{power_w},"measurand":"Power.Active.Import"}}'
+    if session.soc is not None:
+        percent = session.soc / 100
+        more += f',{{"value":{percent},"context":"{context}","measurand":"SoC","unitOfMeasure":{{"unit":"Percent"}}}}'
     time = wire(at)
     text = (
         f'{{"eventType":"{kind}","timestamp":"{time}","triggerReason":"{trigger}","seqNo":{session.next_seq()},'
         f'"offline":{"true" if offline else "false"},"evse":{{"id":{session.connector},"connectorId":1}},'
         f'"meterValue":[{{"timestamp":"{time}","sampledValue":[{{"value":{session.register_wh},'
-        f'"context":"{context}","measurand":"Energy.Active.Import.Register","unitOfMeasure":{{"unit":"Wh"}}}}{power}]}}],'
+        f'"context":"{context}","measurand":"Energy.Active.Import.Register","unitOfMeasure":{{"unit":"Wh"}}}}{more}]}}],'
         f'"transactionInfo":{{"transactionId":"{session.ref}"{extra}}}'
     )
-    if kind == "Started":
+    if kind == "Started" and session.token.value:
         text += f',"idToken":{id_token(session.token)}'
     text += "}"
     return Message("TransactionEvent", lambda: text)
 
 
 def started(session: Session, offline: bool) -> Message:
-    """Started, by the driver's token or by a remote start."""
-    trigger, extra = "Authorized", ',"chargingState":"Charging"'
+    """Started, by the driver's token, by a remote start, or (of nobody's session) by what was put in."""
+    trigger, extra = "Authorized" if session.token.value else "CablePluggedIn", ',"chargingState":"Charging"'
     if session.start_id is not None:
         trigger, extra = "RemoteStart", f'{extra},"remoteStartId":{session.start_id}'
     return _event("Started", trigger, session, session.started_at, "Transaction.Begin", None, offline, extra)
