@@ -19,6 +19,9 @@ from csms.domain.credential import KEY_BYTES_MAX, opens
 
 BATCH_MAX = 512
 
+CHARGER = "charger"
+"""The kind of station that has neither doors nor slots: it is not missed when it is away."""
+
 _DUMMY = bytes(32)
 """Compared where there is no credential, so that an unknown station takes as long as a known one."""
 
@@ -47,8 +50,8 @@ class Admitted:
     """Whether it was told which readings to send, on this protocol; and on 2.1 asked which limits it keeps."""
     tx_limits: tuple[str, ...] = ()
     """The limits of a session that it keeps itself."""
-    is_cabinet: bool = False
-    """Whether it is missed when it is away (`Admission.left`)."""
+    kind: str = CHARGER
+    """What it is: `charger`, `locker` or `battery_station`. A cabinet is missed when it is away (`Admission.left`)."""
 
 
 class Admission:
@@ -117,17 +120,17 @@ class Admission:
                     proven[arrival.station_id] = (arrival.protocol or row["assume_protocol"], row)
             spoken = {station_id: protocol for station_id, (protocol, _) in proven.items() if protocol is not None}
             epochs: dict[str, int] = {}
-            cabinets: list[str] = []
+            kinds: dict[str, str] = {}
             if spoken:
                 now = self._clock()
                 for row in await SQL.admit_stations.many(conn, list(spoken), list(spoken.values()), now):
                     epochs[row["id"]] = row["epoch"]
-                    if row["kind"] != "charger":
-                        cabinets.append(row["id"])
+                    kinds[row["id"]] = row["kind"]
+                cabinets = [station_id for station_id, kind in kinds.items() if kind != CHARGER]
                 if cabinets:
                     await SQL.stations_arrived.run(conn, cabinets, now)
         return {
-            station_id: _admitted(row, epochs.get(station_id, 0), protocol, station_id in cabinets)
+            station_id: _admitted(row, epochs.get(station_id, 0), protocol, kinds.get(station_id, CHARGER))
             for station_id, (protocol, row) in proven.items()
             if protocol is None or station_id in epochs
         }
@@ -138,12 +141,12 @@ class Admission:
         return fits and credential is not None and key is not None
 
 
-def _admitted(row: Record, epoch: int, protocol: str | None, is_cabinet: bool) -> Admitted:
+def _admitted(row: Record, epoch: int, protocol: str | None, kind: str) -> Admitted:
     keys: dict[int, tuple[str, ...]] = {}
     for connector, key in row["meter_keys"]:
         keys[connector] = (*keys.get(connector, ()), key)
     is_set_up = row["set_up_on"] == protocol and (protocol != "ocpp2.1" or row["tx_limits"] is not None)
-    return Admitted(epoch, protocol, row["strict"], keys, is_set_up, tuple(row["tx_limits"] or ()), is_cabinet)
+    return Admitted(epoch, protocol, row["strict"], keys, is_set_up, tuple(row["tx_limits"] or ()), kind)
 
 
 async def pepper_of(pool: Pool) -> bytes:

@@ -26,6 +26,9 @@ UNKNOWN = ("UnknownVendorId", "UnknownMessageId")
 NOT_SERVED = ("NotImplemented", "NotSupported")
 """What some stations answer instead (quirk Q-D02)."""
 
+SWAP = "RequestBatterySwap"
+"""2.1's own call among those whose refusals have codes of ours; a station need not know it either."""
+
 log = structlog.get_logger("csms.ocpp")
 
 
@@ -101,7 +104,7 @@ class Asking:
         self._current = None
         self.unanswered = 0
         if isinstance(frame, ErrorFrame):
-            absent = asked.action == "DataTransfer" and frame.code in NOT_SERVED
+            absent = asked.action in ("DataTransfer", SWAP) and frame.code in NOT_SERVED
             asked.on_end(Answer("failed", error=FEATURE_ABSENT if absent else f"{frame.code}: {frame.description}"))
         else:
             asked.on_end(_judged(asked, frame.payload))
@@ -125,5 +128,5 @@ def _judged(asked: Asked, payload: object) -> Answer:
         return Answer("accepted", payload)
     if asked.action == "DataTransfer" and status in UNKNOWN:
         return Answer("failed", payload, FEATURE_ABSENT)
-    is_asset = asked.payload.get("vendorId") == bodies.VENDOR
+    is_asset = asked.payload.get("vendorId") == bodies.VENDOR or asked.action == SWAP
     return Answer("rejected", payload, asset_commands.refusal(payload) if is_asset else None)

@@ -12,8 +12,12 @@ from csms.base.clock import Clock
 from csms.domain.events import Event, Outcome
 from csms.ocpp.draw import Draw
 from csms.ocpp.schemas import Version
+from csms.ocpp.slot_uses import SlotUses
 from csms.ocpp.tx_limits import TxLimits
 from csms.psp.base import Denied, VerifiedToken
+
+BATTERY_STATION = "battery_station"
+"""The kind of station whose connectors are slots."""
 
 CONNECTOR_MAX = 9_999
 """The highest connector number the tables take."""
@@ -69,6 +73,10 @@ class Call:
     """What became of it, for the metrics: `answered`, `mended`, `unreadable` or `pending`."""
     tx_limits: TxLimits | None = None
     """Of a 2.1 station: the limits of sessions that it keeps itself."""
+    kind: str = "charger"
+    """What the station is: `charger`, `locker` or `battery_station`."""
+    slots: SlotUses | None = None
+    """Of a battery station: which slots its transactions are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +132,13 @@ class Route:
     How one action is read into an event and how the outcome is written back, as JSON.
 
     `money` marks reports that move money: what cannot be read is kept and answered, never refused.
+    With `hides_tokens` its text is kept without the tokens in it.
     """
 
     read: Reader
     write: Writer
     money: bool = False
+    hides_tokens: bool = False
 
 
 Submit = Callable[[Event, Callable[[Outcome], None]], None]

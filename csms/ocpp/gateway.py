@@ -17,12 +17,12 @@ from csms.base.clock import Clock
 from csms.base.errors import WireError
 from csms.bus import Bus, subject
 from csms.db import TROUBLE
-from csms.domain.commands import Answer, Command, EndConnection, News, UseMeterKeys
+from csms.domain.commands import FEATURE_ABSENT, Answer, Command, EndConnection, News, UseMeterKeys
 from csms.domain.quote import Quote
-from csms.flows.connect import Admission, Admitted, Arrival
+from csms.flows.connect import CHARGER, Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
 from csms.ocpp.asking import Asked
-from csms.ocpp.calls import ALIAS_AGE, Desk, Submit
+from csms.ocpp.calls import ALIAS_AGE, BATTERY_STATION, Desk, Submit
 from csms.ocpp.cost import COST_S, Costs
 from csms.ocpp.draw import Draw
 from csms.ocpp.handshake import PREFERRED, Handshake
@@ -30,10 +30,12 @@ from csms.ocpp.limits import FailedLogins
 from csms.ocpp.peer import Peer
 from csms.ocpp.schemas import Version
 from csms.ocpp.setup import CHARGING_S, SETTLE_S, Setup
+from csms.ocpp.slot_uses import SlotUses
 from csms.ocpp.socket import SILENCE_S_MIN, StationSocket
 from csms.ocpp.stations import Stations
 from csms.ocpp.tx_limits import TxLimits
 from csms.ocpp.v16 import commands as commands_16
+from csms.ocpp.v21 import commands as commands_21
 from csms.ocpp.v201 import commands as commands_201
 from csms.ocpp.wheel import Wheel
 from csms.psp.base import Denied, VerifiedToken
@@ -55,7 +57,7 @@ DRAIN_S = 3
 UNAUTHORIZED = "Unknown station or wrong key."
 """All that a stranger is told."""
 
-COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp2.1": commands_201.write}
+COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp2.1": commands_21.write}
 
 Verify = Callable[[str, str], Awaitable[VerifiedToken | Denied]]
 Quotes = Callable[[str], Awaitable[Quote | None]]
@@ -191,7 +193,9 @@ class Gateway:
         version = cast("Version", admitted.protocol)
         peer = Peer(self._desk, socket, station_id, version, admitted.epoch, admitted.strict)
         peer.keys = admitted.meter_keys
-        peer.is_cabinet = admitted.is_cabinet
+        peer.kind = admitted.kind
+        if admitted.kind == BATTERY_STATION:
+            peer.slots = SlotUses()
         if version == "ocpp2.1":
             peer.tx_limits = TxLimits(admitted.tx_limits)
         if self._setup is not None and not admitted.is_set_up:
@@ -216,7 +220,7 @@ class Gateway:
         if self._draining and not len(self.stations):
             self._empty.set()
         log.info("station disconnected", station=socket.station_id, epoch=socket.epoch, newest=newest)
-        if newest and socket.peer is not None and socket.peer.is_cabinet:
+        if newest and socket.peer is not None and socket.peer.kind != CHARGER:
             self._spawn(self._missed(socket.station_id, socket.epoch))
 
     async def _missed(self, station_id: str, epoch: int) -> None:
@@ -289,6 +293,9 @@ class Gateway:
             observe.COMMANDS.labels("failed").inc()
             return Answer("failed", error=f"{fault.code}: {fault.description}")
         answer = await self._ask(socket, peer, action, payload)
+        if peer.version == "ocpp2.1" and peer.kind == BATTERY_STATION and answer.error == FEATURE_ABSENT:
+            other = commands_21.otherwise(command, self._desk.clock())
+            answer = answer if other is None else await self._ask(socket, peer, *other)
         observe.COMMANDS.labels(answer.end).inc()
         return answer
 

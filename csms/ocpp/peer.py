@@ -18,7 +18,7 @@ import structlog
 
 from csms.base.clock import rfc3339
 from csms.base.errors import WireError
-from csms.domain.events import RECORDED, Event, Outcome, SessionMetered, Unreadable
+from csms.domain.events import RECORDED, Outcome, SessionMetered, Unreadable
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import (
@@ -33,18 +33,16 @@ from csms.ocpp.calls import (
     Together,
     Unclear,
     VerifyToken,
-    kept,
 )
 from csms.ocpp.cost import Costs, is_news
 from csms.ocpp.envelope import CallFrame, ErrorFrame, Frame, Malformed, ResultFrame
 from csms.ocpp.frames import INTERNAL_ERROR, PROTOCOL_ERROR
 from csms.ocpp.routes import ROUTES, refusal, spelled
 from csms.ocpp.schemas import Version
+from csms.ocpp.slot_uses import SlotUses
 from csms.ocpp.tx_limits import TxLimits
+from csms.ocpp.unreadable import UNREADABLE_KEPT_MAX, broken, check, unreadable
 from csms.psp.base import Denied, VerifiedToken
-
-UNREADABLE_KEPT_MAX = 1_000
-"""How many frames and bodies of a connection that nobody can read are kept: a broken station repeats them for ever."""
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -78,9 +76,10 @@ class Peer:
         "costs",
         "desk",
         "epoch",
-        "is_cabinet",
         "keys",
+        "kind",
         "on_boot",
+        "slots",
         "station_id",
         "strict",
         "tx_limits",
@@ -94,8 +93,10 @@ class Peer:
         self.epoch = epoch
         self.strict = strict
         self.broken = 0
-        self.is_cabinet = False
-        """Whether it is missed when it is away."""
+        self.kind = "charger"
+        """What the station is: `charger`, `locker` or `battery_station`."""
+        self.slots: SlotUses | None = None
+        """Of a battery station: which slots its transactions are in."""
         self.keys = NO_KEYS
         """Public keys of the station's meters, by connector."""
         self.tx_limits: TxLimits | None = None
@@ -178,15 +179,11 @@ class Peer:
         elif frame.is_json and frame.id_json != envelope.NO_ID:
             self._called(CallFrame(frame.id_json, action, b"null"), text)
         else:
-            self._keep_broken(action, frame.error, text)
+            # A money report that is not JSON: refused, because nothing of it can be trusted, and kept (Q-M10).
+            if self._keeps_more():
+                event = broken(self.desk, self.station_id, route, action, frame.error, text)
+                self.desk.submit(event, _unheard)
             self._refuse(frame.id_json, frame.error, action)
-
-    def _keep_broken(self, action: str, fault: WireError, text: str) -> None:
-        """A money report that is not JSON: it is refused, because nothing of it can be trusted, and kept (Q-M10)."""
-        if self._keeps_more():
-            at = self.desk.clock()
-            event = Unreadable(self.station_id, at, action, fault.description, kept(text), self.desk.draw.uuid(at))
-            self.desk.submit(event, _unheard)
 
     def _refuse(self, id_json: bytes, fault: WireError, action: str) -> None:
         """Send a CALLERROR; `action` is "" where there is no route, so that strangers make no names for metrics."""
@@ -202,7 +199,7 @@ class Peer:
         call = Call(
             self.station_id, frame.id_json, frame.action, text, now, None, self.version, desk, perf_counter(), self.keys
         )
-        call.tx_limits = self.tx_limits
+        call.tx_limits, call.kind, call.slots = self.tx_limits, self.kind, self.slots
         self._current, self._route = call, route
         try:
             read = self._read(route, call, frame.payload)
@@ -242,7 +239,7 @@ class Peer:
     def _read(self, route: Route, call: Call, payload: bytes | msgspec.Raw) -> Read:
         """The event that a call means. Raises `WireError` for what is refused: never a report that moves money."""
         if self.strict:
-            self._check(call, payload)
+            check(self.version, call.action, payload, strict=True)
         try:
             try:
                 call.payload = wire.decoder(self.version, call.action).decode(payload)
@@ -251,41 +248,13 @@ class Peer:
                 call.mark = "mended"
             return route.read(call)
         except (repair.Beyond, Unclear) as why:
-            return self._unreadable(route, call, payload, str(why))
+            return unreadable(route, call, payload, str(why), strict=self.strict)
         except Exception as error:
             # A fault of ours must not make a station repeat its report for ever (quirk Q-B07).
             log.exception("a report could not be read", station=self.station_id, action=call.action)
             if not route.money:
                 raise WireError("InternalError", "this system could not read the call") from error
-            return self._unreadable(route, call, payload, f"{type(error).__name__} in the reader")
-
-    def _unreadable(self, route: Route, call: Call, payload: bytes | msgspec.Raw, why: str) -> Event:
-        """Keeps a money report that nobody can read; refuses any other with the code its schema gives."""
-        if repair.is_other_version(self.version, call.action, payload):
-            raise OtherVersion(f"a BootNotification of another version than {self.version}")
-        if not route.money:
-            self._check(call, payload)
-            raise WireError(schemas.FORMATION[self.version], f"{call.action}: {why}"[:255])
-        call.payload = None
-        call.mark = "unreadable"
-        log.info("report unreadable", station=self.station_id, action=call.action, why=why)
-        at = call.received_at
-        raw = kept(call.raw)
-        draw = self.desk.draw
-        answer = str(draw.number()) if call.action == "StartTransaction" else None
-        return Unreadable(self.station_id, at, call.action, why[:500], raw, draw.uuid(at), answer)
-
-    def _check(self, call: Call, payload: bytes | msgspec.Raw) -> None:
-        """Raises the schema's first fault; strict stations are held to unknown fields as well."""
-        try:
-            value = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise WireError(schemas.FORMATION[self.version], str(error)[:255]) from error
-        fault = schemas.fault(self.version, call.action, value, closed=False)
-        if fault is None and self.strict:
-            fault = schemas.fault(self.version, call.action, value)
-        if fault is not None:
-            raise fault
+            return unreadable(route, call, payload, f"{type(error).__name__} in the reader", strict=self.strict)
 
     def _verify(self, call: Call, ask: VerifyToken) -> None:
         submit, then = self.desk.submit, ask.then

@@ -9,7 +9,8 @@ from csms.ocpp.schemas import Version
 from csms.ocpp.v16 import availability as availability_16
 from csms.ocpp.v16 import charging as charging_16
 from csms.ocpp.v21 import charging as charging_21
-from csms.ocpp.v201 import availability, charging, doors
+from csms.ocpp.v21 import swaps
+from csms.ocpp.v201 import availability, charging, doors, inventory
 from csms.ocpp.vendor import transfers
 
 NOTED = Route(availability_16.acknowledged, nothing)
@@ -45,7 +46,7 @@ V201: dict[str, Route] = {
     "NotifyDisplayMessages": NOTED,
     "NotifyEvent": Route(doors.notified, nothing),
     "NotifyMonitoringReport": NOTED,
-    "NotifyReport": NOTED,
+    "NotifyReport": Route(inventory.reported, nothing),
     "PublishFirmwareStatusNotification": NOTED,
     "ReportChargingProfiles": NOTED,
     "ReservationStatusUpdate": NOTED,
@@ -54,6 +55,7 @@ V201: dict[str, Route] = {
 
 V21: dict[str, Route] = V201 | {
     "TransactionEvent": Route(charging.transaction_event, charging_21.transaction_answer, money=True),
+    "BatterySwap": Route(swaps.packs_moved, nothing, money=True, hides_tokens=True),
     "NotifyDERAlarm": NOTED,
     "NotifyDERStartStop": NOTED,
     "NotifyPriorityCharging": NOTED,

@@ -23,9 +23,10 @@ from csms.domain.asset_events import (
     UnitsSeen,
 )
 from csms.domain.events import Outcome, TokenIssued, Unreadable
+from csms.domain.pack_events import PacksMoved, PackStated
 from csms.ocpp.schemas import FOLDERS
 from csms.ocpp.vendor import bodies
-from csms.ocpp.vendor.assets import HOLD_NO_TOKEN, PAYMENT_PENDING_S
+from csms.ocpp.vendor.assets import FACTS, PAYMENT_PENDING_S
 from csms.ocpp.vendor.transfers import TRANSFERS
 from tests.make import NOON
 from tests.ocpp.transcript import Conversation
@@ -45,6 +46,10 @@ EVENTS = {
     "Socket.Connected": [SocketChanged],
     "Socket.Disconnected": [SocketChanged],
     "Auth.Token": [],
+    "Battery.Inserted": [PacksMoved],
+    "Battery.Released": [PacksMoved],
+    "Battery.ReleaseTimeout": [PacksMoved],
+    "Battery.State": [PackStated],
 }
 
 
@@ -221,20 +226,20 @@ def test_an_issuer_that_is_slow_denies_nobody_twice() -> None:
 
 def test_a_bad_fact_is_refused_each_time_and_kept_once_for_each_different_one() -> None:
     told = Conversation()
-    for message in sorted(HOLD_NO_TOKEN):
+    for message in sorted(FACTS):
         for data in (UP[message][0] | {"surprise": 1}, UP[message][0] | {"id": 7}):
             for as_text in (True, False, True):
                 answer = say(told, message, data, as_text=as_text)
                 assert (answer["status"], answer["data"]["err"]) == ("Rejected", "BadPayload")
                 assert answer["data"]["id"] == (data["id"] if isinstance(data["id"], str) else "")
     kept = {event.parked_id: event for event in told.events if isinstance(event, Unreadable)}
-    assert len(kept) == 2 * len(HOLD_NO_TOKEN)
-    assert {event.action for event in kept.values()} == {f"{bodies.VENDOR}/{message}" for message in HOLD_NO_TOKEN}
+    assert len(kept) == 2 * len(FACTS)
+    assert {event.action for event in kept.values()} == {f"{bodies.VENDOR}/{message}" for message in FACTS}
 
 
-def test_what_holds_a_token_is_never_kept() -> None:
+def test_a_request_is_never_kept() -> None:
     told = Conversation()
-    for message in sorted(set(SERVED) - HOLD_NO_TOKEN):
+    for message in sorted(set(SERVED) - FACTS):
         answer = say(told, message, UP[message][0] | {"surprise": 1})
         assert answer["data"] == {"v": 1, "id": UP[message][0]["id"], "err": "BadPayload"}
     assert told.events == []

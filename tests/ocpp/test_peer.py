@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from csms.domain.events import Outcome, SessionEnded, TokenPresented, Unreadable
 from csms.ocpp.frames import FRAME_BYTES_MAX, INTERNAL_ERROR
-from csms.ocpp.peer import UNREADABLE_KEPT_MAX
 from csms.ocpp.schemas import FOLDERS
+from csms.ocpp.unreadable import UNREADABLE_KEPT_MAX
 from tests.ocpp.transcript import Conversation
 
 AUTHORIZE = '[2,"%s","Authorize",{"idTag":"A0A0A0A0"}]'

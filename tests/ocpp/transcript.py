@@ -2,6 +2,7 @@
 Conversations written down: what a station sends, what is understood of it, what it is answered.
 
     version ocpp1.6                  the version agreed on; `strict` behind it for a strict station
+    kind battery_station             what the station is, if it is no charger
     road SessionStarted blocked ref=7    how the road answers such a report from here on
     rules ItemPlaced error=ItemMismatch  how the rules answer such a report of items and doors from here on
     > [2,"1","Heartbeat",{}]         the station sends
@@ -27,13 +28,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from csms.domain.asset_events import AssetAnswer
-from csms.domain.commands import Answer, Command, OpenDoor, ReportUnits
+from csms.domain.asset_events import AssetAnswer, BillTold
+from csms.domain.commands import Answer, Command, LimitSlot, OpenDoor, ReleasePack, ReportUnits, StartSwap
 from csms.domain.events import RECORDED, Event, Outcome
-from csms.ocpp.calls import Desk
+from csms.domain.pack_events import PackStated
+from csms.ocpp.calls import BATTERY_STATION, Desk
 from csms.ocpp.draw import Draw
 from csms.ocpp.gateway import COMMANDS
 from csms.ocpp.peer import Peer
+from csms.ocpp.slot_uses import SlotUses
 from csms.psp.base import Denied, VerifiedToken
 from tests.make import NOON
 
@@ -100,6 +103,11 @@ class Conversation:
         action, payload = COMMANDS[self.peer.version](command, NOON)
         self.peer.asking.ask(action, payload, self.ends.append)
 
+    def kind(self, kind: str) -> None:
+        """What the station is."""
+        self.peer.kind = kind
+        self.peer.slots = SlotUses() if kind == BATTERY_STATION else None
+
     def send(self, text: bytes) -> None:
         self.sent.append(text)
 
@@ -134,6 +142,8 @@ def _step(told: Conversation, line: str) -> Conversation:
         case "version":
             version, _, strict = rest.partition(" ")
             return Conversation(version, strict == "strict")
+        case "kind":
+            told.kind(rest)
         case "road":
             name, status, *fields = rest.split()
             told.outcomes[name] = replace(Outcome(status), **_fields(fields))
@@ -188,11 +198,17 @@ def _all_told(told: Conversation) -> None:
 
 
 def _field(event: Event, name: str) -> Any:
-    """A field; `registers` for the Wh of the readings, times as RFC 3339."""
+    """A field; `registers` for the Wh of the readings, `packs` and `units` for what is in slots; times as RFC 3339."""
     if name == "registers":
         return [reading.register_wh for reading in event.readings]  # type: ignore[union-attr]
     if name == "powers":
         return [reading.power_w for reading in event.readings]  # type: ignore[union-attr]
+    if name == "packs":
+        return [[slot.unit, slot.pack.serial, slot.pack.soc] for slot in event.slots]  # type: ignore[union-attr]
+    if name == "units":
+        return [[*unit[:3], unit.pack and unit.pack.serial] for unit in event.units]  # type: ignore[union-attr]
+    if isinstance(event, PackStated) and name in event.pack._fields:
+        return getattr(event.pack, name)
     value = getattr(event, name)
     if isinstance(value, UUID):
         return str(value)
@@ -217,8 +233,12 @@ def _fields(parts: list[str]) -> dict[str, Any]:
 def _asset_fields(parts: list[str]) -> dict[str, Any]:
     """Fields of our words about items and doors: ids and instants are not text."""
     fields = _fields(parts)
-    for name in fields.keys() & {"grant_id", "request_id"}:
+    for name in fields.keys() & {"grant_id", "request_id", "swap_id"}:
         fields[name] = UUID(fields[name])
+    for name in fields.keys() & {"units_in", "units_out", "limits"}:
+        fields[name] = tuple(tuple(value) if isinstance(value, list) else value for value in fields[name])
+    if "bill" in fields:
+        fields["bill"] = BillTold(*fields["bill"])
     if "expires_at" in fields:
         fields["expires_at"] = datetime.fromisoformat(fields["expires_at"])
     return fields
@@ -227,6 +247,9 @@ def _asset_fields(parts: list[str]) -> dict[str, Any]:
 _COMMANDS: dict[str, Callable[..., Command]] = {
     "OpenDoor": partial(OpenDoor, item=None, hold_s=None, expires_at=NOON + timedelta(seconds=15)),
     "ReportUnits": partial(ReportUnits, expires_at=NOON + timedelta(seconds=15)),
+    "StartSwap": partial(StartSwap, expires_at=NOON + timedelta(seconds=15)),
+    "ReleasePack": partial(ReleasePack, error=None, expires_at=NOON + timedelta(seconds=15)),
+    "LimitSlot": partial(LimitSlot, begins=NOON),
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from csms.base.clock import rfc3339
 from csms.domain.events import ConnectorReported, Event, Outcome, StationBooted
-from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply
+from csms.domain.pack_events import SlotShown
+from csms.ocpp.calls import BATTERY_STATION, CONNECTOR_MAX, Call, Reply, Together
 from csms.ocpp.repair import instant
 
 STATUS = {
@@ -42,12 +43,24 @@ def booted_answer(outcome: Outcome, call: Call) -> bytes:
     return f'{{"status":"Accepted","currentTime":"{now}","interval":{call.desk.heartbeat_s}}}'.encode()
 
 
-def reported(call: Call) -> Event | Reply:
+HOLDS_PACK = ("occupied", "preparing", "charging", "suspended")
+"""Words for a slot with a pack in it; those of neither list say nothing of it."""
+
+
+def with_slot(call: Call, report: ConnectorReported) -> ConnectorReported | Together:
+    """The status of a connector; that of a battery station's slot tells whether it is empty, too (1.6 and 2.x)."""
+    empty = report.status == "available"
+    if call.kind != BATTERY_STATION or report.connector < 1 or not (empty or report.status in HOLDS_PACK):
+        return report
+    return Together((report, SlotShown(call.station_id, report.received_at, report.at, report.connector, empty)))
+
+
+def reported(call: Call) -> ConnectorReported | Reply | Together:
     """A connector's status, for people to see."""
     payload, at = call.payload, call.received_at
     if not 0 <= payload.connectorId <= CONNECTOR_MAX:
         return Reply(b"{}")
-    return ConnectorReported(
+    report = ConnectorReported(
         call.station_id,
         at,
         at=instant(payload.timestamp, at),
@@ -56,6 +69,7 @@ def reported(call: Call) -> Event | Reply:
         error_code=None if payload.errorCode in (None, "NoError") else payload.vendorErrorCode or payload.errorCode,
         info=payload.info,
     )
+    return with_slot(call, report)
 
 
 def acknowledged(call: Call) -> Reply:

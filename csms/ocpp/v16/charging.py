@@ -13,7 +13,7 @@ from csms.domain.events import (
 )
 from csms.domain.token import canonical
 from csms.ocpp import times
-from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Unclear
+from csms.ocpp.calls import BATTERY_STATION, CONNECTOR_MAX, Call, Reply, Unclear
 from csms.ocpp.readings import read_values, wh
 from csms.ocpp.repair import instant
 from csms.ocpp.signed import signed_values
@@ -48,7 +48,8 @@ def authorize(call: Call) -> Event | Reply:
     if not token:
         return Reply(b'{"idTagInfo":{"status":"Invalid"}}')
     at, desk = call.received_at, call.desk
-    return TokenPresented(call.station_id, at, token, desk.draw.uuid(at), desk.draw.short())
+    at_slots = call.kind == BATTERY_STATION
+    return TokenPresented(call.station_id, at, token, desk.draw.uuid(at), desk.draw.short(), at_slots)
 
 
 def started(call: Call) -> Event:

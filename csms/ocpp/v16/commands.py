@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from csms.base.errors import WireError
-from csms.domain.commands import AnyCall, Command, OpenDoor, ReportUnits, StartSession, StopSession
+from csms.domain.commands import (
+    AnyCall,
+    Command,
+    LimitSlot,
+    OpenDoor,
+    ReleasePack,
+    ReportUnits,
+    StartSession,
+    StartSwap,
+    StopSession,
+)
+from csms.ocpp.slot_limits import profile_16
 from csms.ocpp.vendor import asset_commands
 
 
@@ -23,7 +34,9 @@ def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
             if not (command.ref.isascii() and command.ref.isdecimal()):
                 raise WireError("PropertyConstraintViolation", f"{command.ref[:50]} is no transaction id of OCPP 1.6")
             return "RemoteStopTransaction", {"transactionId": int(command.ref)}
-        case OpenDoor() | ReportUnits():
+        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack():
             return "DataTransfer", asset_commands.transfer(command, now, as_text=True)
+        case LimitSlot():
+            return "SetChargingProfile", profile_16(command)
         case AnyCall():
             return command.action, command.payload

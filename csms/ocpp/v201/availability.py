@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from csms.domain.events import ConnectorReported, Event, StationBooted
-from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply
+from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Together
 from csms.ocpp.repair import instant
-from csms.ocpp.v16.availability import STATUS
+from csms.ocpp.v16.availability import STATUS, with_slot
 
 
 def booted(call: Call) -> Event:
@@ -22,12 +22,12 @@ def booted(call: Call) -> Event:
     )
 
 
-def reported(call: Call) -> Event | Reply:
+def reported(call: Call) -> ConnectorReported | Reply | Together:
     """The status of a connector (their EVSE), for people to see."""
     payload, at = call.payload, call.received_at
     if not 0 <= payload.evseId <= CONNECTOR_MAX:
         return Reply(b"{}")
-    return ConnectorReported(
+    report = ConnectorReported(
         call.station_id,
         at,
         at=instant(payload.timestamp, at),
@@ -36,3 +36,4 @@ def reported(call: Call) -> Event | Reply:
         error_code=None,
         info=None,
     )
+    return with_slot(call, report)

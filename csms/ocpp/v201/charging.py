@@ -17,12 +17,13 @@ from csms.domain.events import (
     TokenPresented,
 )
 from csms.domain.session import RESERVED
-from csms.domain.token import canonical
 from csms.ocpp import times
-from csms.ocpp.calls import CONNECTOR_MAX, Call, Reply, Unclear
+from csms.ocpp.calls import BATTERY_STATION, CONNECTOR_MAX, Call, Read, Reply, Unclear
 from csms.ocpp.readings import read_values
 from csms.ocpp.repair import instant
 from csms.ocpp.signed import signed_values
+from csms.ocpp.v201 import slots
+from csms.ocpp.v201.tokens import token_of
 
 REF_LENGTH_MAX = 64
 
@@ -39,15 +40,18 @@ ID_TOKEN_STATUS = {
 
 def authorize(call: Call) -> Event | Reply:
     """A driver presents a token. Without one there is nothing that could pay (quirk Q-I07)."""
-    token = _token(call.payload.idToken)
+    token = token_of(call.payload.idToken)
     if token is None:
         return Reply(b'{"idTokenInfo":{"status":"Invalid"}}')
     at, desk = call.received_at, call.desk
-    return TokenPresented(call.station_id, at, token, desk.draw.uuid(at), desk.draw.short())
+    at_slots = call.kind == BATTERY_STATION
+    return TokenPresented(call.station_id, at, token, desk.draw.uuid(at), desk.draw.short(), at_slots)
 
 
-def transaction_event(call: Call) -> Event:
+def transaction_event(call: Call) -> Read:
     """A session's start, progress or end. The hot one is progress: readings and nothing else."""
+    if call.slots is not None and (read := slots.charged(call)) is not None:
+        return read
     payload, at = call.payload, call.received_at
     info = payload.transactionInfo
     kind = payload.eventType
@@ -60,7 +64,7 @@ def transaction_event(call: Call) -> Event:
     offline = bool(payload.offline)
     if kind == "Updated":
         token = payload.idToken
-        if token is None or payload.triggerReason == "StopAuthorized" or (name := _token(token)) is None:
+        if token is None or payload.triggerReason == "StopAuthorized" or (name := token_of(token)) is None:
             session_id = call.desk.draw.uuid(at)
             signed = signed_values(payload.meterValue, call, connector, is_2x=True)
             return SessionMetered(call.station_id, ref, at, readings, connector, offline, session_id, call.raw, signed)
@@ -100,7 +104,7 @@ def _started(call: Call, ref: str, connector: int | None, readings: tuple[Readin
         connector=connector,
         ref=ref,
         start_key=ref,
-        token=_token(payload.idToken),
+        token=token_of(payload.idToken),
         meter_wh=registers[0] if registers else None,
         offline=bool(payload.offline),
         session_id=draw.uuid(at),
@@ -128,7 +132,7 @@ def _ended(call: Call, ref: str, connector: int | None, readings: tuple[Reading,
         authorization_id=draw.uuid(at),
         raw=call.raw,
         connector=connector,
-        token=None if stopping else _token(payload.idToken),
+        token=None if stopping else token_of(payload.idToken),
         readings=readings,
         fee_text=_fee(payload),
         may_open=True,
@@ -148,12 +152,6 @@ def metered(call: Call) -> Event | Reply:
         return Reply(b"{}")
     offline = bool(readings) and times.is_late(readings[-1].at, at, call.desk.offline_age)
     return ConnectorMetered(call.station_id, connector, at, readings, offline, call.raw, signed)
-
-
-def _token(token: Any) -> str | None:
-    if token is None or token.type == "NoAuthorization":
-        return None
-    return canonical(token.idToken or "") or None
 
 
 def _fee(payload: Any) -> str | None:
@@ -178,8 +176,11 @@ def transaction_answer(outcome: Outcome, call: Call) -> bytes:
     A session that may not go on is told so also when the event carried no token: that is how a
     station learns of a verdict that came later.
     """
+    if call.answer is not None:  # a pack's, and no session's
+        return call.answer(outcome)
     if call.payload is None:  # nobody could read it: a start of which nothing is known must not give energy
-        return b'{"idTokenInfo":{"status":"Invalid"}}' if '"Started"' in call.raw else b"{}"
+        is_pack = call.slots is not None and "idToken" not in call.raw
+        return b'{"idTokenInfo":{"status":"Invalid"}}' if '"Started"' in call.raw and not is_pack else b"{}"
     parts = []
     if outcome.status != "accepted" or call.payload.idToken is not None:
         parts.append(f'"idTokenInfo":{{"status":"{ID_TOKEN_STATUS.get(outcome.status, "Invalid")}"}}')

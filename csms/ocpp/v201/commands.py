@@ -1,11 +1,22 @@
-"""OCPP 2.0.1 and 2.1: our commands as calls."""
+"""OCPP 2.0.1: our commands as calls; 2.1 has its own for some."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from csms.domain.commands import AnyCall, Command, OpenDoor, ReportUnits, StartSession, StopSession
+from csms.domain.commands import (
+    AnyCall,
+    Command,
+    LimitSlot,
+    OpenDoor,
+    ReleasePack,
+    ReportUnits,
+    StartSession,
+    StartSwap,
+    StopSession,
+)
+from csms.ocpp.slot_limits import profile_2x
 from csms.ocpp.vendor import asset_commands
 
 
@@ -21,7 +32,9 @@ def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
             }
         case StopSession():
             return "RequestStopTransaction", {"transactionId": command.ref}
-        case OpenDoor() | ReportUnits():
+        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack():
             return "DataTransfer", asset_commands.transfer(command, now, as_text=False)
+        case LimitSlot():
+            return "SetChargingProfile", profile_2x(command)
         case AnyCall():
             return command.action, command.payload

@@ -38,12 +38,16 @@ def request_answer(call: Call, body_id: str, outcome: Outcome) -> bytes:
 
 def _fields(answer: AssetAnswer) -> dict[str, Any]:
     """What the rules answered, as fields of the wire; none for what they did not say."""
+    bill = answer.bill
     fields = {
         "err": answer.error,
         "dup": answer.repeated or None,
         "gid": None if answer.grant_id is None else str(answer.grant_id),
         "u": answer.unit,
         "exp": None if answer.expires_at is None else rfc3339(answer.expires_at),
+        "rid": answer.rid,
+        "out": list(answer.units_out) or None,
+        "bill": None if bill is None else {"ref": bill.ref, "fee": bill.fee_minor, "currency": bill.currency},
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from csms.base.clock import rfc3339
-from csms.domain.commands import OpenDoor, ReportUnits
-from csms.ocpp.vendor.bodies import VENDOR, VERSION, Body
+from csms.domain.commands import OpenDoor, ReleasePack, ReportUnits, StartSwap
+from csms.ocpp.vendor.bodies import VENDOR, VERSION, Body, document
 
 Payload = dict[str, Any]
 
 ERROR_LENGTH_MAX = 50
 
 
-def transfer(command: OpenDoor | ReportUnits, now: datetime, *, as_text: bool) -> Payload:
+AssetCommand = OpenDoor | ReportUnits | StartSwap | ReleasePack
+
+
+def transfer(command: AssetCommand, now: datetime, *, as_text: bool) -> Payload:
     """
     The DataTransfer that `command` is, sent `now`; 1.6 carries the body as JSON text.
 
-    Its `id` is the grant's or the request's own, so that a command sent again is known for the same. Doors
+    Its `id` is that of the grant, swap or request, so that a command sent again is known for the same. Doors
     are never opened by UnlockConnector: the specifications keep that for the lock of a cable.
     """
     match command:
@@ -29,6 +33,10 @@ def transfer(command: OpenDoor | ReportUnits, now: datetime, *, as_text: bool) -
             message, body = "Door.Open", _door_open(command)
         case ReportUnits():
             message, body = "Unit.Report", {"id": str(command.request_id)}
+        case StartSwap():
+            message, body = "Swap.Start", _swap_start(command)
+        case ReleasePack():
+            message, body = "Battery.Release" if command.error is None else "Battery.Return", _release(command)
     data = {"v": VERSION, "ts": rfc3339(now), "exp": rfc3339(command.expires_at), **body}
     return {"vendorId": VENDOR, "messageId": message, "data": json.dumps(data) if as_text else data}
 
@@ -43,8 +51,28 @@ def _door_open(command: OpenDoor) -> Body:
     return body
 
 
+def _swap_start(command: StartSwap) -> Body:
+    return {
+        "id": str(command.swap_id),
+        "rid": command.rid,
+        "token": command.token,
+        "n": command.count,
+        "in": list(command.units_in),
+        "out": list(command.units_out),
+    }
+
+
+def _release(command: ReleasePack) -> Body:
+    body: Body = {"id": str(command.grant_id), "rid": command.rid, "u": [command.unit]}
+    return body if command.error is None else body | {"err": command.error}
+
+
 def refusal(payload: Payload) -> str | None:
-    """Why a station refused: `err` of its `data` (text or object, quirk Q-D01), else the reason code of 2.x."""
+    """
+    Why a station refused: `err` of its `data` (text or object, quirk Q-D01), else the reason code of 2.x.
+
+    Reason codes are not case-sensitive: those of this protocol are given as it spells them.
+    """
     data = payload.get("data")
     if isinstance(data, str):
         try:
@@ -56,4 +84,12 @@ def refusal(payload: Payload) -> str | None:
 
 def _code(source: object, name: str) -> str | None:
     found = source.get(name) if isinstance(source, dict) else None
-    return found[:ERROR_LENGTH_MAX] if isinstance(found, str) and found.isprintable() and found else None
+    if not isinstance(found, str) or not found.isprintable() or not found:
+        return None
+    return _spelled().get(found.casefold(), found[:ERROR_LENGTH_MAX])
+
+
+@cache
+def _spelled() -> dict[str, str]:
+    codes: list[str] = document()["$defs"]["error"]["enum"]
+    return {code.casefold(): code for code in codes}

@@ -74,7 +74,8 @@ def read(message: str, data: object) -> Body:
         validator(f"up/{message}").validate(body)
     except jsonschema_rs.ValidationError as fault:
         place = "/".join(str(step) for step in fault.instance_path)
-        raise BadBody("BadPayload", f"{place or message}: {fault.message}"[:255], _id_of(text)) from None
+        said = "not as its schema says" if "token" in fault.instance_path else fault.message  # it quotes the value
+        raise BadBody("BadPayload", f"{place or message}: {said}"[:255], _id_of(text)) from None
     except ValueError as error:  # nested deeper than it looks
         raise BadBody("BadPayload", str(error)[:255], _id_of(text)) from None
     return body

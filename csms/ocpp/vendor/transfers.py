@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csms.domain.events import Outcome
 from csms.ocpp.calls import Call, Read, Reader, Reply
-from csms.ocpp.vendor import assets
+from csms.ocpp.vendor import assets, packs
 from csms.ocpp.vendor.bodies import VENDOR, BadBody
 
 TRANSFERS: dict[str, dict[str, Reader]] = {
@@ -18,10 +18,14 @@ TRANSFERS: dict[str, dict[str, Reader]] = {
         "Socket.Connected": assets.socket_changed,
         "Socket.Disconnected": assets.socket_changed,
         "Auth.Token": assets.token_shown,
+        "Battery.Inserted": packs.packs_moved,
+        "Battery.Released": packs.packs_moved,
+        "Battery.ReleaseTimeout": packs.packs_moved,
+        "Battery.State": packs.pack_stated,
     },
 }
 """
-By vendor and message. Battery.*, Session.Cost and Voucher.* of `org.csms.assets` are specified and not served yet.
+By vendor and message. Session.Cost and Voucher.* of `org.csms.assets` are specified and not served yet.
 
 A payload that depends on who built the station will need its model as a third key; none does yet.
 """
