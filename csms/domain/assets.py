@@ -24,6 +24,7 @@ from csms.domain.pack_rows import (
     Swap,
     Voucher,
     VoucherUse,
+    alias_of,
 )
 from csms.domain.rows import Rows
 
@@ -224,7 +225,10 @@ RENTAL_COLUMNS: Mapping[str, Callable[[Rental], Hashable]] = {
 }
 SWAP_COLUMNS: Mapping[str, Callable[[Swap], Hashable]] = {"rid": lambda swap: (swap.station_id, swap.rid)}
 VOUCHER_COLUMNS: Mapping[str, Callable[[Voucher], Hashable]] = {"driver": lambda voucher: voucher.driver_id}
-PACK_COLUMNS: Mapping[str, Callable[[Pack], Hashable]] = {"serial": lambda pack: pack.serial}
+PACK_COLUMNS: Mapping[str, Callable[[Pack], Hashable]] = {
+    "serial": lambda pack: pack.serial,
+    "alias": lambda pack: alias_of(pack.serial),
+}
 RESERVATION_COLUMNS: Mapping[str, Callable[[Reservation], Hashable]] = {"station": lambda kept: kept.station_id}
 """By what rows are looked for."""
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from csms.base.ids import derived
+from csms.base.ids import derived, uuid7
 from csms.domain import ledger, voucher
 from csms.domain.authorization import Authorization
 from csms.domain.errand import Concern, Errand, after_bill
@@ -88,6 +89,15 @@ def hold(session: Session, minor: int, at: datetime) -> Posting:
         (ledger.driver_balance(session.driver_id), ledger.session_held(session.id), minor),
     )
     return Posting(derived(session.id, HOLD_PLACE), f"session/{session.id}/hold", "hold", str(session.id), at, moves)
+
+
+def more_held(session: Session, minor: int, at: datetime) -> Posting:
+    """Sets `minor` more of the balance aside for a session whose hold was raised by it; once for each amount held."""
+    assert session.currency and session.driver_id and minor > 0
+    move = (ledger.driver_balance(session.driver_id), ledger.session_held(session.id), minor)
+    key = f"session/{session.id}/hold/{session.hold_minor}"
+    id_ = uuid7(int(at.timestamp() * 1000), int.from_bytes(sha256(key.encode()).digest()[:10]))
+    return Posting(id_, key, "hold", str(session.id), at, transfers(session.currency, move))
 
 
 def paid_before(authorization: Authorization, at: datetime) -> Posting:

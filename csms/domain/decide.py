@@ -20,10 +20,14 @@ from csms.domain import (
     lending,
     openings,
     overdue,
+    pack_events,
     payer,
     sightings,
     spending,
     staff,
+    swap_asks,
+    swap_clock,
+    swaps,
 )
 from csms.domain.billing import DISPUTE_PLACE
 from csms.domain.decisions import (
@@ -239,6 +243,8 @@ def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Out
 
 def _presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
     """Authorize: a local token is judged at once, a social one by its psp. Nothing is spent by it."""
+    if event.at_slots:
+        return swap_asks.presented(world, changes, event)
     return payer.presented(world, changes, event)
 
 
@@ -300,6 +306,13 @@ DECIDERS: dict[type, Callable[[World, Changes, Any], Outcome]] = {
     BillCorrected: corrected,
     BillRefunded: refunded,
     ConnectorMetered: attribution.connector_metered,
+    pack_events.PacksMoved: swaps.moved,
+    pack_events.PackStated: swaps.stated,
+    pack_events.SlotShown: swaps.slot_shown,
+    pack_events.PackJudged: swaps.judged,
+    pack_events.SwapAsked: swap_asks.asked,
+    pack_events.SwapAnswered: swap_asks.answered,
+    pack_events.SwapChecked: swap_clock.checked,
     asset_events.UnitsSeen: sightings.units_seen,
     asset_events.DoorRequested: lending.requested,
     asset_events.DoorMoved: cabinets.door_moved,

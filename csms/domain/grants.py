@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import custody
+from csms.domain import custody, packs
 from csms.domain.asset_events import AssetAnswer, Why
 from csms.domain.assets import LIVE, Assets, Door, Grant, GrantState, Item, Rental, put_door, put_grant
 from csms.domain.errand import Errand
+from csms.domain.pack_rows import Swap
 from csms.domain.world import Changes, World
 
 GRANT_S = 15
@@ -22,6 +23,12 @@ GRANT_S = 15
 
 OPENING_S = 10
 """A door that was to open and has not after so long is jammed."""
+
+RESERVE = 1
+"""Empty slots that stay for swaps whoever brings a pack back without wanting another."""
+
+SLOT_S = 180
+"""A pack that was released and of which nothing is heard for so long: whether it was taken is unclear."""
 
 DRIFT = timedelta(seconds=5)
 """How far a cabinet's clock may be off."""
@@ -45,8 +52,14 @@ def allow(
     item: str | None = None,
     reason: str | None = None,
     attempt: int = 1,
+    refused: str | None = None,
+    swap: Swap | None = None,
 ) -> Grant:
-    """Lets one door be opened, now; by the answer to whoever stands there, or by a command."""
+    """
+    Lets one door be opened, now; by the answer to whoever stands there, or by a command.
+
+    Of a swap's rental a pack is released; one that is `refused`, for this reason, is given back.
+    """
     assert world.assets.live_grant(door.station_id, door.unit) is None
     grant = Grant(
         id=grant_id,
@@ -67,6 +80,7 @@ def allow(
         reason=reason,
         attempt=attempt,
         version=1,
+        opening_s=SLOT_S if world.assets.capable.get((door.station_id, door.unit)) == "battery" else OPENING_S,
     )
     if not by_reply:
         payload: dict[str, object] = {
@@ -77,18 +91,28 @@ def allow(
             "item": item,
             "expires_at": grant.expires_at.isoformat(),
         }
+        rid = rid_of(world.assets, rental) if swap is None else swap.rid
+        if rid is not None and why == "take":
+            payload |= {"rid": rid, "err": refused}
         id_, subject = derived(grant.id, OPEN_PLACE), f"grant/{grant.id}"
         changes.errands.append(Errand(id_, "door.open", f"{subject}/open", subject, payload))
     return put_grant(world.assets, changes.assets, grant)
 
 
-def told(grant: Grant, rental: Rental | None = None) -> AssetAnswer:
-    """What the cabinet, or the driver's app, is told of a grant."""
+def rid_of(assets: Assets, rental: Rental | None) -> int | None:
+    """The number, at its station, of the swap that a rental is of."""
+    swap = None if rental is None or rental.swap_id is None else assets.swaps.get(rental.swap_id)
+    return None if swap is None else swap.rid
+
+
+def told(grant: Grant, rental: Rental | None = None, rid: int | None = None) -> AssetAnswer:
+    """What the cabinet, or the driver's app, is told of a grant; `rid` numbers the swap it is of."""
     return AssetAnswer(
         grant_id=grant.id,
         unit=grant.unit,
         expires_at=grant.expires_at,
         rental_id=grant.rental_id if rental is None else rental.id,
+        rid=rid,
     )
 
 
@@ -112,12 +136,28 @@ def free(assets: Assets, door: Door) -> bool:
     return door.is_usable and door.reserved_for is None and assets.live_grant(door.station_id, door.unit) is None
 
 
-def to_take(assets: Assets, station_id: str, unit: int | None, item_type: str | None, besides: int = 0) -> Door | str:
+def to_take(
+    world: World,
+    station_id: str,
+    unit: int | None,
+    item_type: str | None,
+    now: datetime,
+    *,
+    driver_id: str | None = None,
+    besides: int = 0,
+) -> Door | str:
     """
     The door whose item is lent next, or the protocol's word for why there is none.
 
-    Of several, the item that has stood longest: so all are worn alike. `besides` is a door that is not to be.
+    Of several, the item that has stood longest: so all are worn alike; a pack by `packs.choose`. `besides` is a
+    door that is not to be.
     """
+    assets = world.assets
+    if packs.slots_of(assets, station_id):
+        chosen = packs.choose(
+            world, station_id, 1, now, driver_id=driver_id, item_type=item_type, unit=unit, besides=(besides,)
+        )
+        return chosen if isinstance(chosen, str) else chosen[0]
     doors = assets.of_station(station_id)
     if unit is not None:
         doors = [door for door in doors if door.unit == unit]
@@ -152,7 +192,13 @@ def still_to_take(assets: Assets, door: Door, rental: Rental) -> bool:
 
 
 def to_return(assets: Assets, station_id: str, unit: int | None, kind: str, besides: int = 0) -> Door | str:
-    """The empty door that an item of a kind is put into next, or the protocol's word for why there is none."""
+    """
+    The empty door that an item of a kind is put into next, or the protocol's word for why there is none.
+
+    The last empty slot is kept for a swap: a pack is only brought back where there are two.
+    """
+    if kind == "battery" and len(packs.empty_slots(assets, station_id)) < RESERVE + 1:
+        return "NoEmptySlot"
     doors = [d for d in assets.of_station(station_id) if assets.capable.get((station_id, d.unit)) == kind]
     if unit is not None:
         doors = [door for door in doors if door.unit == unit]

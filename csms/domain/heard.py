@@ -8,7 +8,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain.asset_events import AssetAnswer, AssetReport, UnitsSeen
+from csms.domain.asset_events import AssetAnswer, Told, UnitsSeen
 from csms.domain.assets import Cabinet, Key, Reported
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import Outcome
@@ -18,7 +18,7 @@ from csms.domain.world import Changes, World
 GAP_PLACE = 1
 
 
-def heard(world: World, event: AssetReport) -> AssetAnswer | None:
+def heard(world: World, event: Told) -> AssetAnswer | None:
     """The answer that this report got when it was heard before, None if it is news."""
     return world.assets.reported.get((event.station_id, event.id))
 
@@ -28,7 +28,7 @@ def again(answer: AssetAnswer) -> Outcome:
     return Outcome("accepted", asset=replace(answer, repeated=True))
 
 
-def key_of(world: World, event: AssetReport) -> Key:
+def key_of(world: World, event: Told) -> Key:
     """
     The place of a report in time: its own word, where that can be believed (quirk Q-R4).
 
@@ -45,7 +45,7 @@ def key_of(world: World, event: AssetReport) -> Key:
 def record(
     world: World,
     changes: Changes,
-    event: AssetReport,
+    event: Told,
     kind: str,
     answer: AssetAnswer,
     *,
@@ -87,7 +87,12 @@ def incident(station_id: str, what: str) -> UUID:
     return UUID(bytes=sha256(f"{station_id}|{what}".encode()).digest()[:16])
 
 
-def alarm(world: World, changes: Changes, event: AssetReport, kind: str, **details: object) -> None:
+def named(id_: UUID, what: str) -> UUID:
+    """The id of something of `id_`, of which it may have several: its own low byte is free for what is derived."""
+    return UUID(int=incident(str(id_), what).int & ~0xFF)
+
+
+def alarm(world: World, changes: Changes, event: Told, kind: str, **details: object) -> None:
     """People have to look: one line for this report."""
     ref = f"{event.station_id}/{event.id}"
     id_ = incident(event.station_id, f"{kind}/{event.id}")

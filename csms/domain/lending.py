@@ -11,15 +11,15 @@ from datetime import datetime
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import grants, payer, token
+from csms.domain import grants, packs, payer, swap_asks, token
 from csms.domain.asset_events import AssetAnswer, DoorRequested, RentalCancelled, RentAsked, ReturnAsked
 from csms.domain.assets import LIVE, Door, Rental, put_door
 from csms.domain.events import AuthorizationDecided, Outcome
 from csms.domain.folding import put
 from csms.domain.heard import heard, record
-from csms.domain.rental import cancel, free_door, ref_of, session_of, write
+from csms.domain.rental import begin, cancel, free_door, session_of, write
 from csms.domain.rental_times import EXTENSION
-from csms.domain.session import Session, opened
+from csms.domain.session import Session
 from csms.domain.world import Changes, World
 
 EXTENSIONS_MAX = 4
@@ -98,25 +98,22 @@ def _rent(world: World, changes: Changes, ask: _Ask) -> Outcome:
     if ask.by_reply and (wish := _open_wish(world, ask)) is not None:
         return _wished_again(world, changes, wish, ask.received_at)
     station = world.stations.get(ask.station_id)
-    door = grants.to_take(assets, ask.station_id, ask.unit, ask.item_type)
+    driver_id = _driver(world, ask.token_key)
+    door = grants.to_take(world, ask.station_id, ask.unit, ask.item_type, ask.received_at, driver_id=driver_id)
     if station is None or isinstance(door, str):
         return _refused(door if isinstance(door, str) else "UnknownUnit")
     item = assets.items[door.mark_item or ""]
-    session = opened(station, ask.rental_id, ref_of(ask.rental_id), ref_of(ask.rental_id), False, ask.received_at)
-    session = session._replace(use="rental", connector=door.unit)
-    world.sessions[session.station_id, session.ref] = changes.opened[session.id] = session
-    rental = Rental(
-        id=ask.rental_id, version=1, state="requested", station_id=ask.station_id, unit=door.unit,
-        provider_id=station.provider_id, driver_id=None, item=item.code, item_type=item.type,
-        requested_at=ask.received_at, asked_by=ask.by, proof=ask.proof, taken_at=None, due_at=None,
-        returned_at=None, return_station=None, return_unit=None, stopped_at=None, extensions=0, outage_s=0,
-        damage_minor=0, tries=0, reminders=0, flags=(), reason=None, checked_at=None, closed_at=None,
-    )  # fmt: skip
-    rental = write(world, changes, rental)
-    put_door(assets, changes.assets, door._replace(reserved_for=rental.id))
+    place = ask.station_id, door.unit
+    rental = begin(world, changes, ask.rental_id, place, item, ask.received_at, asked_by=ask.by, proof=ask.proof)
+    session = session_of(world, rental)
     judged = payer.judge_key(world, changes, session, ask.token_key, ask.masked, ask)
     put(world, changes, judged, session)
     return _go_on(world, changes, rental, ask.grant_id, ask.received_at, by_reply=ask.by_reply)
+
+
+def _driver(world: World, key: bytes) -> str | None:
+    known = world.tokens.get(key)
+    return None if known is None else payer.person(world, known)
 
 
 def _open_wish(world: World, ask: _Ask) -> Rental | None:
@@ -150,12 +147,14 @@ def _go_on(world: World, changes: Changes, rental: Rental, grant_id: UUID, now: 
         cancel(world, changes, rental, "gone", now)
         return _refused("UnitEmpty", "gone", session.ref, rental.id)
     rental = rental._replace(state="opening", tries=1)
+    if packs.is_pack(world.assets, rental.item):
+        rental = swap_asks.of_rental(world, changes, rental, grant_id, now)
     grant = grants.allow(
         world, changes, grant_id, door, "take", rental, now, by_reply=by_reply, proof=rental.proof,
         by=rental.asked_by, item=rental.item,
     )  # fmt: skip
     write(world, changes, rental)
-    return _told(grants.told(grant, rental), session.ref)
+    return _told(grants.told(grant, rental, grants.rid_of(world.assets, rental)), session.ref)
 
 
 def funded(world: World, changes: Changes, session: Session, event: AuthorizationDecided) -> Outcome:
@@ -171,6 +170,8 @@ def funded(world: World, changes: Changes, session: Session, event: Authorizatio
         return _refused("PaymentPending", ref=session.ref)
     if rental.state != "requested":
         return _standing(world, changes, rental)
+    if rental.swap_id is not None:
+        return swap_asks.funded(world, changes, rental, event.received_at)
     grant_id = derived(rental.id, GRANT_PLACE)
     return _go_on(world, changes, rental, grant_id, event.received_at, by_reply=False)
 

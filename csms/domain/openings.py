@@ -69,9 +69,10 @@ def looked_at(world: World, changes: Changes, event: GrantChecked) -> Outcome:
     grant, now = world.assets.grants.get(event.grant_id), event.received_at
     if grant is None or grant.state not in LIVE:
         return RECORDED
-    if grant.state == "accepted" and seconds_between(grant.issued_at, now) >= grants.OPENING_S:
+    waited = grant.state == "accepted" and seconds_between(grant.issued_at, now) >= grant.opening_s
+    if waited and grant.opening_s == grants.OPENING_S:
         failed(world, changes, grant, "no_opening", now)
-    elif now > grant.expires_at + grants.DRIFT:
+    elif waited or (grant.state != "accepted" and now > grant.expires_at + grants.DRIFT):
         grants.end(world, changes, grant, "expired", now, grant.error or "unknown")
         rental = None if grant.rental_id is None else world.assets.rentals.get(grant.rental_id)
         if rental is not None and grant.why == "take" and rental.state == "opening":
@@ -106,7 +107,9 @@ def _not_taken(
         if again:
             door = assets.doors[grant.station_id, grant.unit]
         elif _never_opened(world, rental):  # another item only if the first one is certainly still there
-            door = grants.to_take(assets, grant.station_id, None, rental.item_type, besides=grant.unit)
+            door = grants.to_take(
+                world, grant.station_id, None, rental.item_type, now, driver_id=rental.driver_id, besides=grant.unit
+            )
     if isinstance(door, Door):
         _retry(world, changes, rental, grant, door, again, now)
     elif _never_opened(world, rental):

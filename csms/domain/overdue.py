@@ -41,6 +41,9 @@ from csms.domain.world import Changes, World
 REPORT_PLACE, REMIND_PLACE = 31, 200
 """Derived ids of a rental's question and reminders (these are counted from there)."""
 
+GRACE_S = 30
+"""How much longer a rental waits than the grant of its door."""
+
 CONCERNS = {"rental_unclear": 35, "item_bought": 36, "refund_owed": 37}
 """Derived ids of what staff are told of a rental."""
 
@@ -69,7 +72,9 @@ def checked(world: World, changes: Changes, event: RentalChecked) -> Outcome:
 def _end_opening(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
     """The last door that was told to open for it has its time, however long a psp or other doors took before."""
     grant = grants.newest_to_take(world.assets, rental.id)
-    until = None if grant is None else grant.issued_at + timedelta(seconds=OPENING_S_MAX)
+    until = (
+        None if grant is None else grant.issued_at + timedelta(seconds=max(OPENING_S_MAX, grant.opening_s + GRACE_S))
+    )
     if until is not None and now < until:
         put_rental(world.assets, changes.assets, rental._replace(checked_at=until))
     else:
@@ -175,7 +180,8 @@ def came_back(
         at = min(at, rental.closed_at)
     end = min(at, ended_at(back, at))
     due_minor = _due_minor(world, with_outage(world, back, end), end)
-    _refund(world, changes, back, (session.fee_minor or 0) - due_minor, now)
+    if not session.drawn_minor:  # what vouchers gave stays as it was billed
+        _refund(world, changes, back, (session.fee_minor or 0) - due_minor, now)
     write(world, changes, back)
 
 

@@ -13,14 +13,13 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.base.money import to_minor
 from csms.domain import billing, budget, errand, portable, token
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
+from csms.domain.holding import deposit_minor, hold_minor, is_covered
 from csms.domain.ledger import Posting
 from csms.domain.quote import quote, quote_at
 from csms.domain.session import Session, Terms, accepted, refused
-from csms.domain.tariff import Tariff
 from csms.domain.watch import is_limited, limit_for
 from csms.domain.world import Changes, Token, World
 
@@ -56,11 +55,24 @@ def judge(world: World, changes: Changes, session: Session, text: str, event: As
 
 
 def judge_key(
-    world: World, changes: Changes, session: Session, key: bytes, masked: str | None, event: Asking
+    world: World,
+    changes: Changes,
+    session: Session,
+    key: bytes,
+    masked: str | None,
+    event: Asking,
+    *,
+    again: bool = False,
 ) -> Session:
-    """As `judge`, for a token of which only the key is told."""
+    """
+    As `judge`, for a token of which only the key is told.
+
+    `again`: whoever showed it before is known by something else now, a pack: its single use and its expiry are past.
+    """
     session = session._replace(token_key=key, token_masked=masked)
     known = world.tokens.get(key)
+    if again and known is not None:
+        known = replace(known, single_use=False, session_id=None, session_open=False, expires_at=None, station_id=None)
     station = world.stations[session.station_id]
     terms = station.terms
     live = _live(world, session.station_id, key)
@@ -78,7 +90,7 @@ def judge_key(
     if known.single_use and known.session_id is None:
         changes.spent[key] = session.id
         world.tokens[key] = replace(known, session_id=session.id, session_open=True)
-    if known.psp is None:
+    if known.psp is None or is_covered(world, session, terms, person(world, known)):
         return _from_balance(world, changes, session, known, terms, event.received_at)
     return _from_psp(world, changes, session, known, terms, event)
 
@@ -109,16 +121,6 @@ def _owes(world: World, known: Token) -> bool:
     )
 
 
-def hold_minor(world: World, session: Session, terms: Terms) -> int:
-    """What is set aside for a use when it starts: for a rental its deposit too."""
-    priced = world.priced_of(session) if session.use == "rental" else None
-    return terms.hold_minor + (0 if priced is None else _deposit_minor(priced.tariff, terms))
-
-
-def _deposit_minor(tariff: Tariff, terms: Terms) -> int:
-    return 0 if tariff.own is None else to_minor(tariff.own.deposit, terms.currency)
-
-
 def person(world: World, known: Token) -> str | None:
     """The driver behind a token, None where it is not known yet."""
     if known.driver_id is not None or known.issuer is None or known.subject is None:
@@ -130,24 +132,25 @@ def _from_balance(
     world: World, changes: Changes, session: Session, known: Token, terms: Terms, at: datetime
 ) -> Session:
     """Sets part of the balance aside; what began offline is recorded even if there is nothing to hold."""
-    assert known.driver_id is not None
+    driver_id = person(world, known)
+    assert driver_id is not None
     session = session._replace(means="balance", rest=session.rest or known.rest)
-    key = (known.driver_id, terms.currency)
-    wanted = hold_minor(world, session, terms)
+    key = (driver_id, terms.currency)
+    wanted = hold_minor(world, session, terms, driver_id)
     minor = min(world.balances.get(key, 0), wanted)
     within = budget.room(world, session)
     if minor > 0 >= within and not session.offline:
-        return refused(session._replace(driver_id=known.driver_id), "budget_spent", at)
+        return refused(session._replace(driver_id=driver_id), "budget_spent", at)
     minor = min(minor, within)
     if session.use == "rental" and minor < wanted and not session.offline:
         minor = 0  # an item is lent for its whole deposit, or not at all
-    if minor <= 0 and not session.offline:
-        return refused(session._replace(driver_id=known.driver_id), "no_credit", at)
+    if minor <= 0 and not session.offline and not is_covered(world, session, terms, driver_id):
+        return refused(session._replace(driver_id=driver_id), "no_credit", at)
     if minor > 0:
         world.balances[key] -= minor
-        session = budget.spend(world, changes, session._replace(driver_id=known.driver_id), minor)
+        session = budget.spend(world, changes, session._replace(driver_id=driver_id), minor)
         changes.postings.append(billing.hold(session, minor, at))
-    return accepted(session, known.driver_id, minor)
+    return accepted(session, driver_id, minor)
 
 
 def _from_psp(world: World, changes: Changes, session: Session, known: Token, terms: Terms, event: Asking) -> Session:
@@ -350,7 +353,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
     wanted = terms.hold_minor
     if told is not None and world.stations[event.station_id].kind != "charger":  # what follows is a rental
-        wanted += _deposit_minor(told.tariff, terms)
+        wanted += deposit_minor(told.tariff, terms)
     authorization = _ask(world, changes, known, terms, event, wanted)
     return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None, quote=told)
 

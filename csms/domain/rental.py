@@ -25,13 +25,15 @@ from uuid import UUID
 
 from csms.base.ids import derived
 from csms.base.units import seconds_between
-from csms.domain import grants
-from csms.domain.assets import Rental, put_door, put_rental
+from csms.domain import grants, packs, voucher
+from csms.domain.assets import Item, Rental, put_door, put_rental, put_voucher
 from csms.domain.billing import Closing, close
-from csms.domain.errand import Errand
+from csms.domain.errand import Concern, Errand
 from csms.domain.folding import closed, put
+from csms.domain.pack_rows import VoucherUse
+from csms.domain.pack_usage import MISMATCH
 from csms.domain.rental_times import RETURN_S_MAX, away_s, due_at, ended_at, next_look, used
-from csms.domain.session import RESERVED, Session, flagged, refused
+from csms.domain.session import RESERVED, Session, flagged, opened, refused
 from csms.domain.tariff import Usage
 from csms.domain.tariff_own import Own, Used
 from csms.domain.world import Changes, World
@@ -39,8 +41,8 @@ from csms.domain.world import Changes, World
 UNSEEN = "taking_unseen"
 """The flag of a rental whose cabinet has not said (yet) when its item was taken."""
 
-STOP_PLACE = 30
-"""The derived id of the errand that ends energy when a rental is over."""
+STOP_PLACE, ODD_PLACE = 30, 38
+"""Derived ids of the errand that ends energy when a rental is over, and of what is odd about its pack."""
 
 
 def ref_of(rental_id: UUID) -> str:
@@ -65,6 +67,39 @@ def opened_at(world: World, rental: Rental) -> datetime:
     return rental.requested_at if grant is None else grant.opened_at or grant.issued_at
 
 
+def begin(
+    world: World,
+    changes: Changes,
+    rental_id: UUID,
+    place: tuple[str, int],
+    item: Item,
+    now: datetime,
+    *,
+    asked_by: str,
+    proof: str,
+    swap_id: UUID | None = None,
+    offline: bool = False,
+    flags: tuple[str, ...] = (),
+) -> Rental:
+    """A rental that is wanted, with its session: the door is kept for it, nobody has said yet who pays."""
+    station_id, unit = place
+    station = world.stations[station_id]
+    session = opened(station, rental_id, ref_of(rental_id), ref_of(rental_id), offline, now)
+    session = session._replace(use="rental", connector=unit)
+    world.sessions[session.station_id, session.ref] = changes.opened[session.id] = session
+    rental = Rental(
+        id=rental_id, version=1, state="requested", station_id=station_id, unit=unit, provider_id=station.provider_id,
+        driver_id=None, item=item.code, item_type=item.type, requested_at=now, asked_by=asked_by, proof=proof,
+        taken_at=None, due_at=None, returned_at=None, return_station=None, return_unit=None, stopped_at=None,
+        extensions=0, outage_s=0, damage_minor=0, tries=0, reminders=0, flags=flags, reason=None, checked_at=None,
+        closed_at=None, swap_id=swap_id,
+    )  # fmt: skip
+    door = world.assets.doors[place]
+    if not offline:
+        put_door(world.assets, changes.assets, door._replace(reserved_for=rental.id))
+    return write(world, changes, rental)
+
+
 # -- facts ------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +122,7 @@ def taken(
     flags = tuple(flag for flag in rental.flags if flag != UNSEEN)
     if not sure and (rental.taken_at is None or concluded):
         flags = (*flags, UNSEEN)
-    rental = rental._replace(item=item, taken_at=taken_at, flags=flags)
+    rental = packs.with_level_out(world.assets, rental._replace(item=item, taken_at=taken_at, flags=flags))
     rental = rental._replace(due_at=due_at(rental, own))
     if rental.state in ("opening", "provisional") and rental.returned_at is None:
         rental = rental._replace(state="active", reason=None)
@@ -130,27 +165,56 @@ def to_inspect(world: World, changes: Changes, rental: Rental, flags: tuple[str,
 
 
 def finish(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
-    """Closes it if it is known when its item left and came back, its door is closed, and nobody has to look at it."""
+    """
+    Closes it if it is known when its item left and came back, its door is closed, and nobody has to look at it.
+
+    Of a pack that came back its level must be known, too: it says what was taken from it.
+    """
+    rental = packs.with_level_in(world.assets, rental)
     if rental.state != "returning" or rental.taken_at is None or rental.returned_at is None:
         return write(world, changes, rental)
     assert rental.return_station is not None and rental.return_unit is not None
     door = world.assets.doors.get((rental.return_station, rental.return_unit))
-    still_open = door is not None and door.state in ("open", "ajar", "forced")
-    if still_open and seconds_between(rental.returned_at, now) < RETURN_S_MAX:
+    waits = door is not None and door.state in ("open", "ajar", "forced")
+    waits = waits or packs.waits_for_level(world.assets, rental)
+    if waits and seconds_between(rental.returned_at, now) < RETURN_S_MAX:
         return write(world, changes, rental)
     return settle(world, changes, rental, now)
 
 
 def settle(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
     """Bills it; the rest of what was held goes back."""
+    rental, usage, start, end = ending(world, rental, now)
+    bill(world, changes, rental, usage, start, end, now)
+    _disagrees(changes, rental, now)
+    return over(world, changes, rental._replace(state="closed", closed_at=now))
+
+
+def ending(world: World, rental: Rental, now: datetime) -> tuple[Rental, Used, datetime, datetime]:
+    """How it would be billed now: the rental with what was measured, what was used, from when until when."""
     own, start = own_of(world, rental), rental.taken_at
     assert start is not None
     end = max(start, ended_at(rental, now))
     rental = with_outage(world, rental, end)
+    if packs.is_pack(world.assets, rental.item):
+        measured = packs.taken_from(rental, own)
+        rental = rental._replace(battery_wh=measured.wh, flags=flagged(rental.flags, *measured.flags))
     currency = session_of(world, rental).currency
     assert currency is not None
-    bill(world, changes, rental, used(rental, own, end, currency), start, end, now)
-    return over(world, changes, rental._replace(state="closed", closed_at=now))
+    return rental, used(rental, own, end, currency), start, end
+
+
+def _disagrees(changes: Changes, rental: Rental, now: datetime) -> None:
+    """People look at a pack whose level and counters say different things, or nothing."""
+    for flag in (MISMATCH, packs.UNMEASURED):
+        if flag in rental.flags and rental.battery_wh is not None:
+            details: dict[str, object] = {
+                "item": rental.item,
+                "driver": rental.driver_id,
+                "billed_wh": rental.battery_wh,
+            }
+            id_ = derived(rental.id, ODD_PLACE)
+            changes.concerns.append(Concern(id_, flag, str(rental.id), rental.return_station, details, now))
 
 
 def with_outage(world: World, rental: Rental, end: datetime) -> Rental:
@@ -196,9 +260,23 @@ def bill(
         end_reason=rental.state[:40],
         flags=flagged(before.flags, *rental.flags),
     )
-    usage = Usage(0, what.held_s, (), own=what)
-    closing: Closing = close(session, usage, priced, now)
+    what = covered(world, before, what, end)
+    closing: Closing = close(session, Usage(0, what.held_s, (), own=what), priced, now)
     closed(world, changes, before, closing)
+    for part in what.drawn:
+        mine = world.assets.vouchers[part.voucher_id]
+        put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
+        changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, end))
+
+
+def covered(world: World, session: Session, what: Used, at: datetime) -> Used:
+    """What of a use its driver's vouchers cover; a psp that was asked for it pays all of it."""
+    priced = world.priced_of(session)
+    if priced is None or priced.tariff.own is None or session.means != "balance" or session.currency is None:
+        return what
+    mine = world.assets.vouchers.of("driver", session.driver_id)
+    usable = voucher.valid(mine, session.provider_id, session.currency, at)
+    return voucher.cover(usable, what, priced.tariff.own, session.currency) if usable else what
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------

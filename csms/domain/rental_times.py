@@ -42,6 +42,9 @@ BUY_BACK_S_MAX = 45 * 86_400
 OUTAGE_S_MAX = 7 * 86_400
 """A cabinet that is away for longer is not coming back: by then an item is brought to another one."""
 
+GIVEN_BACK = "given_back"
+"""The flag of a rental by which a driver got the own pack back, because no other could be handed out: no delivery."""
+
 REMIND_EVERY_S = 86_400
 REMINDERS_MAX = 40
 
@@ -53,7 +56,9 @@ def used(rental: Rental, own: Own | None, end: datetime, currency: str, *, bough
     damage = from_minor(rental.damage_minor, currency)
     if own is None or (held_s <= own.free_s and not damage):
         return Used()
-    return Used(held_s, 1, 0, late_s(rental, own, end), damage, bought)
+    battery_wh = rental.battery_wh or 0
+    deliveries = 0 if GIVEN_BACK in rental.flags else own.deliveries(battery_wh)
+    return Used(held_s, deliveries, battery_wh, late_s(rental, own, end), damage, bought)
 
 
 def late_s(rental: Rental, own: Own, end: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csms.domain import custody, grants
+from csms.domain import custody, grants, packs
 from csms.domain.asset_events import (
     AssetAnswer,
     SocketChanged,
@@ -94,6 +94,7 @@ def _seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key:
         custody.emptied(assets, changes.assets, place, key)
         _found_empty(world, changes, event, believed, place, key)
         return
+    unit = _named(world, changes, event, unit, key)
     if unit.item is None:
         return  # something stands there and cannot be read: what it is, a report by name says, earlier or later
     item = assets.items.get(unit.item)
@@ -108,6 +109,19 @@ def _seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key:
         cabinet = assets.cabinets.get(event.station_id)
         told = event.last_seq is None or (cabinet is not None and (cabinet.last_seq or 0) >= event.last_seq)
         back(world, changes, item, place, key, now, (), sure=told)
+
+
+def _named(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: Key) -> UnitSeen:
+    """A pack says itself which one it is, and how it is; what is printed on it is another matter."""
+    if unit.pack is None:
+        return unit
+    code = packs.code_of(world.assets, unit.pack.serial)
+    if code is None:
+        return unit._replace(item=unit.item or unit.pack.serial)
+    if unit.item not in (None, code, unit.pack.serial):
+        alarm(world, changes, event, "item_mismatch", unit=unit.unit, item=code, expected=unit.item)
+    packs.told(world, changes, code, unit.pack, key, "station", (event.station_id, unit.unit), event.received_at)
+    return unit._replace(item=code)
 
 
 def _found_empty(

@@ -19,11 +19,10 @@ from math import ceil
 from uuid import UUID
 
 from csms.base.ids import uuid7
-from csms.domain import budget, ledger
+from csms.domain import billing, budget
 from csms.domain.errand import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
 from csms.domain.folding import lacks, put
-from csms.domain.ledger import Posting, transfers
 from csms.domain.plausible import ceiling_wh
 from csms.domain.session import Priced, Session, flagged
 from csms.domain.tariff import Usage, price
@@ -165,7 +164,7 @@ def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: 
         hold_minor=session.hold_minor + minor,
         flags=tuple(flag for flag in raised.flags if flag not in (SPENT, OVERSPENT)),
     )
-    changes.postings.append(_raise(raised, minor, at))
+    changes.postings.append(billing.more_held(raised, minor, at))
     changes.errands.append(_tell(raised, at))
     return raised
 
@@ -192,15 +191,6 @@ def _watch(session: Session, priced: Priced, seen: Projection, now: datetime) ->
         return watched
     latest = watch(session, priced.tariff, replace(seen.used, interval_s=0)).at  # when no reading comes before
     return watched._replace(at=latest if latest > now else now + timedelta(seconds=RECHECK_S))
-
-
-def _raise(session: Session, minor: int, at: datetime) -> Posting:
-    assert session.currency and session.driver_id
-    moves = transfers(
-        session.currency, (ledger.driver_balance(session.driver_id), ledger.session_held(session.id), minor)
-    )
-    key = f"session/{session.id}/hold/{session.hold_minor}"
-    return Posting(_id(key, at), key, "hold", str(session.id), at, moves)
 
 
 def _stop(session: Session, priced: Priced, at: datetime) -> Errand:

@@ -12,14 +12,24 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from csms.base.errors import CsmsError, NotFound
 from csms.base.ids import uuid7
 from csms.db import SQL
 from csms.domain.asset_events import GrantAnswered
-from csms.domain.commands import Answer, Command, OpenDoor, ReportUnits, StopSession
+from csms.domain.commands import (
+    FEATURE_ABSENT,
+    Answer,
+    Command,
+    OpenDoor,
+    ReleasePack,
+    ReportUnits,
+    StartSwap,
+    StopSession,
+)
+from csms.domain.pack_events import SwapAnswered
 from csms.flows.command import Commands
 from csms.flows.through import Submit, through
 from csms.store import notices
@@ -41,6 +51,7 @@ def tasks(commands: Commands, submit: Submit) -> Mapping[str, Task]:
     """Kind of job -> what does it."""
     return {
         "door.open": partial(open_door, commands, submit),
+        "swap.start": partial(start_swap, commands, submit),
         "cabinet.report": partial(ask_for_units, commands),
         "item.stop": partial(stop_energy, commands),
         "rental.remind": remind,
@@ -58,13 +69,36 @@ async def open_door(commands: Commands, submit: Submit, job: Job, outside: Outsi
     grant_id, expires_at = UUID(payload["grant"]), datetime.fromisoformat(payload["expires_at"])
     end, error = "unknown" if job.claims > 1 else "offline", None
     if now < expires_at:
-        command = OpenDoor(payload["unit"], grant_id, payload["why"], payload["item"], None, expires_at)
-        answer = await _ask(commands, payload["station"], command)
+        answer = await _ask(commands, payload["station"], _opening(payload, grant_id, expires_at))
         end, error = answer.end, answer.error
+        if "rid" in payload and error == FEATURE_ABSENT:
+            end = "accepted"  # a station that hands packs out by itself, once it knows that they are paid
         if job.claims > 1 and end in ("offline", "failed"):
             end = "unknown"  # now it is out of reach; before, it may have opened the door
     event = GrantAnswered(payload["station"], outside.clock(), grant_id, _end(end), error)
     await through(submit, event)
+    return Result(job, "done", facts={"end": end, "error": error})
+
+
+def _opening(payload: Mapping[str, Any], grant_id: UUID, expires_at: datetime) -> OpenDoor | ReleasePack:
+    if "rid" in payload:
+        return ReleasePack(payload["unit"], grant_id, payload["rid"], payload["err"], expires_at)
+    return OpenDoor(payload["unit"], grant_id, payload["why"], payload["item"], None, expires_at)
+
+
+async def start_swap(commands: Commands, submit: Submit, job: Job, outside: Outside) -> Result:
+    """Tell a station that a driver is there to exchange packs, and the road what came of it."""
+    payload = job.payload
+    swap_id, expires_at = UUID(payload["swap"]), datetime.fromisoformat(payload["expires_at"])
+    end, error = "unknown" if job.claims > 1 else "offline", None
+    if outside.clock() < expires_at:
+        command = StartSwap(
+            swap_id, payload["rid"], payload["token"], payload["n"], tuple(payload["in"]), tuple(payload["out"]),
+            expires_at,
+        )  # fmt: skip
+        answer = await _ask(commands, payload["station"], command)
+        end, error = answer.end, answer.error
+    await through(submit, SwapAnswered(payload["station"], outside.clock(), swap_id, _end(end), error))
     return Result(job, "done", facts={"end": end, "error": error})
 
 

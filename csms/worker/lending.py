@@ -13,6 +13,7 @@ from csms.db import SQL, Pool
 from csms.domain import grants, openings
 from csms.domain.asset_events import AssetEvent, DoorChecked, GrantChecked, RentalChecked
 from csms.domain.events import Outcome
+from csms.domain.pack_events import SwapChecked
 from csms.flows.through import Submit
 
 LENDING_SWEEP_S = 1.0
@@ -42,9 +43,7 @@ class LendingTimer:
     async def sweep(self) -> None:
         """Once. What is looked at too early, or twice, changes nothing."""
         now = self._clock()
-        opening, ajar, staff = (
-            now - timedelta(seconds=s) for s in (grants.OPENING_S, openings.AJAR_S, openings.STAFF_S)
-        )
+        ajar, staff = (now - timedelta(seconds=s) for s in (openings.AJAR_S, openings.STAFF_S))
         wall = self._monotonic()
         self._parked = {id_: until for id_, until in self._parked.items() if until > wall}
         parked = list(self._parked)
@@ -52,17 +51,20 @@ class LendingTimer:
             if self._sweeps % ALIVE_SWEEPS == 0:
                 await SQL.note_alive.run(conn, now)
             self._sweeps += 1
-            unused = await SQL.due_grants.many(conn, opening, now - grants.DRIFT, ROWS_MAX, parked)
+            unused = await SQL.due_grants.many(conn, now, now - grants.DRIFT, ROWS_MAX, parked)
             doors = await SQL.due_doors.many(conn, ajar, staff, ROWS_MAX)
             rentals = await SQL.due_rentals.many(conn, now, ROWS_MAX, parked)
+            swaps = await SQL.due_swaps.many(conn, now, ROWS_MAX, parked)
         for row in unused:
             self._look(row["id"], GrantChecked(row["station_id"], now, row["id"]))
         for row in doors:
             self._look(None, DoorChecked(row["station_id"], now, row["unit"]))
         for row in rentals:
             self._look(row["id"], RentalChecked(row["station_id"], now, row["id"]))
+        for row in swaps:
+            self._look(row["id"], SwapChecked(row["station_id"], now, row["id"]))
 
-    def _look(self, id_: UUID | None, event: AssetEvent) -> None:
+    def _look(self, id_: UUID | None, event: AssetEvent | SwapChecked) -> None:
         self._submit(event, partial(self._looked, id_))
 
     def _looked(self, id_: UUID | None, outcome: Outcome) -> None:

@@ -1,0 +1,130 @@
+"""What the clock does to swaps: slots kept in vain, payments that come or not, packs that could not be handed out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from csms.domain import custody, payer
+from csms.domain.assets import put_swap
+from csms.domain.events import RECORDED, Outcome
+from csms.domain.folding import put
+from csms.domain.heard import named
+from csms.domain.pack_events import SwapChecked
+from csms.domain.pack_rows import Swap
+from csms.domain.rental import begin, session_of
+from csms.domain.rental_times import GIVEN_BACK
+from csms.domain.session import flagged
+from csms.domain.swap_in import left_behind
+from csms.domain.swap_out import rentals_out
+from csms.domain.swap_pay import (
+    AWAIT,
+    LOOK,
+    Ask,
+    brought,
+    carry_on,
+    move,
+    payer_of,
+    release,
+    settle_in,
+    tell_staff,
+)
+from csms.domain.world import Changes, World
+
+NOT_OURS = frozenset({"not taken", "not wanted"})
+"""Reasons of a rental that was given up which are not the station's fault."""
+
+
+def checked(world: World, changes: Changes, event: SwapChecked) -> Outcome:
+    """Does what is due of one swap; looked at too early, or twice, nothing is."""
+    swap, now = world.assets.swaps.get(event.swap_id), event.received_at
+    if swap is None or swap.checked_at is None or swap.checked_at > now:
+        return RECORDED
+    match swap.state:
+        case "authorised":
+            move(world, changes, swap, "aborted", now, "not begun")
+        case "awaiting_payment":
+            _awaited(world, changes, swap, now)
+        case "releasing" | "billed":
+            _released(world, changes, swap, now)
+        case "unidentified":
+            _unidentified(world, changes, swap, now)
+        case _:
+            put_swap(world.assets, changes.assets, swap._replace(checked_at=None, ended_at=swap.ended_at or now))
+    return RECORDED
+
+
+def _awaited(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
+    """Paid meanwhile, or given up: then what was put in is a plain return. A slot that may open is waited for."""
+    since = swap.inserted_at or swap.opened_at
+    if any(world.assets.live_grant(swap.station_id, unit) is not None for unit in swap.units_in):
+        put_swap(world.assets, changes.assets, swap._replace(checked_at=now + LOOK))
+        return
+    if now < since + AWAIT:
+        carry_on(world, changes, swap, now)
+        return
+    for rental in brought(world, swap):
+        settle_in(world, changes, rental, now)
+    move(world, changes, swap, "aborted", now, swap.reason)
+
+
+def _unidentified(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
+    """A pack that is to be given back; its slot may be open just now."""
+    if any(world.assets.live_grant(swap.station_id, unit) is not None for unit in swap.units_in):
+        put_swap(world.assets, changes.assets, swap._replace(checked_at=now + LOOK))
+    else:
+        left_behind(world, changes, swap, now)
+
+
+def _released(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
+    """Everything was taken; or a pack could not be handed out, by no fault of its driver: the own one goes back."""
+    out = rentals_out(world, swap)
+    if any(r.state in ("requested", "opening", "provisional") and r.taken_at is None for r in out):
+        put_swap(world.assets, changes.assets, swap._replace(checked_at=now + LOOK))
+        return
+    failed = [r for r in out if r.state == "cancelled" and r.taken_at is None and r.reason not in NOT_OURS]
+    owed = len(failed) - sum(GIVEN_BACK in rental.flags for rental in out)
+    if swap.units_in and owed > 0:
+        swap = _give_back(world, changes, swap, owed, now)
+        if swap.state == "releasing":
+            return
+    taken = [rental for rental in out if rental.taken_at is not None]
+    if taken:
+        move(world, changes, swap, "completed", now, None if len(taken) == len(out) else "not taken")
+    else:
+        move(world, changes, swap, "aborted", now, failed[0].reason if failed else "not taken")
+
+
+def _give_back(world: World, changes: Changes, swap: Swap, owed: int, now: datetime) -> Swap:
+    """
+    Packs were swallowed: the drivers' own ones are lent to them again, without counting as a delivery.
+
+    What was taken from them before is billed already.
+    """
+    assets, paid_by = world.assets, payer_of(world, swap)
+    for unit, code in zip(swap.units_in, swap.packs_in, strict=True):
+        door = assets.doors[swap.station_id, unit]
+        item = custody.behind(assets, door)
+        free = assets.live_grant(swap.station_id, unit) is None and assets.rental_of(code) is None
+        if owed <= 0 or paid_by is None or paid_by.token_key is None or item is None or item.code != code or not free:
+            continue
+        id_ = named(swap.id, f"own/{unit}")
+        if id_ in assets.rentals:
+            continue
+        owed -= 1
+        rental = begin(
+            world, changes, id_, (swap.station_id, unit), item, now, asked_by=swap.asked_by, proof=swap.proof,
+            swap_id=swap.id, flags=(GIVEN_BACK,),
+        )  # fmt: skip
+        session, ask = session_of(world, rental), Ask(swap.station_id, now, named(id_, "ask"))
+        judged = payer.judge_key(world, changes, session, paid_by.token_key, paid_by.token_masked, ask, again=True)
+        put(world, changes, judged, session)
+        swap = swap._replace(
+            units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code), rentals_out=(*swap.rentals_out, id_),
+            flags=flagged(swap.flags, "swallowed"),
+        )  # fmt: skip
+        if judged.state == "active":
+            swap = move(world, changes, swap, "releasing", now)
+            release(world, changes, swap, rental, now, refused="NoBatteryAvailable")
+    if owed > 0:
+        tell_staff(changes, swap, "pack_owed", now, packs=owed)
+    return put_swap(assets, changes.assets, swap)

@@ -1,0 +1,160 @@
+"""
+Packs that are put into slots: each says whose it is, and its rental ends there, if it is accepted.
+
+What is put in is recorded, however odd. Only a pack that a driver has, put into a slot that was known to be empty, is
+exchanged; any other is given back, or kept where it is ours.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from csms.domain import custody, packs, payer, returns, token
+from csms.domain.assets import Grant, Item, Key, Rental, put_swap
+from csms.domain.heard import alarm
+from csms.domain.openings import resolved_by
+from csms.domain.pack_events import InSlot, PacksMoved
+from csms.domain.pack_rows import Swap, alias_of
+from csms.domain.rental import opened_at, returned, taken
+from csms.domain.session import flagged
+from csms.domain.swap_pay import carry_on, keep_no_slots, move, offer_back, tell_staff
+from csms.domain.world import Changes, World
+
+GRANT_S = 600
+"""A slot that was opened for a plain return so long ago at most: what is put in there is that return."""
+
+
+def put_in(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: Key) -> tuple[Swap, str | None]:
+    """Packs stand in slots now; the protocol's word for what is wrong, if anything is."""
+    errors: list[str] = []
+    for slot in event.slots:
+        at = (key[0], f"{key[1]}/{slot.unit}")
+        swap, error = _one(world, changes, swap, event, slot, at)
+        errors += [error] if error else []
+    swap, error = carry_on(world, changes, swap, event.received_at)
+    if error is None and errors and not any(swap.rentals_in):
+        error = errors[0]
+    return swap, error or (errors[0] if errors else None)
+
+
+def _one(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, slot: InSlot, key: Key
+) -> tuple[Swap, str | None]:
+    assets, place, now = world.assets, (event.station_id, slot.unit), event.received_at
+    door = assets.doors.get(place)
+    if door is None or assets.capable.get(place) != "battery":
+        return swap, "UnknownUnit"
+    code = packs.code_of(assets, slot.pack.serial)
+    if (slot.unit, code or "") in zip(swap.units_in, swap.packs_in, strict=False) and swap.inserted_at is not None:
+        return swap, None  # told before, in other words
+    was_empty = custody.is_empty(door) and door.is_older(key)
+    grant = _return_grant(world, place, key[0])
+    custody.placed(assets, changes.assets, code, place, key)
+    if code is None:
+        alarm(world, changes, event, "item_unknown", unit=slot.unit, item=slot.pack.serial)
+        swap = _noted(world, changes, swap, slot.unit, "", None, key[0])
+        offer_back(world, changes, swap, len(swap.units_in) - 1, "BatteryUnknown", now)
+        return move(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
+    packs.told(world, changes, code, slot.pack, key, "station", place, now)
+    rental = assets.rental_of(code)
+    if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
+        return _of_nobody(world, changes, swap, event, slot, assets.items[code], key)
+    level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
+    rental = _back(world, changes, rental, place, key[0], now)._replace(level_in=level)
+    exchange = grant is None and was_empty and packs.slots_of(assets, event.station_id) >= packs.SLOTS_MIN
+    returned(world, changes, rental, place, key[0], now, sure=not exchange)
+    if not exchange:
+        return _plain(
+            world, changes, swap, event, slot.unit, code, rental, key, was_empty=was_empty or grant is not None
+        )
+    swap = _noted(world, changes, swap, slot.unit, code, rental, key[0])
+    if _is_foreign(world, swap, event, rental):
+        swap = put_swap(assets, changes.assets, swap._replace(flags=flagged(swap.flags, "foreign_pack")))
+        alarm(world, changes, event, "foreign_pack", unit=slot.unit, item=code, custodian=rental.driver_id)
+        if assets.slot_rules.get(event.station_id, packs.ANY).foreign_packs == "return":
+            offer_back(world, changes, swap, len(swap.units_in) - 1, "ItemMismatch", now)
+            swap = swap._replace(rentals_in=(*swap.rentals_in[:-1], None))
+            return move(world, changes, swap, "unidentified", now, "foreign_pack"), "ItemMismatch"
+    if swap.driver_id is None:
+        swap = put_swap(assets, changes.assets, swap._replace(driver_id=rental.driver_id))
+    return swap, None
+
+
+def _noted(
+    world: World, changes: Changes, swap: Swap, unit: int, code: str, rental: Rental | None, at: datetime
+) -> Swap:
+    """What was put in stands in the swap's row."""
+    if swap.inserted_at is None:  # until now: the slots that were kept for it
+        keep_no_slots(world, changes, swap)
+        swap = swap._replace(units_in=())
+    swap = swap._replace(
+        inserted_at=swap.inserted_at or at,
+        units_in=(*swap.units_in, unit),
+        packs_in=(*swap.packs_in, code),
+        rentals_in=(*swap.rentals_in, None if rental is None else rental.id),
+    )
+    return put_swap(world.assets, changes.assets, swap)
+
+
+def _back(
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], at: datetime, now: datetime
+) -> Rental:
+    """The rental of a pack that is here; that it was taken at all may be news."""
+    resolved_by(world, changes, rental, now)
+    rental = world.assets.rentals[rental.id]
+    if rental.taken_at is None:
+        code = rental.item or ""
+        rental = taken(world, changes, rental, code, min(at, opened_at(world, rental)), now, sure=False)
+    return rental
+
+
+def _return_grant(world: World, place: tuple[str, int], at: datetime) -> Grant | None:
+    """The grant by which this slot was opened for a plain return, if it was."""
+    for grant in world.assets.grants.of("door", place):
+        recent = grant.issued_at <= at and (at - grant.issued_at).total_seconds() <= GRANT_S
+        if grant.why == "return" and recent and grant.state not in ("failed", "revoked"):
+            return grant
+    return None
+
+
+def _plain(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, unit: int, code: str, rental: Rental, key: Key,
+    *, was_empty: bool,
+) -> tuple[Swap, str | None]:  # fmt: skip
+    """A pack comes back and none is handed out for it: that was wanted, or its slot was not known to be empty."""
+    swap = _noted(world, changes, swap, unit, code, rental, key[0])
+    swap = put_swap(world.assets, changes.assets, swap._replace(driver_id=swap.driver_id or rental.driver_id))
+    if was_empty:
+        return move(world, changes, swap, "completed", event.received_at, "returned"), None
+    alarm(world, changes, event, "slot_not_empty", unit=unit, item=code)
+    return move(world, changes, swap, "aborted", event.received_at, "slot_not_empty"), "UnitOccupied"
+
+
+def _of_nobody(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, slot: InSlot, item: Item, key: Key
+) -> tuple[Swap, str | None]:
+    """A pack of ours that no driver has, or had when this happened: it stays, and nothing is handed out for it."""
+    place = event.station_id, slot.unit
+    had = world.assets.newest_of(item.code)
+    returns.back(world, changes, item, place, key, event.received_at, (), sure=True)
+    swap = _noted(world, changes, swap, slot.unit, item.code, None, key[0])
+    if had is None or had.returned_at is None or key[0] > had.returned_at:
+        alarm(world, changes, event, "pack_without_rental", unit=slot.unit, item=item.code)
+    return move(world, changes, swap, "aborted", event.received_at, "NoCustody"), "NoCustody"
+
+
+def _is_foreign(world: World, swap: Swap, event: PacksMoved, rental: Rental) -> bool:
+    """Whether the pack is of another driver than the one who began the swap; a token is a cross-check only."""
+    if swap.driver_id is not None:
+        return swap.driver_id != rental.driver_id
+    if event.token is None or any(event.token in (s.pack.serial, alias_of(s.pack.serial)) for s in event.slots):
+        return False
+    known = world.tokens.get(token.key(event.token))
+    shown = None if known is None else payer.person(world, known)
+    return shown is not None and shown != rental.driver_id
+
+
+def left_behind(world: World, changes: Changes, swap: Swap, now: datetime) -> Swap:
+    """A pack that was to be given back, and was not taken: staff fetch it."""
+    tell_staff(changes, swap, "pack_left_behind", now, units=list(swap.units_in))
+    return move(world, changes, swap, "aborted", now, swap.reason)

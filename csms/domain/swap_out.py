@@ -1,0 +1,249 @@
+"""
+Packs that leave slots, or were offered and locked again.
+
+A pack leaves by the rental that was paid for it, or it is the driver's own that is given back. Whatever else leaves is
+recorded and billed to whoever has it as far as anybody knows, and people are told: the fact happened.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from csms.domain import custody, packs, payer, token
+from csms.domain.assets import LIVE, OVER, Key, Rental, put_swap
+from csms.domain.folding import put
+from csms.domain.grants import end
+from csms.domain.heard import alarm, named
+from csms.domain.openings import opened_at, resolved_by
+from csms.domain.pack_events import InSlot, PacksMoved
+from csms.domain.pack_rows import Level, Swap
+from csms.domain.rental import begin, cancel, free_door, session_of, taken, taken_again, write
+from csms.domain.session import flagged
+from csms.domain.swap_pay import Ask, move, payer_of
+from csms.domain.world import Changes, World
+
+ORPHAN = timedelta(days=1)
+"""How long a pack that left without another being put in waits for the report of that."""
+
+
+def taken_out(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: Key) -> tuple[Swap, str | None]:
+    """Packs left their slots; the protocol's word for what is wrong, if anything is."""
+    errors: list[str] = []
+    for slot in event.slots:
+        swap, error = _one(world, changes, swap, event, slot, (key[0], f"{key[1]}/{slot.unit}"))
+        errors += [error] if error else []
+    return _closed(world, changes, swap, event), errors[0] if errors else None
+
+
+def _one(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, slot: InSlot, key: Key
+) -> tuple[Swap, str | None]:
+    assets, place, now = world.assets, (event.station_id, slot.unit), event.received_at
+    door = assets.doors.get(place)
+    if door is None or assets.capable.get(place) != "battery":
+        return swap, "UnknownUnit"
+    code = packs.code_of(assets, slot.pack.serial)
+    if code is None:
+        custody.emptied(assets, changes.assets, place, key)
+        used_up(world, changes, place, None, key)
+        back = (slot.unit, "") in zip(swap.units_in, swap.packs_in, strict=False)
+        return swap, None if back else "BatteryUnknown"
+    packs.told(world, changes, code, slot.pack, key, "station", place, now)
+    rental = _rental_of(world, swap, slot.unit, code)
+    if rental is not None and rental.taken_at is not None and rental.returned_at is None and rental.item == code:
+        custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
+        return swap, None  # told before, in other words
+    level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
+    if rental is not None and rental.state == "returning":
+        return _own_back(world, changes, swap, rental, slot.unit, key), None
+    if rental is None or rental.state in OVER:
+        return _without_leave(world, changes, swap, event, slot.unit, code, level, key)
+    if rental.item != code:
+        swap = _another(world, changes, swap, event, rental, slot.unit, code)
+        rental = world.assets.rentals[rental.id]
+    used_up(world, changes, place, rental, key)
+    custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
+    resolved_by(world, changes, rental, now)
+    taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+    return swap, None
+
+
+def used_up(world: World, changes: Changes, place: tuple[str, int], rental: Rental | None, key: Key) -> None:
+    """The grant by which a slot was to open is used."""
+    grants = world.assets.grants.of("door", place) if rental is None else world.assets.grants.of("rental", rental.id)
+    for grant in grants:
+        if (
+            grant.why == "take"
+            and (grant.station_id, grant.unit) == place
+            and grant.state in (*LIVE, "expired", "failed")
+        ):
+            opened_at(world, changes, grant, key[0])
+
+
+def _rental_of(world: World, swap: Swap, unit: int, code: str) -> Rental | None:
+    """
+    By which rental a pack leaves: the one it was to be handed out by, or that it came back by and is given back to.
+
+    A station that chooses by itself hands another pack out than was chosen: then it is any that waits for one.
+    """
+    out = rentals_out(world, swap)
+    for rental in out:
+        if rental.item == code:
+            return rental
+    now_of = world.assets.rental_of(code)
+    if now_of is not None and now_of.state == "returning" and (now_of.return_station, now_of.return_unit) == (
+        swap.station_id, unit,
+    ):  # fmt: skip
+        return now_of
+    waiting = [rental for rental in out if rental.taken_at is None and rental.state not in OVER]
+    return waiting[0] if waiting and now_of is None else None
+
+
+def _own_back(world: World, changes: Changes, swap: Swap, rental: Rental, unit: int, key: Key) -> Swap:
+    """The driver has the own pack back: nothing was exchanged, and it is out as before."""
+    used_up(world, changes, (swap.station_id, unit), rental, key)
+    custody.left(world.assets, changes.assets, rental.item or "", (swap.station_id, unit), key, rental.id, "driver")
+    taken_again(world, changes, rental._replace(level_in=None))
+    return swap
+
+
+def _another(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, rental: Rental, unit: int, code: str
+) -> Swap:
+    """Another pack left than was chosen: it is that driver's now. People are told if it was not fit to be."""
+    item = world.assets.items[code]
+    why = packs.unfit(world.assets.packs.get(code), item, world.assets.slot_rules.get(swap.station_id, packs.ANY))
+    if why is not None:
+        alarm(world, changes, event, "unfit_pack_released", unit=unit, item=code, why=why)
+    free_door(world, changes, rental)
+    for grant in world.assets.grants.of("rental", rental.id):
+        if grant.why == "take" and grant.state in LIVE:
+            end(world, changes, grant, "revoked", event.received_at, "another pack")
+    write(world, changes, rental._replace(item=code, unit=unit))
+    place = swap.rentals_out.index(rental.id)
+    units, codes = list(swap.units_out), list(swap.packs_out)
+    units[place], codes[place] = unit, code
+    swap = swap._replace(units_out=tuple(units), packs_out=tuple(codes), flags=flagged(swap.flags, "other_pack"))
+    return put_swap(world.assets, changes.assets, swap)
+
+
+def _without_leave(
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, unit: int, code: str, level: Level, key: Key
+) -> tuple[Swap, str | None]:
+    """
+    A pack left that nobody was to have, or whose release had been given up: custody moves all the same.
+
+    Where its driver is known, it is a rental begun offline: recorded and billed, what cannot be held is debt.
+    """
+    place, now = (event.station_id, unit), event.received_at
+    kind = "pack_out_without_in" if swap.inserted_at is None else "pack_out_without_leave"
+    paid_by = payer_of(world, swap)
+    key_of_token = None if paid_by is None else paid_by.token_key
+    masked = None if paid_by is None else paid_by.token_masked
+    if key_of_token is None and event.token is not None:
+        key_of_token, masked = token.key(event.token), token.masked(event.token)
+    id_ = named(swap.id, f"taken/{code}/{len(swap.rentals_out)}")
+    swap = swap._replace(units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code))
+    alarm(world, changes, event, kind, unit=unit, item=code)
+    rental = None
+    if key_of_token is not None and world.assets.rental_of(code) is None:
+        rental = _lent_late(world, changes, swap, id_, (unit, code, level), key_of_token, masked, key, now)
+    if rental is None:
+        custody.left(world.assets, changes.assets, code, place, key, None, "unknown")
+    swap = swap._replace(rentals_out=(*swap.rentals_out, None if rental is None else rental.id))
+    swap = put_swap(world.assets, changes.assets, swap)
+    if swap.inserted_at is None:
+        swap = move(world, changes, swap, "orphaned", now, kind)
+        swap = put_swap(world.assets, changes.assets, swap._replace(checked_at=now + ORPHAN))
+    return swap, "NoCustody"
+
+
+def _lent_late(
+    world: World, changes: Changes, swap: Swap, id_: UUID, what: tuple[int, str, Level], token_key: bytes,
+    masked: str | None, key: Key, now: datetime,
+) -> Rental | None:  # fmt: skip
+    """The rental of a pack that is out already, None where nobody can be billed for it."""
+    unit, code, level = what
+    place = swap.station_id, unit
+    flags = ("told_late",) if swap.inserted_at is not None else ("told_late", "out_without_in")
+    rental = begin(
+        world, changes, id_, place, world.assets.items[code], now, asked_by=swap.asked_by, proof=swap.proof,
+        swap_id=swap.id, offline=True, flags=flags,
+    )  # fmt: skip
+    session = session_of(world, rental)
+    located = put(world, changes, session._replace(started_at=key[0]), session)
+    ask = Ask(swap.station_id, now, named(id_, "ask"))
+    judged = put(world, changes, payer.judge_key(world, changes, located, token_key, masked, ask, again=True), located)
+    if judged.state != "active":
+        write(world, changes, rental._replace(state="refused", reason=judged.reason, closed_at=now))
+        return None
+    rental = write(world, changes, rental._replace(state="opening", driver_id=judged.driver_id, tries=1))
+    custody.left(world.assets, changes.assets, code, place, key, id_, "driver")
+    return taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+
+
+# -- offered, and locked again ----------------------------------------------------------------------------------------
+
+
+def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: Key) -> tuple[Swap, str | None]:
+    """
+    Packs were not taken: they stay with the station, and nobody pays for them.
+
+    The bill of what was put in stands. An own pack that was offered back, and not taken, has been returned.
+    """
+    for slot in event.slots:
+        code = packs.code_of(world.assets, slot.pack.serial)
+        if code is not None:
+            packs.told(
+                world, changes, code, slot.pack, (key[0], f"{key[1]}/{slot.unit}"), "station",
+                (event.station_id, slot.unit), event.received_at,
+            )  # fmt: skip
+        for id_ in swap.rentals_out:
+            rental = None if id_ is None else world.assets.rentals.get(id_)
+            if rental is not None and rental.taken_at is None and (rental.item == code or rental.unit == slot.unit):
+                _not_taken(world, changes, rental, key, event)
+        live = world.assets.live_grant(event.station_id, slot.unit)
+        if live is not None and live.issued_at <= key[0]:
+            end(world, changes, live, "expired", event.received_at, "not taken")
+    swap = put_swap(world.assets, changes.assets, swap._replace(flags=flagged(swap.flags, "out_timeout")))
+    return _closed(world, changes, swap, event), None
+
+
+def _not_taken(world: World, changes: Changes, rental: Rental, key: Key, event: PacksMoved) -> None:
+    if rental.state == "opening" or (rental.state == "provisional" and rental.reason == "unclear"):
+        for grant in world.assets.grants.of("rental", rental.id):
+            if grant.why == "take" and grant.state in LIVE:
+                end(world, changes, grant, "expired", event.received_at, "not taken")
+        cancel(world, changes, rental, "not taken", event.received_at)
+
+
+def _closed(world: World, changes: Changes, swap: Swap, event: PacksMoved) -> Swap:
+    """Where a swap stands after packs left it, or did not."""
+    now = event.received_at
+    if swap.state in ("completed", "returned", "aborted", "orphaned"):
+        return swap
+    out = rentals_out(world, swap)
+    if any(rental.state in ("requested", "opening") for rental in out):
+        return swap
+    if any(rental.state == "provisional" and rental.taken_at is None for rental in out):
+        return swap
+    if any(rental.taken_at is not None for rental in out):
+        missing = any(rental.taken_at is None for rental in out)
+        return move(world, changes, swap, "completed", now, "not taken" if missing else None)
+    if out:
+        return move(world, changes, swap, "aborted", now, "not taken")
+    if swap.inserted_at is not None and not any(_stands(world, swap, unit) for unit in swap.units_in):
+        return move(world, changes, swap, "returned", now, swap.reason)
+    return swap
+
+
+def rentals_out(world: World, swap: Swap) -> list[Rental]:
+    """The rentals of what it hands out; those that nobody paid for do not count."""
+    found = [world.assets.rentals.get(id_) for id_ in swap.rentals_out if id_ is not None]
+    return [rental for rental in found if rental is not None and rental.state != "refused"]
+
+
+def _stands(world: World, swap: Swap, unit: int) -> bool:
+    """Whether something stands in a slot."""
+    return world.assets.doors[swap.station_id, unit].mark_item is not None
