@@ -43,7 +43,8 @@ from csms.ocpp.handshake import PREFERRED
 from csms.ocpp.setup import Setup
 from csms.psp import registry
 from csms.psp.base import Denied, Psp, VerifiedToken
-from csms.worker import balance, cabinets, stations
+from csms.worker import balance, cabinets, charging, stations
+from csms.worker.charging import CHARGING_SWEEP_S, ChargingTimer
 from csms.worker.lending import LENDING_SWEEP_S, LendingTimer
 from csms.worker.loop import Worker
 from csms.worker.notify import NEWS, NEWS_SWEEP_S, Herald
@@ -127,7 +128,7 @@ async def running(
         commands = Commands(edge_pool, bus, clock)
         of_balance = balance.tasks(lambda event: road.check(event))
         of_cabinets = cabinets.tasks(commands, lambda event, reply: road.submit(event, reply))
-        of_stations = {**stations.tasks(commands), **of_cabinets}
+        of_stations = {**stations.tasks(commands), **of_cabinets, **charging.tasks(commands)}
         worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **of_stations, **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
@@ -150,10 +151,12 @@ async def running(
             worker_pool, lambda event: road.submit(event, _nobody_waits), clock, silent_after=silent_after
         )
         lending = LendingTimer(worker_pool, lambda event, reply: road.submit(event, reply), clock)
+        order = ChargingTimer(worker_pool, worker.wake, clock)
         async with edge_pool.acquire() as conn:
             await SQL.cabinets_away.run(conn, clock())
         for sweeps in (
             sweeping("lending", lending.sweep, LENDING_SWEEP_S),
+            sweeping("charging", order.sweep, CHARGING_SWEEP_S),
             sweeping("timers", timers.sweep, TIMERS_SWEEP_S),
             sweeping("spending", spending.sweep, SPENDING_SWEEP_S),
             sweeping("news", herald.sweep, NEWS_SWEEP_S),

@@ -9,7 +9,7 @@ two of it, with the first. An occurrence is named by the day on which it begins,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from csms.domain.pack_rows import Reservation
 from csms.domain.tariff_clock import zone_of
@@ -68,6 +68,7 @@ def _occurs(reservation: Reservation, day: date) -> bool:
 
 
 def _is_within(reservation: Reservation, day: date, now: datetime) -> bool:
-    begins = time(*divmod(reservation.begins, MINUTES_PER_HOUR), tzinfo=zone_of(reservation.time_zone))
-    since = datetime.combine(day, begins).astimezone(UTC)
+    hour, minute = divmod(reservation.begins, MINUTES_PER_HOUR)
+    zone = zone_of(reservation.time_zone)
+    since = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone).astimezone(UTC)
     return since <= now < since + timedelta(minutes=reservation.minutes)

@@ -6,8 +6,8 @@ Pieces are (watts, minutes), as `LimitSlot` has them; the last one holds for goo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import groupby, pairwise
 
 Limits = tuple[tuple[int, int], ...]
 
@@ -66,6 +66,18 @@ def highest(one: Limits, other: Limits) -> Limits:
     return tuple(found)
 
 
+def together_above(some: Iterable[Limits], others: Iterable[Limits], most_w: int) -> bool:
+    """Whether there is a minute at which some take more together than both `most_w` and what others take together."""
+    steps = sorted([(minute, watts, 0) for minute, watts in _steps(some)] + [(m, 0, w) for m, w in _steps(others)])
+    some_w = others_w = 0
+    for _, of_minute in groupby(steps, key=lambda step: step[0]):
+        for _, some_rise_w, others_rise_w in of_minute:
+            some_w, others_w = some_w + some_rise_w, others_w + others_rise_w
+        if some_w > max(most_w, others_w):
+            return True
+    return False
+
+
 def reached_at(limits: Limits, need_wh: int) -> int | None:
     """After how many minutes, begun ones counted whole, they have given so much energy; None if they never do."""
     lacking = need_wh * MINUTES_PER_HOUR
@@ -79,6 +91,15 @@ def reached_at(limits: Limits, need_wh: int) -> int | None:
         lacking -= watts * minutes
         passed += minutes
     return passed if lacking <= 0 else None
+
+
+def _steps(several: Iterable[Limits]) -> Iterator[tuple[int, int]]:
+    """At which minute the sum of them rises, and by how many watts."""
+    for limits in several:
+        passed = before = 0
+        for watts, minutes in limits:
+            yield passed, watts - before
+            passed, before = passed + minutes, watts
 
 
 def _changes(limits: Limits) -> list[int]:

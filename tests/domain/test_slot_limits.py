@@ -5,7 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.slot_limits import NOTHING, Limits, highest, in_steps, most_within, power_at, powers, reached_at, still
+from csms.domain.slot_limits import (
+    NOTHING,
+    Limits,
+    highest,
+    in_steps,
+    most_within,
+    power_at,
+    powers,
+    reached_at,
+    still,
+    together_above,
+)
 
 LIMITS: Limits = ((0, 30), (1_000, 60), (0, 0))
 
@@ -54,6 +65,17 @@ def test_the_most_within_a_time_is_the_most_of_its_minutes(limits: Limits, begin
 @given(pieces, pieces, minutes)
 def test_of_two_the_higher_counts_at_every_minute(one: Limits, other: Limits, minute: int) -> None:
     assert power_at(highest(one, other), minute) == max(power_at(one, minute), power_at(other, minute))
+
+
+@given(st.lists(pieces, max_size=4), st.lists(pieces, max_size=4), st.integers(0, 10_000))
+def test_together_they_exceed_what_they_may_if_they_do_at_any_minute(
+    some: list[Limits], others: list[Limits], most_w: int
+) -> None:
+    def sum_at(several: list[Limits], minute: int) -> int:
+        return sum(power_at(limits, minute) for limits in several)
+
+    exceed = [sum_at(some, minute) > max(most_w, sum_at(others, minute)) for minute in range(700)]
+    assert together_above(some, others, most_w) == any(exceed)
 
 
 @given(pieces, st.integers(0, 20_000))
