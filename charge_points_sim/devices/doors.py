@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from charge_points_sim.devices.assets import DoorState, Error, Opening
+from charge_points_sim.devices.assets import DoorState, Error
 from charge_points_sim.devices.device import Status
 
 Jam = Literal["noticed", "silent"]
@@ -54,6 +54,11 @@ class Door:
             return "closed"
         return "forced" if self.forced else "ajar" if self.ajar else "open"
 
+    @property
+    def loose(self) -> bool:
+        """Whether it is unlocked already."""
+        return self.open
+
     def unlock(self, gid: str | None, at: int) -> None:
         """The door springs open, by a grant or (None) by force."""
         self.open, self.forced, self.ajar = True, gid is None, False
@@ -81,22 +86,22 @@ class Door:
         return unit
 
 
-def refusal(door: Door | None, opening: Opening) -> Error | None:
+def refusal(door: Door | None, why: str, item: str | None = None) -> Error | None:
     """Why this door is not opened, as far as its controller knows."""
     if door is None:
         return "UnknownUnit"
     if door.out_of_service:
         return "UnitFaulted"
-    if door.open:
+    if door.loose:
         return "DoorAlreadyOpen"
     if door.jam == "noticed":
         return "DoorJammed"
-    if opening.why == "take":
+    if why == "take":
         if door.seen is None:
             return "UnitEmpty"
-        if opening.item not in (None, door.seen):
+        if item not in (None, door.seen):
             return "ItemMismatch"
-    if opening.why == "return" and door.seen is not None:
+    if why == "return" and door.seen is not None:
         return "UnitOccupied"
     return None
 

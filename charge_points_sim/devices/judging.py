@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,12 @@ class Rules:
 
 
 RULES = Rules()
+Against = Callable[[Payload], Error | None]
+
+
+def nothing(body: Payload) -> Error | None:
+    """Of commands that can be carried out at any time."""
+    return None
 
 
 class Judged(NamedTuple):
@@ -43,21 +49,29 @@ class Judge:
     rules: Rules
     doors: Mapping[int, Door]
 
-    def command(self, message: str, body: Payload, memory: Memory, now: int, drift_s: int) -> Judged:
-        """Door.Open or Unit.Report. One that came before gets its stored answer, with `dup`."""
+    def command(self, body: Payload, against: Against | None, memory: Memory, now: int, drift_s: int) -> Judged:
+        """
+        Door.Open, or (with what is `against` it) another command.
+
+        One that came before gets its stored answer, with `dup`.
+        """
         id = id_of(body)
         known = memory.answer(id, now) if self.rules.once else None
         if known is not None:
             return Judged(Answered(known.at, known.status, {**known.data, "dup": True}), None, None, dup=True)
         error = fault_of(body)
-        opening = opening_of(body) if error is None and message == "Door.Open" else None
-        if error is None and message == "Door.Open":
+        opening = opening_of(body) if error is None and against is None else None
+        if error is None and against is None:
             error = "BadPayload" if opening is None else self.opening(opening, memory, now, drift_s)
         elif error is None and self._late(instant(body["ts"]) or 0, instant(body["exp"]) or 0, now, drift_s):
             error = "GrantExpired"
+        elif error is None and against is not None:
+            error = against(body)
         data: dict[str, Any] = {"v": 1, "id": id}
         if opening is not None:
             data |= {"gid": opening.gid, "u": opening.u}
+        if "rid" in body and error != "BadPayload":
+            data["rid"] = body["rid"]
         if error is not None:
             data["err"] = error
         return Judged(Answered(now, "Rejected" if error else "Accepted", data), opening, error)
@@ -68,7 +82,7 @@ class Judge:
             return "GrantExpired"
         if self.rules.once and opening.gid in memory.grants:
             return "GrantUsed"
-        return refusal(self.doors.get(opening.u), opening)
+        return refusal(self.doors.get(opening.u), opening.why, opening.item)
 
     def _late(self, at: int, exp: int, now: int, drift_s: int) -> bool:
         return self.rules.expiry and too_late(at, exp, now, drift_s)

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Literal
 
 from charge_points_sim.connection import TRIES_MAX, Connection
-from charge_points_sim.devices.locker import Locker, Outcome
+from charge_points_sim.devices.cabinet import Outcome
+from charge_points_sim.devices.locker import Locker
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.line import CallFailed
 from charge_points_sim.rest import RestError

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from charge_points_sim.devices import DEVICES
+from charge_points_sim.devices.cabinet import Outcome
 from charge_points_sim.devices.doors import Door
 from charge_points_sim.devices.judging import RULES, Rules
-from charge_points_sim.devices.locker import Locker, Outcome
+from charge_points_sim.devices.locker import Locker
 from charge_points_sim.faults import Faults
 from charge_points_sim.line import CallFailed
 from tests.sim.central import Central

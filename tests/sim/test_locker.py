@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from charge_points_sim.devices import DEVICES
+from charge_points_sim.devices.cabinet import Outcome
 from charge_points_sim.devices.judging import Rules
-from charge_points_sim.devices.locker import Outcome
 from charge_points_sim.devices.memory import ANSWERS_KEPT_MAX
 from charge_points_sim.line import CallFailed
 from charge_points_sim.times import wire
