@@ -163,12 +163,13 @@ class Station:
         token: Token,
         settle: Callable[[Session], None] = lambda session: None,
         start_id: int | None = None,
+        soc: int | None = None,
     ) -> Session:
         """A charge begins; `settle` gets the session once the system's verdict (`accepted`) is known."""
         position = self.connectors[connector]
         assert position.session is None, f"connector {connector} of {self.id} is in use"
         register = position.register_wh
-        session = Session(connector, token, self._clock(), register, register, start_id=start_id)
+        session = Session(connector, token, self._clock(), register, register, start_id=start_id, soc=soc)
         session.tariff = self.tariff
         if self.device.names_own_sessions:
             session.ref = self._new_ref()

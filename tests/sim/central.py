@@ -47,6 +47,8 @@ class Central:
         self.clock = clock
         self.heard: list[tuple[str, Body]] = []
         self.events: dict[str, tuple[str, Body]] = {}
+        self.swapped: dict[str, Body] = {}
+        """Each BatterySwap once."""
         self.fate: Callable[[str, Body], Fate] = lambda message, body: "accepted"
         self.grants: Callable[[Body], Body] = lambda body: {"err": "NotAuthorized"}
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
@@ -78,11 +80,24 @@ class Central:
             return [3, message_id, {"status": "Accepted", "currentTime": wire(self.clock()), "interval": 300}]
         if action == "Heartbeat":
             return [3, message_id, {"currentTime": wire(self.clock())}]
+        if action == "BatterySwap":
+            return self._swapped(message_id, payload)
         if action != "DataTransfer":
             return [3, message_id, self.system.answer(station.id, action, payload)]
         data = payload["data"]
         assert isinstance(data, str) == (station.device.version == "1.6")
         return self._transferred(message_id, payload["messageId"], json.loads(data) if isinstance(data, str) else data)
+
+    def _swapped(self, message_id: str, payload: Body) -> list[Any] | None:
+        """It has neither an id nor a number: one that says the same again is the same."""
+        self.heard.append(("BatterySwap", payload))
+        fate = self.fate("BatterySwap", payload)
+        if fate == "silence":
+            return None
+        if fate != "accepted":
+            return [4, message_id, "InternalError", "", {}]
+        self.swapped.setdefault(json.dumps(payload, sort_keys=True), payload)
+        return [3, message_id, {}]
 
     def _transferred(self, message_id: str, message: str, body: Body) -> list[Any] | None:
         body_schema(f"up/{message}").validate(body)
@@ -116,6 +131,8 @@ class Central:
         self.converse(station)
         _, _, answer = self.last_answer
         schema(station.device.subprotocol, "DataTransfer", answer=True).validate(answer)
+        if "data" not in answer:
+            return answer["status"], {}
         data = json.loads(answer["data"]) if text else answer["data"]
         body_schema("answer").validate(data)
         assert text or "err" not in data or answer["statusInfo"]["reasonCode"] == data["err"]
