@@ -20,7 +20,7 @@ from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
 from csms.domain.rental import begin, cancel, free_door, session_of, taken, taken_again, write
 from csms.domain.session import flagged
-from csms.domain.swap_pay import Ask, move, payer_of
+from csms.domain.swap_pay import LEFT, Ask, move, payer_of
 from csms.domain.world import Changes, World
 
 ORPHAN = timedelta(days=1)
@@ -205,7 +205,7 @@ def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, 
                 _not_taken(world, changes, rental, key, event)
         live = world.assets.live_grant(event.station_id, slot.unit)
         if live is not None and live.issued_at <= key[0]:
-            end(world, changes, live, "expired", event.received_at, "not taken")
+            end(world, changes, live, "expired", event.received_at, LEFT)
     swap = put_swap(world.assets, changes.assets, swap._replace(flags=flagged(swap.flags, "out_timeout")))
     return _closed(world, changes, swap, event), None
 
@@ -214,8 +214,8 @@ def _not_taken(world: World, changes: Changes, rental: Rental, key: Key, event: 
     if rental.state == "opening" or (rental.state == "provisional" and rental.reason == "unclear"):
         for grant in world.assets.grants.of("rental", rental.id):
             if grant.why == "take" and grant.state in LIVE:
-                end(world, changes, grant, "expired", event.received_at, "not taken")
-        cancel(world, changes, rental, "not taken", event.received_at)
+                end(world, changes, grant, "expired", event.received_at, LEFT)
+        cancel(world, changes, rental, LEFT, event.received_at)
 
 
 def _closed(world: World, changes: Changes, swap: Swap, event: PacksMoved) -> Swap:

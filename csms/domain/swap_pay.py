@@ -34,6 +34,9 @@ AWAIT = timedelta(minutes=5)
 BACK_TRIES_MAX = 3
 """How often a pack is offered back whose slot does not open."""
 
+LEFT = "not taken"
+"""The error of a grant whose slot opened, and locked again with its pack."""
+
 MONEY: frozenset[str | None] = frozenset({"no_credit", "debt", "budget_spent", "declined", "timed_out"})
 """Reasons that money can mend."""
 
@@ -298,9 +301,12 @@ def offer_back(world: World, changes: Changes, swap: Swap, place: int, error: st
     assets, unit, code = world.assets, swap.units_in[place], swap.packs_in[place]
     id_ = swap.rentals_in[place]
     rental = None if id_ is None else assets.rentals[id_]
-    tries = 0 if rental is None else sum(_is_offer(grant, swap) for grant in assets.grants.of("rental", rental.id))
-    id_of_grant = named(swap.id, f"back/{unit}/{tries}")
-    if assets.live_grant(swap.station_id, unit) is not None or tries >= BACK_TRIES_MAX or id_of_grant in assets.grants:
+    offers = [] if rental is None else [g for g in assets.grants.of("rental", rental.id) if _is_offer(g, swap)]
+    id_of_grant = named(swap.id, f"back/{unit}/{len(offers)}")
+    left = any(grant.error == LEFT for grant in offers)
+    if assets.live_grant(swap.station_id, unit) is not None or id_of_grant in assets.grants:
+        return
+    if left or len(offers) >= BACK_TRIES_MAX:
         return
     grants.allow(
         world, changes, id_of_grant, assets.doors[swap.station_id, unit], "take", rental, now, by_reply=False,
