@@ -85,7 +85,11 @@ def provider(row: Record) -> Provider:
 
 
 class Site(Answer):
-    """A site, and who is reimbursed for the electricity of its outlets, by which share of a fee (basis points)."""
+    """
+    A site, and who is reimbursed for the electricity of its outlets, by which share of a fee (basis points).
+
+    `power_cap_w` is what its battery stations may draw together; null: no limit.
+    """
 
     id: str
     provider: str
@@ -93,12 +97,13 @@ class Site(Answer):
     time_zone: str
     host_bp: int
     host_name: str | None
+    power_cap_w: int | None
     created_at: Moment
 
 
 def site(row: Record) -> Site:
     """A row of `show_site`."""
-    names = ("id", "name", "time_zone", "host_bp", "host_name", "created_at")
+    names = ("id", "name", "time_zone", "host_bp", "host_name", "power_cap_w", "created_at")
     return Site(provider=row["provider_id"], **{name: row[name] for name in names})
 
 

@@ -15,6 +15,7 @@ PERIODS_MAX = 10_000
 QUANTITY_MAX = 10**9
 Password = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Protocol = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
+PowerCap = Annotated[int, Field(gt=0, le=10**9, description="W")]
 Share = Annotated[int, Field(ge=0, le=10_000, description="basis points of the fee")]
 
 
@@ -93,7 +94,7 @@ class NewSite(Body):
     A site; `time_zone` is an IANA name.
 
     Its host is who is reimbursed for the electricity that portable chargers take from its outlets, by a share of
-    their fees.
+    their fees. `power_cap_w` is what its battery stations may draw together; null: no limit.
     """
 
     id: ChosenId
@@ -102,13 +103,15 @@ class NewSite(Body):
     time_zone: Annotated[str, StringConstraints(min_length=1, max_length=60)]
     host_bp: Share = 0
     host_name: Name | None = None
+    power_cap_w: PowerCap | None = None
 
 
 class SitePatch(Body):
-    """What is given is changed; a new share counts for sessions that start from now on."""
+    """What is given is changed, a share for sessions that start from now on. `power_cap_w` null: no limit."""
 
     host_bp: Share = 0
     host_name: Name | None = None
+    power_cap_w: PowerCap | None = None
 
 
 class NewTariff(Body):

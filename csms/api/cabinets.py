@@ -150,17 +150,17 @@ async def nearest(conn: Connection, station_id: str, kind: str, *, on_map: bool)
 
 
 async def list_doors(call: Call) -> Doors:
-    """The doors of a cabinet; of a cabinet that is not on the map drivers see none."""
+    """The doors of a cabinet; drivers see none of one that is not on the map, and no codes of batteries."""
     station_id = call.path["station"]
     async with abroad(call.parts) as conn:
         row = await SQL.show_presence.one(conn, station_id, None)
         if row is None or (call.client.driver is not None and row["latitude"] is None):
             raise NotFound(f"there is no cabinet {station_id}")
         doors = await SQL.list_doors.many(conn, station_id)
-    return Doors(
-        station=station_id, latitude=row["latitude"], longitude=row["longitude"],
-        items=[_door(station_id, door) for door in doors],
-    )  # fmt: skip
+    found = [_door(station_id, door) for door in doors]
+    if call.client.driver is not None:  # a driver knows the own battery alone
+        found = [door.model_copy(update={"item": None}) if door.kind == "slot" else door for door in found]
+    return Doors(station=station_id, latitude=row["latitude"], longitude=row["longitude"], items=found)
 
 
 async def open_door(call: Call) -> Opening:

@@ -62,6 +62,10 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "item": STATION_ID,
     "rental": _UUID,
     "means": _UUID,
+    "swap": _UUID,
+    "reservation": _UUID,
+    "product": CHOSEN_ID,
+    "voucher": _UUID,
     "connector": re.compile(r"[1-9][0-9]{0,3}"),
 }
 """What each `{name}` in a path can be; anything else is not found."""

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from csms.api.call import Call, Route, connection, system
+from csms.api.pack_answers import Pack, pack
 from csms.api.paging import after_id, page
 from csms.api.shapes import Answer, Body, ChosenId, Moment, Page, Paging, Parameter, StationId
-from csms.base.errors import NotFound
-from csms.db import SQL, Record
+from csms.base.errors import NotFound, Refused
+from csms.db import SQL, Connection, Record
 from csms.domain.assets import ItemState, Place
-from csms.flows import items
+from csms.flows import items, packs
 from csms.flows.admin import CONNECTOR_MAX
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, strip_whitespace=True)]
 State = Literal["ok", "broken", "retired"]
+Serial = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*_=:+|@.-]{1,50}$")]
+CapacityWh = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class NewItem(Body):
-    """An item of a provider; `type` says which items stand in for each other."""
+    """
+    An item of a provider; `type` says which items stand in for each other.
+
+    A battery has a `serial`, which it says itself (the code, where nothing else is said), and a capacity when new.
+    """
 
     code: StationId
     kind: Literal["portable", "battery"]
     type: ChosenId
     provider: ChosenId
     label: Label | None = None
+    serial: Serial | None = None
+    capacity_wh: CapacityWh | None = None
+
+    @model_validator(mode="after")
+    def _is_a_battery(self) -> Self:
+        if self.kind != "battery" and (self.serial is not None or self.capacity_wh is not None):
+            raise ValueError("only a battery has a serial and a capacity")
+        return self
 
 
 class ItemPatch(Body):
-    """What is given is changed; a new `state` needs a reason."""
+    """What is given is changed; a new `state` needs a reason. A battery has a serial and a capacity, too."""
 
     label: Label | None = None
+    serial: Serial | None = None
+    capacity_wh: CapacityWh | None = None
     state: State | None = None
     reason: Reason | None = None
 
@@ -58,7 +76,8 @@ class Item(Answer):
     """
     An item and where it is since `since` (null: nobody has seen it): the cabinet, its place on the map, and the door.
 
-    `rental` is there for those who may see it; `outlet` is what a portable charger was last plugged into.
+    `rental` is there for those who may see it; `outlet` is what a portable charger was last plugged into, `battery`
+    how a battery is.
     """
 
     code: str
@@ -78,6 +97,7 @@ class Item(Answer):
     outlet: str | None
     plugged: bool
     created_at: Moment
+    battery: Pack | None
 
 
 class ItemQuery(Paging):
@@ -95,7 +115,9 @@ async def add_item(call: Call) -> Item:
     new: NewItem = call.body
     spec = items.ItemSpec(new.code, new.kind, new.type, new.provider, new.label)
     await items.add(call.conn, spec, call.parts.clock())
-    return _item(await items.show(call.conn, new.code))
+    if new.kind == "battery":
+        await packs.add(call.conn, new.code, new.serial, new.capacity_wh)
+    return await _shown(call.conn, new.code)
 
 
 async def list_items(call: Call) -> Page[Item]:
@@ -104,20 +126,27 @@ async def list_items(call: Call) -> Page[Item]:
     rows = await SQL.list_items.many(
         call.conn, after_id(q.cursor), q.limit + 1, q.provider, q.station, q.place, q.state, q.type
     )
-    return page(rows, q.limit, _item, lambda row: str(row["code"]))
+    shown = page(rows, q.limit, lambda row: row, lambda row: str(row["code"]))
+    return Page(items=await items_of(call.conn, shown.items), next_cursor=shown.next_cursor)
 
 
 async def show_item(call: Call) -> Item:
-    """Where an item is. A driver finds items in cabinets on the map, and those that the driver has rented."""
+    """
+    Where an item is.
+
+    A driver finds chargers in cabinets on the map, and what the driver has rented; of batteries those alone.
+    """
     code = call.path["item"]
     async with connection(call.parts) as conn:
         row = await SQL.show_item.one(conn, code)
+        found = [] if row is None else await items_of(conn, [row])
     if call.client.driver is not None:
         async with system(call.parts) as conn:
-            row = await SQL.item_on_the_map.one(conn, code) or row
-    if row is None:
+            on_map = await SQL.item_on_the_map.one(conn, code)
+            found = found if on_map is None else [_item(on_map, None)]
+    if not found:
         raise NotFound("there is no such item")
-    return _item(row)
+    return found[0]
 
 
 async def change_item(call: Call) -> Item:
@@ -129,7 +158,12 @@ async def change_item(call: Call) -> Item:
         await items.change_state(call.parts.submit, item, patch.state, call.client.id, patch.reason, now)
     if "label" in patch.model_fields_set:  # after the road, which would wait for this row
         await SQL.change_item_label.run(call.conn, item["code"], patch.label)
-    return _item(await items.show(call.conn, item["code"]))
+    changed = patch.model_dump(include={"serial", "capacity_wh"}, exclude_unset=True)
+    if "serial" in changed and patch.serial is None:
+        raise Refused("a battery has a serial", "/serial")
+    if changed:
+        await packs.change(call.conn, item["code"], changed)
+    return await _shown(call.conn, item["code"])
 
 
 async def move_item(call: Call) -> Item:
@@ -143,15 +177,28 @@ async def move_item(call: Call) -> Item:
         raise NotFound(f"there is no station {new.station}")
     move = items.Move(new.place, new.station, new.connector, new.state, call.client.id, new.reason)
     await items.move(call.parts.submit, item["code"], move, call.parts.clock())
-    return _item(await items.show(call.conn, item["code"]))
+    return await _shown(call.conn, item["code"])
 
 
-def _item(row: Record) -> Item:
+async def items_of(conn: Connection, rows: Sequence[Record]) -> list[Item]:
+    """Rows as clients get them, with the states of those that are batteries."""
+    batteries = [row["code"] for row in rows if row["kind"] == "battery"]
+    known = {row["code"]: row for row in await SQL.show_packs.many(conn, batteries)} if batteries else {}
+    return [_item(row, known.get(row["code"])) for row in rows]
+
+
+async def _shown(conn: Connection, code: str) -> Item:
+    [item] = await items_of(conn, [await items.show(conn, code)])
+    return item
+
+
+def _item(row: Record, battery: Record | None) -> Item:
     names = ("code", "kind", "type", "label", "state", "place", "latitude", "longitude", "plugged", "created_at")
     rental_id = row["rental_id"]
     return Item(
         provider=row["provider_id"], station=row["station_id"], connector=row["unit"], since=row["at"],
         rental=None if rental_id is None else str(rental_id), driver=row["driver_id"], outlet=row["tag"],
+        battery=None if battery is None else pack(battery),
         **{name: row[name] for name in names},
     )  # fmt: skip
 

@@ -16,9 +16,17 @@ from csms.api.problems import Problem
 from csms.api.shapes import Answer, Moment, Money, Page, Paging, Query, money
 from csms.base.errors import NotFound
 from csms.db import SQL, Record
+from csms.domain.ledger import UNIT_ASSETS
 from csms.flows.reports import take_snapshot
 
 SEQ_MAX = 2**15 - 1
+
+
+def amount(minor: int, asset: str) -> Money:
+    """An amount of a currency, or of units of vouchers, which are whole numbers of their own."""
+    if asset in UNIT_ASSETS.values():
+        return Money(amount=str(minor), currency=asset, minor=minor)
+    return money(minor, asset)
 
 
 class AsOfQuery(Query):
@@ -122,7 +130,7 @@ async def show_account(call: Call) -> Account:
 async def _balances(call: Call, address: str, before: datetime | None) -> list[Money]:
     """What the account holds per currency, from events before an instant."""
     rows = await SQL.account_before.many(call.conn, address, before)
-    return [money(row["balance"], row["asset"]) for row in rows]
+    return [amount(row["balance"], row["asset"]) for row in rows]
 
 
 async def _entries(call: Call, address: str, rows: list[Record]) -> list[Entry]:
@@ -138,8 +146,8 @@ async def _entries(call: Call, address: str, rows: list[Record]) -> list[Entry]:
         found.append(
             Entry(
                 posting=str(row["posting_id"]), key=row["key"], kind=row["kind"], ref=row["ref"], at=row["at"],
-                other=row["other"], amount=money(row["amount"], row["asset"]),
-                balance=money(running[row["asset"]], row["asset"]),
+                other=row["other"], amount=amount(row["amount"], row["asset"]),
+                balance=amount(running[row["asset"]], row["asset"]),
             )
         )  # fmt: skip
     return found[::-1]
@@ -180,9 +188,9 @@ async def trial_balance(call: Call) -> TrialBalance:
     lines = [
         TrialLine(
             account=row["account"],
-            debit=money(row["debit"], row["asset"]),
-            credit=money(row["credit"], row["asset"]),
-            balance=money(row["balance"], row["asset"]),
+            debit=amount(row["debit"], row["asset"]),
+            credit=amount(row["credit"], row["asset"]),
+            balance=amount(row["balance"], row["asset"]),
             link=None if "*" in row["account"] else f"{base}/accounts/{row['account']}",
         )
         for row in rows
@@ -190,7 +198,7 @@ async def trial_balance(call: Call) -> TrialBalance:
     return TrialBalance(
         as_of=None if snapshot is None else snapshot.as_of,
         items=lines,
-        totals=[money(total, asset) for asset, total in sorted(totals.items())],
+        totals=[amount(total, asset) for asset, total in sorted(totals.items())],
     )
 
 
@@ -212,7 +220,7 @@ async def bill_transfers(call: Call) -> Page[Transfer]:
 def _transfer(row: Record, base: str) -> Transfer:
     return Transfer(
         posting=str(row["posting"]), key=row["key"], kind=row["kind"], ref=row["ref"], at=row["at"],
-        debit=row["debit"], credit=row["credit"], amount=money(row["amount"], row["asset"]),
+        debit=row["debit"], credit=row["credit"], amount=amount(row["amount"], row["asset"]),
         links={side: base + row[side] for side in ("debit", "credit")},
     )  # fmt: skip
 

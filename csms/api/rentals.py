@@ -7,22 +7,21 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from csms.api.cabinets import OFFLINE, nearest, offline
+from csms.api.cabinets import OFFLINE, nearest
 from csms.api.call import Call, Route, abroad, connection, idempotency_key, system
 from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
-from csms.api.presence import Proof, prove
+from csms.api.payers import payer_of, proven
+from csms.api.presence import Proof
 from csms.api.problems import Problem
 from csms.api.rental_answers import Rental, refusal, rental
 from csms.api.shapes import Body, ChosenId, Moment, MoneyBody, Page, Paging, Parameter, StationId
-from csms.base.errors import NotFound, NotYet, Refused
-from csms.db import SQL, Connection, Record
+from csms.base.errors import NotYet, Refused
+from csms.db import SQL, Record
 from csms.domain.assets import RentalState
 from csms.flows import rentals
 from csms.flows.admin import CONNECTOR_MAX
-from csms.flows.erase import ME
-from csms.flows.idempotency import once
 from csms.flows.presence import Use, cabinet_to_use
-from csms.flows.rentals import Payer, wish_id
+from csms.flows.rentals import wish_id
 
 Connector = Annotated[int, Field(ge=1, le=CONNECTOR_MAX)]
 MeansId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
@@ -92,8 +91,8 @@ async def add_rental(call: Call) -> tuple[int, Rental]:
     rental_id = wish_id(call.client.id, key, "rental")
     async with abroad(call.parts) as conn:
         cabinet = await cabinet_to_use(conn, new.station, new.connector)
-    payer = await _payer(call, new)
-    proof = await _proven(call, key, Use(cabinet, payer.driver_id, rental_id), new.proof)
+    payer = await payer_of(call, new)
+    proof = await proven(call, key, Use(cabinet, payer.driver_id, rental_id), new.proof)
     wish = rentals.Wish(new.station, new.connector, new.item_type, payer, proof, call.client.id)
     outcome = await rentals.rent(call.parts.submit, rental_id, wish, now)
     async with system(call.parts) as conn:
@@ -141,7 +140,7 @@ async def return_rental(call: Call) -> Rental:
     grant_id = wish_id(call.client.id, key, "return")
     use = Use(cabinet, before["driver_id"] or "", grant_id)
     try:
-        proof = await _proven(call, key, use, new.proof)
+        proof = await proven(call, key, use, new.proof)
     except Problem as problem:
         if problem.members.get("error") != OFFLINE:
             raise
@@ -186,59 +185,6 @@ async def _own(call: Call) -> Record:
     """The rental in the address, which the client may know of."""
     async with connection(call.parts) as conn:
         return await rentals.show(conn, UUID(call.path["rental"]))
-
-
-async def _payer(call: Call, new: NewRental) -> Payer:
-    """Who pays; Problem 402 when nobody does, 403 when the driver is blocked."""
-    named = [part for part in (new.token, new.payment_means, new.driver) if part is not None]
-    driver_id = call.client.driver if new.driver in (None, ME) else new.driver
-    if len(named) > 1 or (not named and driver_id is None):
-        raise Refused("name one of token, payment_means and driver", "/token")
-    if (new.driver is not None and driver_id is None) or call.client.driver not in (None, driver_id):
-        raise NotFound("there is no such driver")
-    async with connection(call.parts) as conn:
-        if driver_id is not None and new.token is None and new.payment_means is None:
-            await _known(conn, driver_id)
-        payer = await _by_name(conn, call, new)
-    if payer is None:
-        assert driver_id is not None
-        async with system(call.parts) as conn:
-            payer = await rentals.payer_by_balance(conn, driver_id, call.parts.clock())
-    if payer.reason is not None:
-        blocked = payer.reason == "blocked"
-        detail = "this driver or token is blocked" if blocked else f"nothing pays for it: {payer.reason}"
-        error = "NotAuthorized" if blocked else "NoCredit"
-        raise Problem(403 if blocked else 402, detail, members={"error": error})
-    return payer
-
-
-async def _by_name(conn: Connection, call: Call, new: NewRental) -> Payer | None:
-    if new.token is not None:
-        return await rentals.payer_by_token(conn, new.token, call.parts.clock())
-    if new.payment_means is not None:
-        return await rentals.payer_by_means(conn, UUID(new.payment_means), call.parts.clock())
-    return None
-
-
-async def _known(conn: Connection, driver_id: str) -> None:
-    if await SQL.show_driver.one(conn, driver_id) is None:
-        raise NotFound(f"there is no driver {driver_id}")
-
-
-async def _proven(call: Call, key: str, use: Use, proof: Proof | None) -> str:
-    """How presence was proven, once per key: a repeat is not judged again. The cabinet has to be connected, too."""
-    asked = f"POST {call.request.path}\n{call.body.model_dump_json()}"
-
-    async def work() -> tuple[int, object]:
-        proven = await prove(call, conn, use, proof)
-        if not await call.parts.commands.is_connected(use.cabinet.id, use.cabinet.epoch):
-            raise offline(use.cabinet)
-        return 200, {"proof": proven}
-
-    async with system(call.parts) as conn:
-        _, found = await once(conn, call.client.id, key, asked, work)
-    assert isinstance(found, dict)
-    return str(found["proof"])
 
 
 async def _elsewhere(call: Call, station_id: str, before: Record) -> dict[str, object]:

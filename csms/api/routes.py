@@ -21,16 +21,22 @@ from csms.api import (
     means,
     meter_keys,
     outlets,
+    packs,
     presence,
     psp_hooks,
     remittances,
     rentals,
     reports,
+    reservations,
     sessions,
     settlements,
     signed_values,
+    slots,
     stations,
+    swaps,
     tariffs,
+    voucher_products,
+    vouchers,
 )
 from csms.api.call import Route
 from csms.api.session_answers import Bill, Session
@@ -68,7 +74,7 @@ _CORE: tuple[Route, ...] = (
     Route("GET", "/sites", stations.list_sites, SEE, "List sites", Page[answers.Site], query=Paging),
     Route("GET", "/sites/{site}", stations.show_site, SEE, "Show a site", answers.Site),
     Route(
-        "PATCH", "/sites/{site}", stations.change_site, SET_UP, "Change who hosts a site, and the share it gets",
+        "PATCH", "/sites/{site}", stations.change_site, SET_UP, "Change a site's host or its limit of power",
         answers.Site, bodies.SitePatch,
     ),
     Route(
@@ -171,5 +177,11 @@ ROUTES: tuple[Route, ...] = (
     *means.ROUTES,
     *rentals.ROUTES,
     *charging_requests.ROUTES,
+    *packs.ROUTES,
+    *slots.ROUTES,
+    *swaps.ROUTES,
+    *reservations.ROUTES,
+    *voucher_products.ROUTES,
+    *vouchers.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

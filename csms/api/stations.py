@@ -108,7 +108,7 @@ async def add_site(call: Call) -> answers.Site:
     new: NewSite = call.body
     await parties.add_site(
         call.conn,
-        parties.SiteSpec(new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name),
+        parties.SiteSpec(new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name, new.power_cap_w),
         call.parts.clock(),
     )
     return await _site(call.conn, new.id)
@@ -127,9 +127,9 @@ async def show_site(call: Call) -> answers.Site:
 
 
 async def change_site(call: Call) -> answers.Site:
-    """Change what is given of a site's host."""
+    """Change what is given of a site: its host, and what its battery stations may draw."""
     patch: SitePatch = call.body
-    await parties.change_host(call.conn, call.path["site"], patch.model_dump(exclude_unset=True))
+    await parties.change_site(call.conn, call.path["site"], patch.model_dump(exclude_unset=True))
     return await _site(call.conn, call.path["site"])
 
 

@@ -31,7 +31,8 @@ class SiteSpec:
     """
     A site as staff describe it; `time_zone` is an IANA name such as `Asia/Seoul`.
 
-    `host_bp` is the share of each fee that reimburses its host for the electricity of portable chargers.
+    `host_bp` is the share of each fee that reimburses its host for the electricity of portable chargers, `power_cap_w`
+    what its battery stations may draw together (None: no limit).
     """
 
     id: str
@@ -40,6 +41,7 @@ class SiteSpec:
     time_zone: str
     host_bp: int = 0
     host_name: str | None = None
+    power_cap_w: int | None = None
 
 
 async def add_provider(conn: Connection, spec: ProviderSpec, now: datetime) -> None:
@@ -91,20 +93,25 @@ async def add_site(conn: Connection, spec: SiteSpec, now: datetime) -> None:
         if await SQL.show_provider.one(conn, spec.provider) is None:
             raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
         added = await SQL.add_site.value(
-            conn, spec.id, spec.provider, spec.name, spec.time_zone, now, spec.host_bp, spec.host_name
-        )
+            conn, spec.id, spec.provider, spec.name, spec.time_zone, now, spec.host_bp, spec.host_name,
+            spec.power_cap_w,
+        )  # fmt: skip
         if added is None:
             raise Conflict(f"there is a site {spec.id} already")
 
 
-async def change_host(conn: Connection, site_id: str, changed: Mapping[str, object]) -> None:
-    """Change what is given of `host_bp` and `host_name`. Sessions that have begun keep the share they began with."""
+async def change_site(conn: Connection, site_id: str, changed: Mapping[str, object]) -> None:
+    """
+    Change what is given of `host_bp`, `host_name` and `power_cap_w`.
+
+    Sessions that have begun keep the share they began with.
+    """
     async with conn.transaction():
         row = await SQL.lock_site_to_change.one(conn, site_id)
         if row is None:
             raise NotFound(f"there is no site {site_id}")
-        host = {**row, **changed}
-        await SQL.change_host.run(conn, site_id, host["host_bp"], host["host_name"])
+        site = {**row, **changed}
+        await SQL.change_site.run(conn, site_id, site["host_bp"], site["host_name"], site["power_cap_w"])
 
 
 def check_id(chosen: str) -> None:

@@ -22,6 +22,7 @@ from csms.base.clock import rfc3339
 from csms.base.errors import Conflict, NotFound, Refused
 from csms.base.money import decimal_text
 from csms.db import SQL, Connection, Query, Record, reports
+from csms.domain.ledger import UNIT_ASSETS
 from csms.flows.parties import check_zone
 from csms.flows.sheets import Cell as Cell
 
@@ -215,9 +216,14 @@ async def _rows(cursor: AsyncIterator[Record], attributes: Sequence[Any]) -> Asy
         for place, is_money, write in shown:
             value = values[place]
             if is_money:
-                cells.append(None if value is None else decimal_text(value, record["currency"]))
+                cells.append(None if value is None else _amount(value, record["currency"]))
             cells.append(value if write is None or value is None else write(value))
         yield Row(tuple(cells), record["_cursor"], _link(record["_link"]) if linked else None)
+
+
+def _amount(minor: int, asset: str) -> str:
+    """Money as a decimal string; units of vouchers are whole numbers."""
+    return str(minor) if asset in UNIT_ASSETS.values() else decimal_text(minor, asset)
 
 
 def _link(text: str | None) -> Link | None:

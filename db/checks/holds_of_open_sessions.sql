@@ -1,5 +1,5 @@
 -- Money is set aside for open sessions only, and it is what the session says: where the balance pays, or was paid before.
--- A provisional end has taken its fee of it and keeps the rest.
+-- A provisional end has taken its fee of it, but for what vouchers released, and keeps the rest.
 with held as (
     select address, asset, balance
     from guarded_account
@@ -9,7 +9,7 @@ open_sessions as (
         case
             when state = 'invalid' then 0
             when means = 'psp' and policy is distinct from 'pay_before_refund_rest' then 0
-            when state = 'provisional' then greatest(0, hold_minor - fee_minor)
+            when state = 'provisional' then greatest(0, hold_minor - (fee_minor - drawn_minor))
             else hold_minor end as balance
     from session
     where state in ('pending', 'active', 'incomplete', 'provisional', 'review')

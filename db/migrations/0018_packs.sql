@@ -189,7 +189,7 @@ create table voucher (
     bought_at timestamptz not null,
     foreign key (product_id, product_version) references voucher_product
 ) with (fillfactor = 70);
-create index voucher_driver on voucher (driver_id, bought_at, id);
+create index voucher_driver on voucher (driver_id, valid_from, id);
 create index voucher_of_product on voucher (product_id, product_version);
 
 -- What one use took of one voucher: units, and the money that this released.

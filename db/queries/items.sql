@@ -30,13 +30,14 @@ left join lateral (
 where i.code = $1;
 
 -- name: item_on_the_map
--- One item that stands in a cabinet with a place on the map: what everybody may know of it.
+-- One charger that stands in a cabinet with a place on the map: what everybody may know of it.
 select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit, i.at,
     null as tag, false as plugged, null::timestamptz as plugged_at, i.created_at, p.latitude, p.longitude,
     null::uuid as rental_id, null as driver_id
 from item i
 join cabinet_presence p on p.station_id = i.station_id and p.latitude is not null
 where i.code = $1
+and i.kind = 'portable'
 and i.place = 'connector';
 
 -- name: list_items

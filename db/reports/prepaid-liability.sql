@@ -22,7 +22,7 @@ with owed as (
     and in_snapshot(t.era, t.xid, $5::smallint, $6::text::pg_snapshot)
     group by g.address, g.asset
     having sum(case when t.credit = g.address then t.amount else -t.amount end) <> 0),
--- money that came in; what was set aside for a use and came back is not new
+-- money that came in; what was set aside for a use, or paid for a voucher, and came back is not new
 lot as (
     select o.driver, o.asset, coalesce($4::timestamptz, now()) - l.at as age,
         greatest(0, least(l.amount, o.balance - l.later)) as open
@@ -34,6 +34,7 @@ lot as (
         where t.credit = o.address
         and t.asset = o.asset
         and t.debit not like '%:held'
+        and t.debit not like 'voucher:%'
         and t.at <= coalesce($4::timestamptz, 'infinity')
         and in_snapshot(t.era, t.xid, $5::smallint, $6::text::pg_snapshot)) l),
 aged as (

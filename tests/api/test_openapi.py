@@ -67,6 +67,12 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
         endpoint = await conn.fetchval(ENDPOINT)
         await lend(conn, "S1", "ann")
         rental = await conn.fetchval("select id from rental")
+        more = {
+            "swap": await conn.fetchval("select id from swap"),
+            "reservation": await conn.fetchval("select id from pack_reservation"),
+            "voucher": await conn.fetchval("select id from voucher"),
+            "product": "S1-product",
+        }
     rest.connect("S1")
     command = await rest.post("/sessions", {"station": "S1", "connector": 1, "token": "A0A0A0A0"})
     bill = await rest.get(f"/sessions/{sessions['paid']}/bill")
@@ -76,6 +82,7 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
         "bill": bill["id"], "command": command["id"], "parked_report": parked, "address": "driver:ann:balance",
         "report": "bills", "token": "A0A0A0A0", "settlement": settlement, "remittance": remittance, "refund": refund,
         "exception": exception, "endpoint": endpoint, "rental": rental, "item": "S1-item",
+        **more,
     }  # fmt: skip
     for route in (route for route in ROUTES if route.method == "GET"):
         answer = await rest.get(re.sub(r"{(\w+)}", lambda found: str(known[found[1]]), route.path))

@@ -65,8 +65,12 @@ from station where id = $1;
 
 LENT = """
 insert into item (code, kind, type, provider_id, place, rental_id, at, key, version, created_at)
-select $1 || '-item', 'portable', 'p1', provider_id, 'driver', gen_random_uuid(), now(), '', 1, now()
+select $1 || '-item', 'battery', 'p1', provider_id, 'driver', gen_random_uuid(), now(), '', 1, now()
 from station where id = $1;
+insert into pack (code, serial, faults, key, version) values ($1 || '-item', $1 || '-serial', '{}', '', 1);
+select ensure_pack_states('2026-11-20');
+insert into pack_state (day, code, at, id, source, soc)
+values ('2026-11-20', $1 || '-item', '2026-11-20Z', $1, 'terminal', 1);
 insert into rental (id, version, state, station_id, unit, provider_id, driver_id, item, requested_at, asked_by, proof,
     taken_at, extensions, outage_s, damage_minor, tries, reminders, flags)
 select i.rental_id, 1, 'active', $1, 1, i.provider_id, $2, i.code, now(), $1, 'staff', now(), 0, 0, 0, 1, 0, '{}'
@@ -86,8 +90,30 @@ insert into charging_request (rental_id, number, command_id, token_key, item, as
 select id, 1, gen_random_uuid(), sha256($1::bytea), item, now() from rental where asked_by = $1;
 insert into presence_use (once, station_id, driver_id, method, request_id, used_at)
 select sha256($1::bytea), $1, $2, 'totp', id, now() from rental where asked_by = $1;
+insert into slot_rules values ($1, 9000, 7000, 0, 45, 'return');
+insert into slot_plan values ($1,
+    '{"slots": {}, "refused": {}, "number": 0, "failures": 0, "again_at": null, "epoch": 0}', now());
+insert into swap (id, version, station_id, rid, state, driver_id, provider_id, asked_by, proof, wanted, opened_at,
+    units_in, packs_in, rentals_in, units_out, packs_out, rentals_out, flags)
+select gen_random_uuid(), 1, $1, 1, 'billed', $2, provider_id, $1, 'staff', 1, now(), '{1}', array[item],
+    array[id], '{}', '{}', '{}', '{}'
+from rental where asked_by = $1;
+insert into pack_reservation (id, version, station_id, driver_id, wanted, days, begins, minutes, from_date, time_zone,
+    state, created_at)
+values (gen_random_uuid(), 1, $1, $2, 1, 127, 0, 60, '2026-11-20', 'UTC', 'active', now());
+insert into voucher_product (id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent,
+    valid_days, carry_over, refund, created_at)
+select $1 || '-product', 1, provider_id, $1 || ' product', 'wh', 10, 100, 'KRW', 10, 30, false, 'unused', now()
+from station where id = $1;
+insert into voucher (id, version, driver_id, provider_id, product_id, product_version, unit, total, used, price_minor,
+    released_minor, currency, vat_percent, valid_from, valid_until, refund, state, bought_at)
+select gen_random_uuid(), 1, $2, provider_id, id, 1, 'wh', 10, 0, 100, 0, 'KRW', 10, now(), now() + interval '30 days',
+    'unused', 'active', now()
+from voucher_product where id = $1 || '-product';
+insert into voucher_use (voucher_id, session_id, units, minor, at)
+select v.id, r.id, 1, 10, now() from voucher v, rental r where v.product_id = $1 || '-product' and r.asked_by = $1;
 """
-"""An item in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
+"""A pack in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
 
 IDS = {
     "session": "select id from session where station_id = $1 and state = 'completed' order by id limit 1",
@@ -105,6 +131,10 @@ IDS = {
     "item": "select code from item where code = $1 || '-item'",
     "rental": "select id from rental where asked_by = $1",
     "means": "select id from payment_means where label = $1",
+    "swap": "select id from swap where station_id = $1",
+    "reservation": "select id from pack_reservation where station_id = $1",
+    "product": "select id from voucher_product where id = $1 || '-product'",
+    "voucher": "select id from voucher where product_id = $1 || '-product'",
 }
 """How the ids that were made are found, by the name they have in addresses."""
 

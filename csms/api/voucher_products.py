@@ -1,0 +1,146 @@
+"""What vouchers are sold: products of providers, or of the operator, in versions that never change."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from csms.api.call import Call, Route
+from csms.api.paging import after_id, page
+from csms.api.shapes import Answer, Body, ChosenId, Moment, Money, MoneyBody, Name, Page, Paging, Parameter, money
+from csms.api.tariffs import VersionQuery
+from csms.base.errors import Refused
+from csms.db import SQL, Record
+from csms.domain.pack_rows import Unit
+from csms.domain.voucher import Refund
+from csms.flows import vouchers
+
+AMOUNT_MAX = 10**12
+
+
+def _decimal(value: object) -> object:
+    """Decimal text; whole numbers and JSON numbers are read as well."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value) if type(value) is int else value
+
+
+DecimalText = Annotated[
+    str,
+    BeforeValidator(_decimal),
+    StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$"),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?$"}),
+]
+
+
+class NewVoucherProduct(Body):
+    """
+    So much of a unit for a price: `wh` from batteries, `sec` of having them, `cnt` deliveries, `val` minor units.
+
+    With `carry_over` what is left at the end of one period of `valid_days` may be used in the next, while the driver
+    has bought one for that. `overuse_price`, tax included, is the most that goes for what is used beyond it: per kWh,
+    hour or delivery.
+    """
+
+    id: ChosenId
+    provider: ChosenId | None = None
+    name: Name
+    unit: Unit
+    amount: Annotated[int, Field(ge=1, le=AMOUNT_MAX)]
+    price: MoneyBody
+    vat_percent: DecimalText = "0"
+    valid_days: Annotated[int, Field(ge=1, le=3_660)]
+    carry_over: bool = False
+    overuse_price: DecimalText | None = None
+    refund: Refund = "none"
+
+
+class VoucherProduct(Answer):
+    """What is sold; vouchers keep the version they were bought with."""
+
+    id: str
+    version: int
+    provider: str | None
+    name: str
+    unit: str
+    amount: int
+    price: Money
+    vat_percent: str
+    valid_days: int
+    carry_over: bool
+    overuse_price: str | None
+    refund: str
+    created_at: Moment
+
+
+class ProductQuery(Paging):
+    """Which products."""
+
+    provider: Parameter | None = Field(None, description="of this provider")
+
+
+async def add_product(call: Call) -> tuple[int, VoucherProduct]:
+    """Offer a product, or new terms of it: 201, or 200 when its newest version has these terms."""
+    new: NewVoucherProduct = call.body
+    price = new.price.read("/price")
+    vat_percent = Decimal(new.vat_percent)
+    if price.minor < 0:
+        raise Refused("a price is 0 or more", "/price")
+    if vat_percent > 100:
+        raise Refused("a tax is at most 100 percent", "/vat_percent")
+    overuse = None if new.overuse_price is None else Decimal(new.overuse_price)
+    spec = vouchers.ProductSpec(
+        new.id, new.provider or call.client.provider, new.name, new.unit, new.amount, price, vat_percent,
+        new.valid_days, new.carry_over, overuse, new.refund,
+    )  # fmt: skip
+    row, is_new = await vouchers.add_product(call.conn, spec, call.parts.clock())
+    return 201 if is_new else 200, _product(row)
+
+
+async def list_products(call: Call) -> Page[VoucherProduct]:
+    """The newest version of each product, by id."""
+    q: ProductQuery = call.query
+    rows = await SQL.list_voucher_products.many(call.conn, after_id(q.cursor), q.limit + 1, q.provider)
+    return page(rows, q.limit, _product, lambda row: str(row["id"]))
+
+
+async def show_product(call: Call) -> VoucherProduct:
+    """One product."""
+    q: VersionQuery = call.query
+    return _product(await vouchers.product(call.conn, call.path["product"], q.version))
+
+
+def _product(row: Record) -> VoucherProduct:
+    names = ("id", "version", "name", "unit", "amount", "valid_days", "carry_over", "refund", "created_at")
+    return VoucherProduct(
+        provider=row["provider_id"], price=money(row["price_minor"], row["currency"]), **decimals(row),
+        **{name: row[name] for name in names},
+    )  # fmt: skip
+
+
+def decimals(row: Record) -> dict[str, Any]:
+    """The columns of a row that are decimal text."""
+    overuse = row["overuse_price"]
+    return {
+        "vat_percent": f"{row['vat_percent']:f}",
+        "overuse_price": None if overuse is None else f"{overuse:f}",
+    }
+
+
+SELL = ("tariff:write",)
+SEE_PRODUCTS = ("tariff:write", "stations:read", "drivers:read", "driver:self")
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST", "/voucher-products", add_product, SELL, "Offer vouchers, or new terms of them", VoucherProduct,
+        NewVoucherProduct, status=201, or_else=200,
+    ),
+    Route(
+        "GET", "/voucher-products", list_products, SEE_PRODUCTS, "List what vouchers are sold", Page[VoucherProduct],
+        query=ProductQuery,
+    ),
+    Route(
+        "GET", "/voucher-products/{product}", show_product, SEE_PRODUCTS, "Show a kind of vouchers", VoucherProduct,
+        query=VersionQuery,
+    ),
+)  # fmt: skip

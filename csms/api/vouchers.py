@@ -1,0 +1,195 @@
+"""Vouchers that drivers have bought, used and given back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from csms.api.call import Call, Route, connection, idempotency_key, system
+from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
+from csms.api.payers import known
+from csms.api.problems import Problem
+from csms.api.shapes import Answer, Body, ChosenId, Moment, Money, Page, Paging, money
+from csms.api.voucher_products import decimals
+from csms.db import SQL, Connection, Record
+from csms.flows import vouchers
+from csms.flows.books import new_id
+from csms.flows.idempotency import once
+
+USES_MAX = 1_000
+"""Uses that are shown of one voucher."""
+
+
+class NewVoucher(Body):
+    """Which product's newest version is bought."""
+
+    product: ChosenId
+
+
+class Voucher(Answer):
+    """
+    A right to use that a driver has bought.
+
+    `used` of `total` have released `released` of its price; `deferred` is the rest, for what is `left`: `valid` says
+    whether that may be used now. Of a voucher that was given back nothing is left.
+    """
+
+    id: str
+    driver: str
+    provider: str | None
+    product: str
+    product_version: int
+    name: str
+    unit: str
+    total: int
+    used: int
+    left: int
+    price: Money
+    released: Money
+    deferred: Money
+    vat_percent: str
+    overuse_price: str | None
+    valid_from: Moment
+    valid_until: Moment
+    carry_until: Moment | None
+    valid: bool
+    refund: str
+    state: str
+    bought_at: Moment
+
+
+class VoucherUse(Answer):
+    """What one use took: so many units, which released so much."""
+
+    session: str
+    station: str | None
+    item: str | None
+    units: int
+    released: Money
+    at: Moment
+
+
+class VoucherWithUses(Voucher):
+    """A voucher and what was taken of it, at most the first thousand uses."""
+
+    uses: list[VoucherUse]
+
+
+async def buy_voucher(call: Call) -> Voucher:
+    """Buy a voucher from a driver's balance: 402 when that is less than its price; then nothing is bought."""
+    new: NewVoucher = call.body
+    key, now = idempotency_key(call.request), call.parts.clock()
+    async with _acting(call) as (conn, driver_id):
+
+        async def work() -> tuple[int, object]:
+            row = await vouchers.buy(conn, new_id(), driver_id, new.product, now)
+            return 201, _voucher(row).model_dump(mode="json")
+
+        try:
+            _, told = await once(conn, call.client.id, key, _asked(call), work)
+        except vouchers.NotEnough as error:
+            raise Problem(402, str(error), members={"error": "NoCredit"}) from None
+    return Voucher.model_validate(told)
+
+
+async def list_vouchers(call: Call) -> Page[Voucher]:
+    """A driver's vouchers, the newest first."""
+    q: Paging = call.query
+    driver_id = await known(call.conn, call.path["driver"])
+    since, id_ = beside(q.cursor, (LAST_TIME, LAST_UUID))
+    rows = await SQL.list_vouchers.many(call.conn, driver_id, since, call.parts.clock(), id_, q.limit + 1)
+    return page(rows, q.limit, _voucher, place_in_time("valid_from"))
+
+
+async def show_voucher(call: Call) -> VoucherWithUses:
+    """One voucher of a driver, and what was taken of it."""
+    driver_id = await known(call.conn, call.path["driver"])
+    row = await vouchers.show(call.conn, driver_id, UUID(call.path["voucher"]), call.parts.clock())
+    uses = await SQL.list_voucher_uses.many(call.conn, row["id"], USES_MAX)
+    return VoucherWithUses(
+        **dict(_voucher(row)),
+        uses=[
+            VoucherUse(
+                session=str(use["session_id"]), station=use["station_id"], item=use["item"], units=use["units"],
+                released=money(use["minor"], row["currency"]), at=use["at"],
+            )
+            for use in uses
+        ],
+    )  # fmt: skip
+
+
+async def refund_voucher(call: Call) -> Voucher:
+    """
+    Give what is left of a voucher back to its driver's balance, as far as its terms allow (else 409).
+
+    A voucher that was given back before is answered as it is, whatever the key.
+    """
+    key, now = idempotency_key(call.request), call.parts.clock()
+    voucher_id = UUID(call.path["voucher"])
+    async with connection(call.parts) as conn:
+        await vouchers.show(conn, await known(conn, call.path["driver"]), voucher_id, now)
+    async with _acting(call) as (conn, driver_id):
+
+        async def work() -> tuple[int, object]:
+            row = await vouchers.give_back(conn, driver_id, voucher_id, now)
+            return 200, _voucher(row).model_dump(mode="json")
+
+        _, told = await once(conn, call.client.id, key, _asked(call), work)
+    return Voucher.model_validate(told)
+
+
+@asynccontextmanager
+async def _acting(call: Call) -> AsyncIterator[tuple[Connection, str]]:
+    """A transaction that may move the money of the driver in the address: for drivers themselves the system acts."""
+    async with connection(call.parts) as conn:
+        driver_id = await known(conn, call.path["driver"])
+        if call.client.driver is None:
+            yield conn, driver_id
+            return
+    async with system(call.parts) as conn:
+        yield conn, driver_id
+
+
+def _asked(call: Call) -> str:
+    """The request in words, to tell its repeat from another one under the same key."""
+    return f"{call.request.method} {call.request.path}\n{'' if call.body is None else call.body.model_dump_json()}"
+
+
+def _voucher(row: Record) -> Voucher:
+    names = (
+        *("product_version", "name", "unit", "total", "used", "valid_from", "valid_until", "carry_until", "refund"),
+        *("state", "bought_at"),
+    )
+    is_there, currency = row["state"] == "active", row["currency"]
+    deferred = row["price_minor"] - row["released_minor"] if is_there else 0
+    return Voucher(
+        id=str(row["id"]), driver=row["driver_id"], provider=row["provider_id"], product=row["product_id"],
+        left=row["total"] - row["used"] if is_there else 0, price=money(row["price_minor"], currency),
+        released=money(row["released_minor"], currency), deferred=money(deferred, currency), valid=row["is_valid"],
+        **decimals(row), **{name: row[name] for name in names},
+    )  # fmt: skip
+
+
+SEE = ("drivers:read", "driver:self")
+BUY = ("drivers:write", "driver:self")
+REFUND = ("refund:create", "driver:self")
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST", "/drivers/{driver}/vouchers", buy_voucher, BUY, "Buy a voucher from a driver's balance", Voucher,
+        NewVoucher, status=201, moves_money=True, connects=False, refuses=(402,),
+    ),
+    Route(
+        "GET", "/drivers/{driver}/vouchers", list_vouchers, SEE, "List a driver's vouchers", Page[Voucher],
+        query=Paging,
+    ),
+    Route(
+        "GET", "/drivers/{driver}/vouchers/{voucher}", show_voucher, SEE, "Show a voucher and its uses",
+        VoucherWithUses,
+    ),
+    Route(
+        "POST", "/drivers/{driver}/vouchers/{voucher}/refund", refund_voucher, REFUND,
+        "Give what is left of a voucher back", Voucher, moves_money=True, connects=False,
+    ),
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""Vouchers: products and their versions, bought from a balance, given back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from csms.base.errors import Conflict, CsmsError, NotFound, Refused
+from csms.base.money import Money, decimal_text
+from csms.db import SQL, Connection, Record
+from csms.domain import voucher as rules
+from csms.domain.ledger import Posting
+from csms.domain.pack_rows import Unit, Voucher
+from csms.flows.books import PostingRefused
+from csms.flows.parties import check_id
+
+RETRIES_MAX = 5
+"""Uses may take from a voucher while what is left of it is counted."""
+
+
+class NotEnough(CsmsError):
+    """A balance is less than what a voucher costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductSpec:
+    """
+    What is sold: `amount` of a unit for `price`, valid for so many days.
+
+    `provider` None: the operator's, for every provider's stations. `overuse_price` per kWh, hour or delivery.
+    """
+
+    id: str
+    provider: str | None
+    name: str
+    unit: Unit
+    amount: int
+    price: Money
+    vat_percent: Decimal
+    valid_days: int
+    carry_over: bool
+    overuse_price: Decimal | None
+    refund: rules.Refund
+
+    def terms(self) -> tuple[object, ...]:
+        """All that a version says, in the order of the table."""
+        return (
+            self.name, self.unit, self.amount, self.price.minor, self.price.currency, self.vat_percent,
+            self.valid_days, self.carry_over, self.overuse_price, self.refund,
+        )  # fmt: skip
+
+
+_TERMS = (
+    *("name", "unit", "amount", "price_minor", "currency", "vat_percent", "valid_days", "carry_over"),
+    *("overuse_price", "refund"),
+)
+
+
+async def add_product(conn: Connection, spec: ProductSpec, now: datetime) -> tuple[Record, bool]:
+    """
+    Add a version of a product; answers the version that stands, and whether it is new: the same terms are the same one.
+
+    Vouchers that were bought keep the version they were bought with. Refused when the product is another's.
+    """
+    check_id(spec.id)
+    if spec.provider is not None and await SQL.show_provider.one(conn, spec.provider) is None:
+        raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
+    await SQL.lock_voucher_product.run(conn, spec.id)
+    newest = await SQL.show_voucher_product.one(conn, spec.id)
+    if newest is not None and newest["provider_id"] != spec.provider:
+        raise Refused(f"the product {spec.id} belongs to {newest['provider_id'] or 'no provider'}", "/provider")
+    if newest is not None and tuple(newest[name] for name in _TERMS) == spec.terms():
+        return newest, False
+    version = 1 if newest is None else newest["version"] + 1
+    await SQL.add_voucher_product.run(conn, spec.id, version, spec.provider, *spec.terms(), now)
+    return await product(conn, spec.id), True
+
+
+async def product(conn: Connection, product_id: str, version: int | None = None) -> Record:
+    """The newest version of a product, or the one that is named."""
+    if version is None:
+        row = await SQL.show_voucher_product.one(conn, product_id)
+    else:
+        row = await SQL.show_voucher_product_version.one(conn, product_id, version)
+    if row is None:
+        raise NotFound(f"there is no such product {product_id}")
+    return row
+
+
+async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: str, now: datetime) -> Record:
+    """
+    Sell a driver a voucher of a product's newest version, paid from the balance; in the caller's transaction.
+
+    Refused without the product, Conflict while the driver is blocked, NotEnough when the balance does not reach.
+    """
+    driver = await SQL.show_driver.one(conn, driver_id)
+    if driver is None:
+        raise NotFound(f"there is no driver {driver_id}")
+    if driver["status"] == "blocked":
+        raise Conflict(f"the driver {driver_id} is blocked")
+    found = await SQL.show_voucher_product.one(conn, product_id)
+    if found is None:
+        raise Refused(f"there is no product {product_id}", "/product")
+    price_minor, currency, unit = found["price_minor"], found["currency"], found["unit"]
+    until, carry_until = rules.ends(now, found["valid_days"], carry_over=found["carry_over"])
+    await SQL.add_voucher.run(
+        conn, voucher_id, driver_id, found["provider_id"], product_id, found["version"], unit, found["amount"],
+        price_minor, currency, found["vat_percent"], found["overuse_price"], now, until, carry_until, found["refund"],
+    )  # fmt: skip
+    posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
+    answer = await _post(conn, posting)
+    if answer == "insufficient":
+        raise NotEnough(f"the balance is less than the {decimal_text(price_minor, currency)} {currency} it costs")
+    if answer != "posted":
+        raise PostingRefused(f"posting {posting.key}: {answer}")
+    return await show(conn, driver_id, voucher_id, now)
+
+
+async def show(conn: Connection, driver_id: str, voucher_id: UUID, now: datetime) -> Record:
+    """A driver's voucher that the client may know of."""
+    row = await SQL.show_voucher.one(conn, driver_id, voucher_id, now)
+    if row is None:
+        raise NotFound("there is no such voucher")
+    return row
+
+
+async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: datetime) -> Record:
+    """
+    Give what is left of a voucher back to its driver's balance, once; in the caller's transaction.
+
+    Conflict when its terms do not allow it. A use that is first is counted first.
+    """
+    for _ in range(RETRIES_MAX):
+        row = await show(conn, driver_id, voucher_id, now)
+        if row["state"] == "refunded":
+            return row
+        if row["state"] != "active":
+            raise Conflict(f"this voucher is {row['state']}")
+        if (why := rules.refusal(row["refund"], row["used"], row["total"])) is not None:
+            raise Conflict(why)
+        if await SQL.give_voucher_back.value(conn, voucher_id, row["version"]) is None:
+            continue
+        posting = rules.given_back(Voucher(**{name: row[name] for name in Voucher._fields}), now)
+        if (answer := await _post(conn, posting)) != "posted":
+            raise PostingRefused(f"posting {posting.key}: {answer}")
+        return await show(conn, driver_id, voucher_id, now)
+    raise Conflict("this voucher is in use all the time; try again")
+
+
+async def _post(conn: Connection, posting: Posting) -> str:
+    head = (posting.id, posting.key, posting.kind, posting.ref, posting.event_at)
+    moves = [(1, seq, t.debit, t.credit, t.asset, t.minor) for seq, t in enumerate(posting.transfers, 1)]
+    [answer] = await SQL.post.value(conn, [head], moves)
+    return str(answer)
