@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 
 from charge_points_sim.prices import CURRENCY, HOLD_MINOR, PRICES, Price, of_site
-from charge_points_sim.rest import Rest, RestError
+from charge_points_sim.rest import Rest
 from charge_points_sim.scenarios.charge import MAX_POWER_W
 from charge_points_sim.scenarios.drivers import Driver, assign
 from charge_points_sim.scenarios.replay import Plan
@@ -26,10 +26,10 @@ async def provision(rest: Rest, plan: Plan, password: str) -> None:
     sites = sorted({charge.site for charge in plan.charges})
     for site in sites:
         price = of_site(sites, site)
-        await _add(rest, "/providers", _provider(provider_of(site), price))
-        await _add(rest, "/sites", {"id": site, "provider": provider_of(site), "name": site, "time_zone": TIME_ZONE})
+        await rest.add("/providers", _provider(provider_of(site), price))
+        await rest.add("/sites", {"id": site, "provider": provider_of(site), "name": site, "time_zone": TIME_ZONE})
     for price in PRICES[: len(sites)]:
-        await _add(rest, "/tariffs", {**price.document(), "hold": {"currency": CURRENCY, "minor": HOLD_MINOR}})
+        await rest.add("/tariffs", {**price.document(), "hold": {"currency": CURRENCY, "minor": HOLD_MINOR}})
     stations = {charge.station_id: charge.site for charge in plan.charges}
     await _all(
         _add_station(rest, name, site, of_site(sites, site), password) for name, site in sorted(stations.items())
@@ -60,22 +60,14 @@ def _provider(name: str, price: Price) -> dict[str, object]:
 async def _add_station(rest: Rest, name: str, site: str, price: Price, password: str) -> None:
     connector = {"number": 1, "kind": "outlet", "max_power_w": MAX_POWER_W}
     place = {"provider": provider_of(site), "site": site, "tariff": price.id}
-    await _add(rest, "/stations", {"id": name, **place, "password": password, "connectors": [connector]})
+    await rest.add("/stations", {"id": name, **place, "password": password, "connectors": [connector]})
 
 
 async def _add_driver(rest: Rest, driver: Driver, minor: int) -> None:
-    await _add(rest, "/drivers", {"id": driver.name, "name": driver.name})
-    await _add(rest, f"/drivers/{driver.name}/tokens", {"value": driver.token, "type": "rfid", "status": "accepted"})
+    await rest.add("/drivers", {"id": driver.name, "name": driver.name})
+    await rest.add(f"/drivers/{driver.name}/tokens", {"value": driver.token, "type": "rfid", "status": "accepted"})
     top_up = {"amount": {"currency": CURRENCY, "minor": minor}, "psp": "card", "payment_ref": f"first-{driver.name}"}
     await rest.post(f"/drivers/{driver.name}/top-ups", top_up, key=f"first-{driver.name}")
-
-
-async def _add(rest: Rest, path: str, body: Mapping[str, object]) -> None:
-    try:
-        await rest.post(path, body)
-    except RestError as error:
-        if error.status != 409:
-            raise
 
 
 async def _all(acts: Iterable[Awaitable[None]]) -> None:

@@ -58,6 +58,14 @@ class Rest:
         """POST."""
         return await self.call("POST", path, body, key)
 
+    async def add(self, path: str, body: Any) -> None:
+        """POST of something that may be there already (409): then it stays as it is."""
+        try:
+            await self.post(path, body)
+        except RestError as error:
+            if error.status != 409:
+                raise
+
     async def all(self, path: str) -> list[dict[str, Any]]:
         """Every item of a list, page by page."""
         items: list[dict[str, Any]] = []

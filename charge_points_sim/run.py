@@ -28,6 +28,7 @@ from charge_points_sim.scenarios import charge, day, hands, lending, locker, vis
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
+from charge_points_sim.scenarios.telling import frames
 from charge_points_sim.times import epoch
 from charge_points_sim.wallet import Wallet
 
@@ -247,8 +248,7 @@ def describe(facts: dict[str, Any]) -> str:
     lines = [
         f"sessions: {facts['sessions']}, {facts['energy_wh'] / 1000:.3f} kWh, {facts['turned_away']} turned away, "
         f"in {facts['seconds']} s ({facts['sessions_per_s']} sessions/s, {facts['frames_per_s']} frames/s)",
-        f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
-        f"{facts['answers_lost']} of them lost, errors: {facts['errors']}, connections: {facts['connections']}",
+        frames(facts),
     ]
     if facts["stopped"]:
         lines.append(f"stopped by the system: {facts['stopped']}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from charge_points_sim.devices import presence
 from charge_points_sim.prices import CURRENCY
-from charge_points_sim.rest import Rest, RestError
+from charge_points_sim.rest import Rest
 from charge_points_sim.scenarios.visits import OUTLETS, Plan, Visit
 
 PROVIDER, SITE, TARIFF = "street-lending", "street", "street-lending"
@@ -48,6 +48,18 @@ DOCUMENT: Mapping[str, Any] = {
 }
 
 
+class Person(Protocol):
+    """Who rents: a driver with a card."""
+
+    @property
+    def driver(self) -> str:
+        """The driver's id."""
+
+    @property
+    def token(self) -> str:
+        """The card."""
+
+
 def fees_minor(visit: Visit) -> tuple[int, int]:
     """What a visit must cost in cents, reckoned apart from the system: holding the charger, and the energy."""
     held = 50 if visit.minutes < 30 else 150
@@ -80,20 +92,19 @@ async def add_street(rest: Rest, plan: Plan, password: str) -> dict[str, bytes]:
     """
     secrets: dict[str, bytes] = {}
     terms = {"operator_bp": 1_000, "operator_fixed_minor": 0}
-    await _add(
-        rest,
+    await rest.add(
         "/providers",
         {"id": PROVIDER, "name": "Street lending", "psp_accounts": {"social": PROVIDER}, "terms": terms},
     )
-    await _add(rest, "/tariffs", DOCUMENT)
+    await rest.add("/tariffs", DOCUMENT)
     site = {"id": SITE, "provider": PROVIDER, "name": "Street", "time_zone": "America/Los_Angeles"}
-    await _add(rest, "/sites", {**site, "host_bp": HOST_BP, "host_name": HOST})
+    await rest.add("/sites", {**site, "host_bp": HOST_BP, "host_name": HOST})
     for number in range(1, OUTLETS + 1):
         await rest.call("PUT", f"/sites/{SITE}/outlets/OUTLET-{number}")
     doors = [{"number": u, "kind": "door"} for u in range(1, plan.doors + 1)]
     for cabinet, items in plan.items().items():
         place = {"provider": PROVIDER, "site": SITE, "tariff": TARIFF, "password": password}
-        await _add(rest, "/stations", {"id": cabinet, "kind": "locker", **place, "connectors": doors})
+        await rest.add("/stations", {"id": cabinet, "kind": "locker", **place, "connectors": doors})
         secret = await rest.call("PUT", f"/stations/{cabinet}/presence", PRESENCE)
         secrets[cabinet] = presence.secret_of(secret["secret"])
         for code in items.values():
@@ -105,29 +116,21 @@ async def _add_charger(rest: Rest, code: str, password: str) -> None:
     """A portable charger is an item and, while it is plugged in, a station of that name."""
     connector = {"number": 1, "kind": "portable", "max_power_w": MAX_POWER_W}
     station = {"id": code, "provider": PROVIDER, "tariff": TARIFF, "password": password, "connectors": [connector]}
-    await _add(rest, "/stations", station)
-    await _add(rest, "/items", {"code": code, "kind": "portable", "type": ITEM_TYPE, "provider": PROVIDER})
+    await rest.add("/stations", station)
+    await rest.add("/items", {"code": code, "kind": "portable", "type": ITEM_TYPE, "provider": PROVIDER})
 
 
-async def add_driver(rest: Rest, visit: Visit) -> None:
+async def add_driver(rest: Rest, visit: Person) -> None:
     """Adds who visits, with a card. Raises `RestError`."""
-    await _add(rest, "/drivers", {"id": visit.driver, "name": visit.driver})
-    await _add(rest, f"/drivers/{visit.driver}/tokens", {"value": visit.token, "type": "rfid", "status": "accepted"})
+    await rest.add("/drivers", {"id": visit.driver, "name": visit.driver})
+    await rest.add(f"/drivers/{visit.driver}/tokens", {"value": visit.token, "type": "rfid", "status": "accepted"})
 
 
-async def top_up(rest: Rest, visit: Visit) -> None:
+async def top_up(rest: Rest, visit: Person) -> None:
     """Puts money, which staff vouch for, into the balance of who visits. Raises `RestError`."""
     key = f"first-{visit.driver}-{visit.token}"
     top_up = {"amount": {"currency": CURRENCY, "minor": TOP_UP_MINOR}, "psp": "card", "payment_ref": key}
     await rest.post(f"/drivers/{visit.driver}/top-ups", top_up, key=key)
-
-
-async def _add(rest: Rest, path: str, body: Mapping[str, object]) -> None:
-    try:
-        await rest.post(path, body)
-    except RestError as error:
-        if error.status != 409:
-            raise
 
 
 class StaffApp:

@@ -16,6 +16,7 @@ from charge_points_sim.scenarios.app import App
 from charge_points_sim.scenarios.hours import Hours, until
 from charge_points_sim.scenarios.opening import WALL_S_MAX
 from charge_points_sim.scenarios.street import Street
+from charge_points_sim.scenarios.telling import counted, frames
 from charge_points_sim.scenarios.visits import Plan, Tally
 
 
@@ -47,20 +48,12 @@ async def opened(plan: Plan, url: str, password: str | None, app: App | None = N
 
 def facts(tally: Tally, fleet: Fleet) -> dict[str, Any]:
     """The summary of a finished run."""
-    counters = fleet.counters
     return {
         "rentals": tally.rentals,
         "energy_wh": tally.energy_wh,
         "jams": tally.jams,
         "returned_elsewhere": tally.returned_elsewhere,
-        "frames_sent": counters.sent,
-        "repeated": counters.repeated,
-        "answers": counters.answered,
-        "answers_lost": counters.lost,
-        "errors": counters.errors,
-        "connections": counters.connections,
-        "given_up": counters.given_up,
-        "disagreed": counters.disagreed,
+        **counted(fleet.counters),
         "unexpected": tally.unexpected,
     }
 
@@ -70,7 +63,6 @@ def describe(facts: dict[str, Any]) -> str:
     lines = [
         f"rentals: {facts['rentals']}, {facts['energy_wh'] / 1000:.3f} kWh, "
         f"{facts['returned_elsewhere']} returned to another cabinet, {facts['jams']} doors that jammed",
-        f"{facts['frames_sent']} frames sent ({facts['repeated']} copies), {facts['answers']} answers, "
-        f"{facts['answers_lost']} of them lost, errors: {facts['errors']}, connections: {facts['connections']}",
+        frames(facts),
     ]
     return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])

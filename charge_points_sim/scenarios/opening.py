@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from charge_points_sim.connection import TRIES_MAX, Connection
-from charge_points_sim.devices.cabinet import Outcome
-from charge_points_sim.devices.locker import Locker
+from charge_points_sim.devices.cabinet import Cabinet, Outcome
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.line import CallFailed
 from charge_points_sim.rest import RestError
 from charge_points_sim.scenarios.hours import Hours, until
-from charge_points_sim.scenarios.visits import Tally
 
 Way = Literal["take", "return"]
 WALL_S_MAX = 15.0
@@ -36,38 +34,44 @@ class WentWrong(Exception):
     """A visit could not go on; says why."""
 
 
+class Jams(Protocol):
+    """A tally that counts doors that jammed."""
+
+    jams: int
+
+
 class Doors:
     """The doors of cabinets as drivers meet them."""
 
-    def __init__(self, hours: Hours, fleet: Fleet, tally: Tally) -> None:
+    def __init__(self, hours: Hours, fleet: Fleet, tally: Jams) -> None:
         self._hours = hours
         self._fleet = fleet
         self._tally = tally
 
-    async def by_token(self, locker: Locker, token: str, why: Way) -> int:
+    async def by_token(self, cabinet: Cabinet[Any], token: str, why: Way) -> int:
         """Holds the token to the lock until a door stands open; the door. After a jam one may open unasked."""
-        await self.attend(locker)
+        await self.attend(cabinet)
         error: str | None = None
         for _ in range(OPENINGS_MAX):
-            if standing(locker, why) is None:
-                outcome = await self._ask(self._fleet.connections[locker.station.id], locker, token, why)
+            if standing(cabinet, why) is None:
+                outcome = await self._ask(self._fleet.connections[cabinet.station.id], cabinet, token, why)
                 error = outcome.err
                 if error == "PaymentPending":
-                    await until(lambda: standing(locker, why) is not None, WALL_S_MAX)
-            if (u := standing(locker, why)) is not None:
+                    await until(lambda: standing(cabinet, why) is not None, WALL_S_MAX)
+            if (u := standing(cabinet, why)) is not None:
                 return u
             if error not in AGAIN:
                 break
             self._tally.jams += error in (None, "DoorJammed")
-            await self._wait(locker)
-        raise WentWrong(f"no door of {locker.station.id} opened to {why}: {error or 'all jam'}")
+            await self._wait(cabinet)
+        raise WentWrong(f"no door of {cabinet.station.id} opened to {why}: {error or 'all jam'}")
 
-    async def by_app(self, locker: Locker, why: Way, ask: Callable[[], Awaitable[None]]) -> int:
+    async def by_app(self, cabinet: Cabinet[Any], why: Way, ask: Callable[[], Awaitable[None]]) -> int:
         """Asks the system by `ask`, again after a while, until a door stands open; the door."""
-        await self.attend(locker)
+        await self.attend(cabinet)
         said = "all jam"
         for _ in range(OPENINGS_MAX):
-            if standing(locker, why) is None:
+            if standing(cabinet, why) is None:
                 try:
                     await ask()
                 except RestError as error:
@@ -75,43 +79,42 @@ class Doors:
                         raise
                     said = str(error)
                 else:
-                    await until(lambda: standing(locker, why) is not None, PATIENCE_S)
-                    self._tally.jams += standing(locker, why) is None
-            if (u := standing(locker, why)) is not None:
+                    await until(lambda: standing(cabinet, why) is not None, PATIENCE_S)
+                    self._tally.jams += standing(cabinet, why) is None
+            if (u := standing(cabinet, why)) is not None:
                 return u
-            await self._wait(locker)
-        raise WentWrong(f"no door of {locker.station.id} opened to {why}: {said}")
+            await self._wait(cabinet)
+        raise WentWrong(f"no door of {cabinet.station.id} opened to {why}: {said}")
 
-    async def _ask(self, connection: Connection, locker: Locker, token: str, why: Way) -> Outcome:
+    async def _ask(self, connection: Connection, cabinet: Cabinet[Any], token: str, why: Way) -> Outcome:
         """One decision, asked for with the same id until it comes."""
-        outcome: Outcome | CallFailed = await connection.do(partial(locker.present, token, why))
+        outcome: Outcome | CallFailed = await connection.do(partial(cabinet.present, token, why))
         for _ in range(TRIES_MAX):
             if not isinstance(outcome, CallFailed):
                 return outcome
-            await until(lambda: locker.station.line.online, WALL_S_MAX)
-            outcome = await connection.do(locker.insist)
-        raise WentWrong(f"{locker.station.id} got no decision: {outcome}")
+            await until(lambda: cabinet.station.line.online, WALL_S_MAX)
+            outcome = await connection.do(cabinet.insist)
+        raise WentWrong(f"{cabinet.station.id} got no decision: {outcome}")
 
-    async def _wait(self, locker: Locker) -> None:
+    async def _wait(self, cabinet: Cabinet[Any]) -> None:
         """As long as a door may take."""
         await self._hours.wait(OPENING_S)
-        await self.attend(locker)
+        await self.attend(cabinet)
         await asyncio.sleep(SWEEP_S)
 
-    async def attend(self, locker: Locker) -> None:
+    async def attend(self, cabinet: Cabinet[Any]) -> None:
         """
         The cabinet says what it has to say, and is told the time.
 
         Its statuses are dated: a system whose clock follows reports is at this moment, too, when it answers.
         """
-        locker.tick()
-        locker.show()
-        await self._fleet.connections[locker.station.id].do(locker.station.beat)
-        if not await until(lambda: locker.outbox.idle, WALL_S_MAX):
-            raise WentWrong(f"{locker.station.id} has events that were never accepted")
+        cabinet.tick()
+        cabinet.show()
+        await self._fleet.connections[cabinet.station.id].do(cabinet.station.beat)
+        if not await until(lambda: cabinet.outbox.idle, WALL_S_MAX):
+            raise WentWrong(f"{cabinet.station.id} has events that were never accepted")
 
 
-def standing(locker: Locker, why: Way) -> int | None:
+def standing(cabinet: Cabinet[Any], why: Way) -> int | None:
     """A door that stands open with an item to take, or with room for one to return."""
-    fit = [door.number for door in locker.doors.values() if door.open and (door.item is not None) == (why == "take")]
-    return min(fit, default=None)
+    return min(cabinet.standing(why), default=None)

@@ -23,6 +23,7 @@ from charge_points_sim.fleet import Fleet
 from charge_points_sim.scenarios.charge import Charge, by_station, readings
 from charge_points_sim.scenarios.drivers import Driver, Population, assign
 from charge_points_sim.scenarios.pace import Pace
+from charge_points_sim.scenarios.telling import counted
 from charge_points_sim.session import Session, Token
 from charge_points_sim.station import Connector, Station
 from charge_points_sim.times import wire
@@ -109,7 +110,6 @@ async def replay(plan: Plan, url: str, password: str | None, long_token: LongTok
 
 def summary(tally: Tally, fleet: Fleet, seconds: float) -> dict[str, Any]:
     """The facts of a finished run."""
-    counters = fleet.counters
     return {
         "sessions": tally.done,
         "energy_wh": tally.energy_wh,
@@ -118,15 +118,8 @@ def summary(tally: Tally, fleet: Fleet, seconds: float) -> dict[str, Any]:
         "per_version": tally.per_version,
         "seconds": round(seconds, 3),
         "sessions_per_s": round(tally.done / seconds, 1),
-        "frames_sent": counters.sent,
-        "frames_per_s": round(counters.sent / seconds, 1),
-        "answers": counters.answered,
-        "errors": counters.errors,
-        "repeated": counters.repeated,
-        "answers_lost": counters.lost,
-        "given_up": counters.given_up,
-        "disagreed": counters.disagreed,
-        "connections": counters.connections,
+        "frames_per_s": round(fleet.counters.sent / seconds, 1),
+        **counted(fleet.counters),
         "unexpected": tally.unexpected,
     }
 
