@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from csms.db import SQL, Connection, Record
@@ -95,7 +95,7 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     for fields in row["rentals"]:
         rental = Rental(*fields)
         assets.rentals[rental.id] = rental._replace(
-            flags=tuple(rental.flags), level_out=_level(rental.level_out), level_in=_level(rental.level_in)
+            flags=tuple(rental.flags), level_out=_level(fields[-3]), level_in=_level(fields[-2])
         )
     for fields in row["cabinets"]:
         assets.cabinets[fields[0]] = Cabinet(*fields)
@@ -136,8 +136,9 @@ def _packs(assets: Assets, row: Record) -> None:
         assets.slot_rules[station_id] = SlotRules(*rules)
 
 
-def _level(fields: Record | None) -> Level | None:
-    return None if fields is None else Level(*fields)
+def _level(fields: Sequence[Any]) -> Level | None:
+    """Column by column: a record tells the types of its fields only where they are PostgreSQL's own."""
+    return None if fields[0] is None else Level(*fields)
 
 
 async def save(conn: Connection, changes: AssetChanges) -> None:

@@ -244,7 +244,12 @@ select
             r.id, r.version, r.state, r.station_id, r.unit, r.provider_id, r.driver_id, r.item, r.item_type,
             r.requested_at, r.asked_by, r.proof, r.taken_at, r.due_at, r.returned_at, r.return_station,
             r.return_unit, r.stopped_at, r.extensions, r.outage_s, r.damage_minor, r.tries, r.reminders, r.flags,
-            r.reason, r.checked_at, r.closed_at, r.extended_at, r.swap_id, r.level_out, r.level_in, r.battery_wh)
+            r.reason, r.checked_at, r.closed_at, r.extended_at, r.swap_id,
+            row((r.level_out).soc, (r.level_out).soh, (r.level_out).capacity_wh, (r.level_out).discharge_wh,
+                (r.level_out).charge_wh, (r.level_out).epoch, (r.level_out).at),
+            row((r.level_in).soc, (r.level_in).soh, (r.level_in).capacity_wh, (r.level_in).discharge_wh,
+                (r.level_in).charge_wh, (r.level_in).epoch, (r.level_in).at),
+            r.battery_wh)
         from wanted_rentals r
     ) as rentals,
     array(

@@ -61,8 +61,8 @@ class PackTown(Town):
             code, "battery", "k1", "P", "ok", "unknown", None, None, None, since, "", None, False, None, 1
         )
         world.assets.packs[code] = Pack(
-            code, serial, CAPACITY, None, None, None, None, None, None, None, None, None, None, (), None, None, None, "",
-            None, 1,
+            code, serial, CAPACITY, None, None, None, None, None, None, None, None, None, None, (), None, None, None,
+            "", None, 1,
         )  # fmt: skip
         self.levels[code] = PackState(serial, 9_500, 9_500, discharge_wh=40_000, charge_wh=41_000, epoch=1, cycles=100)
 
@@ -125,8 +125,8 @@ class PackTown(Town):
         swap_id = self.new_id()
         return self.tell(
             packs.SwapAsked(
-                station, self.now, swap_id, RID_MIN + swap_id.int % RID_MIN, key(token), "A0..", "F" * 16, count, "totp",
-                token,
+                station, self.now, swap_id, RID_MIN + swap_id.int % RID_MIN, key(token), "A0..", "F" * 16, count,
+                "totp", token,
             )
         )  # fmt: skip
 

@@ -1,0 +1,153 @@
+"""Swaps on a real database: what the rules decide is stored whole, once, and the books agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from csms import db
+from csms.domain import pack_events as packs
+from csms.domain.voucher import bought
+from tests.flows import lending, swaps
+from tests.flows.swaps import moved, state
+from tests.make import NOON, Told, after, new_id
+
+
+@pytest.fixture
+async def road(dsn: str, conn: Any) -> AsyncIterator[Told]:
+    await swaps.build(conn)
+    async with Told(dsn) as road:
+        await swaps.begin(road)
+        yield road
+
+
+@pytest.fixture(autouse=True)
+async def books(conn: Any, road: Told) -> AsyncIterator[None]:
+    """Whatever happens, every invariant of the database holds at the end."""
+    yield
+    wrong = await db.check(conn)
+    assert {name: [dict(row) for row in rows] for name, rows in wrong.items()} == {}
+
+
+async def balance(conn: Any, address: str = "driver:ann:balance") -> int:
+    return int(await conn.fetchval("select coalesce(sum(balance), 0) from account_balance where address = $1", address))
+
+
+async def buy(conn: Any, unit: Any, total: int, price: int) -> UUID:
+    """Ann buys a voucher, as the REST API does."""
+    await conn.execute(
+        "insert into voucher_product (id, version, name, unit, amount, price_minor, currency, vat_percent, valid_days,"
+        " carry_over, refund, created_at) values ('m', 1, 'm', $1, $2, $3, 'KRW', 10, 30, false, 'unused', now())"
+        " on conflict do nothing",
+        unit, total, price,
+    )  # fmt: skip
+    id_ = new_id()
+    posting = bought(id_, "ann", price, "KRW", unit, total, NOON)
+    transfers = [(1, seq, t.debit, t.credit, t.asset, t.minor) for seq, t in enumerate(posting.transfers, 1)]
+    row = [(posting.id, posting.key, posting.kind, posting.ref, posting.event_at)]
+    assert await conn.fetchval("select post($1, $2)", row, transfers) == ["posted"]
+    await conn.execute(
+        "insert into voucher (id, version, driver_id, product_id, product_version, unit, total, used, price_minor,"
+        " released_minor, currency, vat_percent, valid_from, valid_until, refund, state, bought_at)"
+        " values ($1, 1, 'ann', 'm', 1, $2, $3, 0, $4, 0, 'KRW', $5, $6, $7, 'unused', 'active', $6)",
+        id_, unit, total, price, Decimal(10), after(-60 * 24), after(60 * 24 * 29),
+    )  # fmt: skip
+    return id_
+
+
+async def test_a_swap_is_billed_divided_and_stored_whole(road: Told, conn: Any) -> None:
+    wish, mine = await swaps.take(road, conn, after(1))
+    assert await balance(conn) == 70_000
+    [outcome] = await road.tell(moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60)))
+    assert outcome.asset is not None and outcome.asset.error is None and outcome.asset.bill is not None
+    assert outcome.asset.bill.fee_minor == 634
+    unit = outcome.asset.units_out[0]
+    out = await conn.fetchval("select packs_out[1] from swap where rid = 7")
+    await road.tell(moved("out", 7, {unit: state(out)}, after(61)))
+    row = await conn.fetchrow("select state, driver_id, packs_in, units_out from swap where rid = 7")
+    assert tuple(row) == ("completed", "ann", [mine], [unit])
+    row = await conn.fetchrow("select state, battery_wh, (level_in).soc from rental where id = $1", wish.rental_id)
+    assert tuple(row) == ("closed", 1_068, 2_000)
+    bill = await conn.fetchrow("select total_minor, operator_minor from bill where session_id = $1", wish.rental_id)
+    assert tuple(bill) == (634, 63)
+    assert await balance(conn) == 100_000 - 634 - 30_000
+
+
+async def test_everything_told_twice_changes_nothing(road: Told, conn: Any) -> None:
+    _, mine = await swaps.take(road, conn, after(1))
+    put_in = moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60))
+    first, second = await road.tell(put_in, put_in)
+    [third] = await road.tell(replace(put_in, swap_id=new_id()))
+    assert first.asset is not None and second.asset is not None and third.asset is not None
+    assert first.asset.bill == second.asset.bill == third.asset.bill and third.asset.repeated
+    assert await conn.fetchval("select count(*) from bill") == 1
+    assert await conn.fetchval("select count(*) from rental where swap_id = (select id from swap where rid = 7)") == 1
+
+
+async def test_two_roads_that_hear_of_one_insertion_bill_it_once(road: Told, dsn: str, conn: Any) -> None:
+    _, mine = await swaps.take(road, conn, after(1))
+    event = moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60))
+    native = replace(event, id="swap-native", swap_id=new_id())
+    async with Told(dsn) as other:
+        await asyncio.gather(road.tell(event), other.tell(native))
+    assert await conn.fetchval("select count(*) from bill") == 1
+    assert await conn.fetchval("select count(*) from swap where rid = 7") == 1
+
+
+async def test_of_two_swaps_at_once_each_gets_a_pack_of_its_own(road: Told, dsn: str, conn: Any) -> None:
+    _, one = await swaps.take(road, conn, after(1))
+    await conn.execute("select 1")
+    async with Told(dsn) as other:
+        first, second = await asyncio.gather(
+            road.tell(moved("in", 7, {4: state(one, 2_000, 1_070)}, after(60))),
+            other.tell(lending.rent(after(60), station="X1")),
+        )
+    given = await conn.fetch("select item from rental where state = 'opening'")
+    assert len(given) == len({row["item"] for row in given})
+    assert first[0].asset is not None and second[0].asset is not None
+
+
+async def test_states_of_packs_are_a_series_and_a_repeat_is_one_row(road: Told, conn: Any) -> None:
+    report = lending.report("X1", after(5), seq=3)
+    event = packs.PackStated(**report, pack=state("b1", 9_600, mode="charging", temp=31), unit=1, source="station")
+    await road.tell(event, event)
+    await road.tell(event)
+    assert await conn.fetchval("select count(*) from pack_state where code = 'b1' and at = $1", after(5)) == 1
+    row = await conn.fetchrow("select soc, mode, temp, source from pack where code = 'b1'")
+    assert tuple(row) == (9_600, "charging", 31, "station")
+
+
+async def test_a_terminals_word_never_changes_what_a_station_said(road: Told, conn: Any) -> None:
+    report = lending.report("", after(5))
+    await road.tell(packs.PackStated(**report, pack=state("b1", 100), unit=None, source="terminal"))
+    assert await conn.fetchval("select soc from pack where code = 'b1'") == 9_500
+    assert await conn.fetchval("select count(*) from pack_state where code = 'b1' and source = 'terminal'") == 1
+
+
+async def test_a_voucher_pays_its_part_and_the_units_are_gone(road: Told, conn: Any) -> None:
+    id_ = await buy(conn, "wh", 1_000, 400)
+    _, mine = await swaps.take(road, conn, after(1))
+    await road.tell(moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60)))
+    row = await conn.fetchrow("select used, released_minor, version from voucher where id = $1", id_)
+    assert tuple(row) == (1_000, 400, 2)
+    assert await balance(conn, f"voucher:{id_}:deferred") == 0
+    total = await conn.fetchval("select total_minor from bill")
+    assert total == 400 + 34 + 100  # the voucher, 68 Wh beyond it, the delivery
+
+
+async def test_a_reservation_keeps_the_last_fit_packs_for_its_driver(road: Told, conn: Any) -> None:
+    await conn.execute("insert into driver (id, created_at) values ('eve', now()) on conflict do nothing")
+    await conn.execute(
+        "insert into pack_reservation (id, version, station_id, driver_id, wanted, days, begins, minutes, from_date,"
+        " time_zone, state, created_at) values ($1, 1, 'X2', 'eve', 1, 127, 0, 1440, $2, 'UTC', 'active', now())",
+        new_id(),
+        NOON.date(),
+    )
+    [outcome] = await road.tell(lending.rent(after(1), station="X2"))
+    assert outcome.asset is not None and outcome.asset.error == "NoBatteryAvailable"
