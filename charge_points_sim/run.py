@@ -24,7 +24,7 @@ from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day, hands, lending, locker, visits
+from charge_points_sim.scenarios import charge, day, hands, lending, locker, renting, riders, swap, visits
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -37,12 +37,15 @@ ONE_DAY = DATA / "acn_2019-07-24.csv"
 WHOLE_FILE = DATA / "acn_sessions_2019_2020.csv.gz"
 CLIENT = "CHARGE_POINTS_SIM_CLIENT"
 """Environment variable with `id:secret` of the REST client that provisions."""
+VISITED = ("locker", "swap")
+"""Scenarios in which people come to cabinets."""
 EXAMPLES = """
 examples:
   charge-points-sim --url ws://127.0.0.1:9000/ocpp --count 3 --balance-share 1 --password secret --speed 60
   charge-points-sim --scenario replay --csv whole --speed max --social http://127.0.0.1:9100 --json
   charge-points-sim --scenario locker --count 5 --version 1.6 --speed max --password secret
   charge-points-sim --scenario locker --count 0 --password secret     (rent by REST, watch what happens)
+  charge-points-sim --scenario swap --count 6 --version 2.1 --speed max --password secret
   charge-points-sim social --port 9100
   charge-points-sim screen SECRET-OF-A-CABINET
 """
@@ -62,13 +65,18 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--url", default="ws://127.0.0.1:9000/ocpp", help="where stations connect (%(default)s)")
     p.add_argument("--version", choices=[*DEVICES, "all"], default="all", help="all: in turn (%(default)s)")
-    p.add_argument("--count", type=int, default=3, help="stations of `day`; drivers of `locker`, 0: you (%(default)s)")
+    p.add_argument(
+        "--count",
+        type=int,
+        default=3,
+        help="stations of `day`, riders of `swap`, drivers of `locker`, 0: you (%(default)s)",
+    )
     p.add_argument(
         "--scenario",
-        choices=["charge", "day", "replay", "locker"],
+        choices=["charge", "day", "replay", *VISITED],
         default="day",
         help="charge: one card at one station; day: an ordinary day; replay: real charges of a CSV; "
-        "locker: portable chargers lent by cabinets (%(default)s)",
+        "locker: portable chargers lent by cabinets; swap: packs exchanged at battery stations (%(default)s)",
     )
     p.add_argument("--station", default="SIM-0001", help="where `charge` happens (%(default)s)")
     p.add_argument("--token", default="04A1B2C3D4E5F6", help="the card of `charge` (%(default)s)")
@@ -76,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=int, default=120, help="how long `charge` takes (%(default)s)")
     p.add_argument("--outlet", default="OUTLET-1", help="where what you rent is plugged in (%(default)s)")
     p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
-    p.add_argument("--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`: the system's time)")
+    p.add_argument("--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`, `swap`: the system's)")
     p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
     p.add_argument("--speed", default="1", help="simulated seconds in a second, or `max` (%(default)s)")
     p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001,jam=0.1 (none)")
@@ -106,9 +114,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["screen"]:
         return screen.main(argv[1:])
     args = parser().parse_args(argv)
-    lending = args.scenario == "locker"
     try:
-        facts = uvloop.run(borrow(borrowing(args), args) if lending else run(make_plan(args), args))
+        match args.scenario:
+            case "locker":
+                facts, tell = uvloop.run(borrow(borrowing(args), args)), locker.describe
+            case "swap":
+                facts, tell = uvloop.run(exchange(riding(args), args)), swap.describe
+            case _:
+                facts, tell = uvloop.run(run(make_plan(args), args)), describe
     except (Misused, BadFile) as error:
         print(f"charge-points-sim: {error}", file=sys.stderr)
         return 2
@@ -117,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(facts) if args.json else locker.describe(facts) if lending else describe(facts))
+    print(json.dumps(facts) if args.json else tell(facts))
     return 1 if facts["unexpected"] or facts["given_up"] or facts["disagreed"] else 0
 
 
@@ -154,6 +167,20 @@ def borrowing(args: argparse.Namespace) -> visits.Plan:
     speed, drawn, start = common(args)
     return visits.Plan(
         visits.visits(args.count, args.seed),
+        start,
+        follow=args.start is None,
+        versions=versions(args),
+        speed=speed,
+        seed=args.seed,
+        faults=drawn,
+    )
+
+
+def riding(args: argparse.Namespace) -> riders.SwapPlan:
+    """What is asked for of `swap`. Raises `Misused`."""
+    speed, drawn, start = common(args)
+    return riders.SwapPlan(
+        *riders.riders(args.count, args.seed),
         start,
         follow=args.start is None,
         versions=versions(args),
@@ -219,6 +246,16 @@ async def borrow(plan: visits.Plan, args: argparse.Namespace) -> dict[str, Any]:
         rest = client(http, args)
         secrets = await lending.provision(rest, plan, args.password)
         return await locker.lend(plan, args.url, args.password, lending.StaffApp(rest, secrets))
+
+
+async def exchange(plan: riders.SwapPlan, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs `swap`; with `--provision` every other rider has an app."""
+    if args.provision is None:
+        return await swap.ride(plan, args.url, args.password)
+    async with aiohttp.ClientSession() as http:
+        rest = client(http, args)
+        secrets = await renting.provision(rest, plan, args.password)
+        return await swap.ride(plan, args.url, args.password, renting.StaffSwapApp(rest, secrets))
 
 
 def client(http: aiohttp.ClientSession, args: argparse.Namespace) -> Rest:
