@@ -93,7 +93,7 @@ def allow(
         }
         rid = rid_of(world.assets, rental) if swap is None else swap.rid
         if rid is not None and why == "take":
-            payload |= {"rid": rid, "err": refused}
+            payload |= {"rid": rid, "err": refused, "exchange": swap is not None and bool(swap.units_in)}
         id_, subject = derived(grant.id, OPEN_PLACE), f"grant/{grant.id}"
         changes.errands.append(Errand(id_, "door.open", f"{subject}/open", subject, payload))
     return put_grant(world.assets, changes.assets, grant)

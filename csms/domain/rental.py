@@ -41,6 +41,9 @@ from csms.domain.world import Changes, World
 UNSEEN = "taking_unseen"
 """The flag of a rental whose cabinet has not said (yet) when its item was taken."""
 
+EXCHANGE = "exchange"
+"""The reason of a rental whose pack was put in for another one: its swap ends it."""
+
 STOP_PLACE, ODD_PLACE = 30, 38
 """Derived ids of the errand that ends energy when a rental is over, and of what is odd about its pack."""
 
@@ -142,7 +145,7 @@ def returned(
         station_id, unit = place
         rental = rental._replace(returned_at=at, return_station=station_id, return_unit=unit)
     if rental.state != "provisional" or rental.reason == "unclear":
-        rental = rental._replace(state="returning", reason=None)
+        rental = rental._replace(state="returning", reason=EXCHANGE if rental.reason == EXCHANGE else None)
     return finish(world, changes, rental, now) if sure else write(world, changes, rental)
 
 
@@ -168,9 +171,12 @@ def finish(world: World, changes: Changes, rental: Rental, now: datetime) -> Ren
     """
     Closes it if it is known when its item left and came back, its door is closed, and nobody has to look at it.
 
-    Of a pack that came back its level must be known, too: it says what was taken from it.
+    Of a pack that came back its level must be known, too: it says what was taken from it. One that is to be exchanged
+    is not billed before its driver can pay for the next (`swap_pay.py`), or has left it there.
     """
     rental = packs.with_level_in(world.assets, rental)
+    if rental.reason == EXCHANGE:
+        return write(world, changes, rental)
     if rental.state != "returning" or rental.taken_at is None or rental.returned_at is None:
         return write(world, changes, rental)
     assert rental.return_station is not None and rental.return_unit is not None

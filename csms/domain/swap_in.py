@@ -15,7 +15,7 @@ from csms.domain.heard import alarm
 from csms.domain.openings import resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Swap, alias_of
-from csms.domain.rental import opened_at, returned, taken
+from csms.domain.rental import EXCHANGE, opened_at, returned, taken
 from csms.domain.session import flagged
 from csms.domain.swap_pay import carry_on, keep_no_slots, move, offer_back, tell_staff
 from csms.domain.world import Changes, World
@@ -62,6 +62,8 @@ def _one(
     level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
     rental = _back(world, changes, rental, place, key[0], now)._replace(level_in=level)
     exchange = grant is None and was_empty and packs.slots_of(assets, event.station_id) >= packs.SLOTS_MIN
+    if exchange:
+        rental = rental._replace(reason=EXCHANGE)
     returned(world, changes, rental, place, key[0], now, sure=not exchange)
     if not exchange:
         return _plain(

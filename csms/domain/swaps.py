@@ -83,7 +83,7 @@ def stated(world: World, changes: Changes, event: PackStated) -> Outcome:
     place = (event.station_id or None, event.unit)
     packs.told(world, changes, code, event.pack, key, event.source, place, event.received_at)
     rental = assets.rental_of(code)
-    if rental is not None and rental.state == "returning" and rental.swap_id is None:
+    if rental is not None and rental.state == "returning" and rental.level_in is None:
         finish(world, changes, rental, event.received_at)
     elsewhere = door is not None and door.mark_item not in (None, "", code)
     return Outcome("accepted", asset=AssetAnswer("ItemMismatch" if elsewhere else None))

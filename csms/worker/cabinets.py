@@ -71,7 +71,7 @@ async def open_door(commands: Commands, submit: Submit, job: Job, outside: Outsi
     if now < expires_at:
         answer = await _ask(commands, payload["station"], _opening(payload, grant_id, expires_at))
         end, error = answer.end, answer.error
-        if "rid" in payload and error == FEATURE_ABSENT:
+        if payload.get("exchange") and error == FEATURE_ABSENT:
             end = "accepted"  # a station that hands packs out by itself, once it knows that they are paid
         if job.claims > 1 and end in ("offline", "failed"):
             end = "unknown"  # now it is out of reach; before, it may have opened the door

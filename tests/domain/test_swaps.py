@@ -336,3 +336,38 @@ def test_money_is_neither_made_nor_lost(town: PackTown) -> None:
     town.take_out(7, {swap.units_out[0]: swap.packs_out[0]})
     assert sum(town.accounts.values()) == 0
     assert all(minor >= 0 for address, minor in town.accounts.items() if address.endswith((":held", ":balance")))
+
+
+def test_a_pack_that_awaits_payment_is_not_billed_because_it_is_seen_in_its_slot() -> None:
+    poor = PackTown(funds=30_000)
+    mine = first(poor)
+    poor.put_in(7, {4: mine})
+    poor.later(1)
+    poor.units("S1", {1: None, 2: "b2", 3: "b3", 4: mine})
+    poor.stated(mine, unit=4)
+    poor.door("S1", 4, "closed", None, True)
+    assert not poor.bills and poor.swap(7).state == "awaiting_payment"
+
+
+def test_a_return_by_door_is_billed_once_its_pack_told_its_level(town: PackTown) -> None:
+    mine = first(town, unit=1)
+    rental = town.world.assets.rental_of(mine)
+    assert rental is not None
+    grant = town.granted(town.ask_return(rental, "S1"))
+    town.door("S1", grant.unit, "open", grant.id)
+    town.tell(town.placed_event("S1", grant.unit, mine, grant.id))
+    town.door("S1", grant.unit, "closed", grant.id, True)
+    assert not town.bills
+    town.later(1)
+    town.stated(mine, unit=grant.unit)
+    assert town.fees() == [635]
+
+
+def test_a_pack_whose_level_is_never_told_is_billed_without_energy_and_listed(town: PackTown) -> None:
+    mine = first(town, unit=1)
+    rental = town.world.assets.rental_of(mine)
+    assert rental is not None
+    grant = town.granted(town.ask_return(rental, "S1"))
+    town.tell(town.placed_event("S1", grant.unit, mine, grant.id))
+    town.watch(601)
+    assert town.fees() == [100] and "usage_unmeasured" in town.kinds()
