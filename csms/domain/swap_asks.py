@@ -142,7 +142,8 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         return Outcome("unknown", reason="unknown_token")
     if (error := cannot_swap(world, event.station_id, now, driver_id=driver_id)) is not None and mine:
         return Outcome("invalid", reason=error)
-    if mine and (token is None or decide(token.status, None, now) == "accepted"):
+    stands = token is None or (decide(token.status, None, now) == "accepted" and token.driver_status != "blocked")
+    if mine and stands:
         return Outcome("accepted")
     return payer.presented(world, changes, event)
 
