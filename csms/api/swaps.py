@@ -114,13 +114,14 @@ async def add_swap(call: Call) -> tuple[int, Swap]:
     outcome = await swaps.begin(call.parts.submit, swap_id, wish, token, now)
     async with system(call.parts) as conn:
         row = await SQL.show_swap.one(conn, swap_id)
+        found = [] if row is None else await _swaps(conn, [row])
         if outcome is not None and _error(outcome) is not None:
             await rentals.unused(conn, swap_id, call.client.id, key if row is None else "")
-            raise refusal(outcome)
-        if row is None:
-            raise NotYet("this is not written yet and may still be done; ask again with the same key")
-        [told] = await _swaps(conn, [row])
-    return 202 if outcome is None else 201, told
+    if outcome is not None and _error(outcome) is not None:
+        raise refusal(outcome)
+    if not found:
+        raise NotYet("this is not written yet and may still be done; ask again with the same key")
+    return 202 if outcome is None else 201, found[0]
 
 
 async def list_swaps(call: Call) -> Page[Swap]:
@@ -180,6 +181,7 @@ SWAP_WORDS = {
     "NoBatteryAvailable": "too few packs are ready here now",
     "NoEmptySlot": "this station has no slot to put a pack into",
     "NotAuthorized": "this driver may not exchange packs here",
+    "NoCustody": "this driver has too few packs to bring",
     "Busy": "another swap is under way at this station",
 }
 

@@ -1,7 +1,8 @@
 -- A swap goes on or has ended, releases for rentals that wait or have their packs, and hands none out before the bill.
 select w.id as swap, w.state, w.ended_at, null::uuid as rental, 'over, and has not ended; or the reverse' as wrong
 from swap w
-where (w.state in ('completed', 'returned', 'aborted')) <> (w.ended_at is not null)
+where w.state <> 'orphaned'
+and (w.state in ('completed', 'returned', 'aborted')) <> (w.ended_at is not null)
 union all
 select w.id, w.state, w.ended_at, null, 'releases nothing'
 from swap w
