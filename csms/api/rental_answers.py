@@ -27,7 +27,8 @@ class Rental(Answer):
     """
     One item in a driver's hands, from release to return; its money has the same id.
 
-    `connector` is the door that it is taken from, `hold` what is set aside, deposit included.
+    `connector` is the door that it is taken from, `hold` what is set aside, deposit included. A pack is handed out by a
+    `swap`; `battery_wh` is what was taken from it.
     """
 
     id: str
@@ -54,12 +55,14 @@ class Rental(Answer):
     damage: Money | None
     means: str | None
     rest: str | None
+    swap: str | None
+    battery_wh: int | None
     door: DoorToOpen | None
 
 
 _RENTAL = (
     *("state", "item", "item_type", "proof", "requested_at", "taken_at", "due_at", "returned_at", "return_station"),
-    *("extensions", "flags", "reason", "closed_at", "means", "rest"),
+    *("extensions", "flags", "reason", "closed_at", "means", "rest", "battery_wh"),
 )
 
 
@@ -68,6 +71,7 @@ def rental(row: Record) -> Rental:
     return Rental(
         id=str(row["id"]), station=row["station_id"], connector=row["unit"], provider=row["provider_id"],
         driver=row["driver_id"], return_connector=row["return_unit"], door=_door(row), hold=_money(row, "hold_minor"),
+        swap=None if row["swap_id"] is None else str(row["swap_id"]),
         fee=_money(row, "fee_minor"), damage=_money(row, "damage_minor") if row["damage_minor"] else None,
         **{name: row[name] for name in _RENTAL},
     )  # fmt: skip
@@ -142,6 +146,11 @@ WORDS = {
     "UnitFaulted": "this door is out of order",
     "NoCustody": "this rental has no item to give back",
     "Busy": "its door has been told to open",
+    "NoBatteryAvailable": "too few packs are ready here now",
+    "BatteryUnknown": "nobody knows how this pack is",
+    "BatteryDamaged": "this pack is out of use",
+    "BatterySoHLow": "this pack is too old",
+    "BatterySoC": "this pack is not charged yet",
 }
 """The protocol's words for refusals, in words for people."""
 

@@ -178,7 +178,6 @@ def _pack(unit: int, code: str, rental_id: UUID | None, known: Mapping[UUID, Rec
 STATUSES = {"NoCredit": 402, "NotAuthorized": 403, "UnknownUnit": 404}
 SWAP_WORDS = {
     **WORDS,
-    "NoBatteryAvailable": "too few packs are ready here now",
     "NoEmptySlot": "this station has no slot to put a pack into",
     "NotAuthorized": "this driver may not exchange packs here",
     "NoCustody": "this driver has too few packs to bring",

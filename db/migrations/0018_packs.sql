@@ -113,6 +113,7 @@ create unique index swap_open on swap (station_id, rid) where ended_at is null;
 create index swap_rid on swap (station_id, rid, opened_at, id);
 create index swap_station on swap (station_id, opened_at, id);
 create index swap_driver on swap (driver_id, opened_at, id);
+create index swap_provider on swap (provider_id, opened_at, id);
 create index swap_due on swap (checked_at) where checked_at is not null;
 comment on column swap.rid is 'its number at its station: chosen there, or by us from 2^30 on';
 
@@ -226,6 +227,55 @@ create trigger voucher_of_somebody before insert on voucher
     for each row execute function refuse_erased();
 create trigger reservation_of_somebody before insert on pack_reservation
     for each row execute function refuse_erased();
+
+-- Nothing is kept for somebody who was forgotten.
+create function cancel_reservations() returns trigger language plpgsql as $$
+begin
+    update pack_reservation
+    set state = 'cancelled', version = version + 1
+    where driver_id = new.id
+    and state = 'active';
+    return null;
+end $$;
+create trigger driver_erased_keeps_nothing after update of erased_at on driver
+    for each row when (new.erased_at is not null) execute function cancel_reservations();
+
+-- As in 0016, and a pack is ready only when its station would hand it out, as csms/domain/packs.py judges it.
+create or replace view door_view with (security_invoker = true) as
+select c.station_id, c.number as connector, c.kind, case c.kind when 'slot' then 'battery' else 'portable' end as holds,
+    coalesce(d.state, 'unknown') as state, i.code as item, i.type as item_type, i.state as item_state,
+    u.is_kept as is_reserved, d.fault, coalesce(d.out_of_service, false) as out_of_service, d.mark_at as known_at,
+    u.is_usable and not u.is_kept and d.mark_at is not null and d.mark_item is null and i.code is null as is_free,
+    u.is_usable and not u.is_kept and i.code = d.mark_item and i.state = 'ok'
+        and i.kind = case c.kind when 'slot' then 'battery' else 'portable' end
+        and not exists (
+            select from rental r
+            where r.item = i.code
+            and r.state in ('opening', 'active', 'returning', 'overdue', 'provisional'))
+        and (c.kind <> 'slot' or exists (
+            select from pack p
+            left join slot_rules s on s.station_id = c.station_id
+            where p.code = i.code
+            and p.source = 'station'
+            and p.soc >= coalesce(s.target_soc, 9000)
+            and p.quarantine is null
+            and p.faults = '{}'
+            and p.mode is distinct from 'faulted'
+            and (p.soh is null or p.soh >= coalesce(s.soh_min, 7000))
+            and (p.temp is null or p.temp between coalesce(s.temp_min, 0) and coalesce(s.temp_max, 45)))) as is_ready
+from connector c
+left join door d on d.station_id = c.station_id and d.unit = c.number
+left join item i on i.station_id = c.station_id and i.unit = c.number and i.place = 'connector'
+cross join lateral (
+    select
+        d.state in ('closed', 'unknown') and d.fault is null and not d.out_of_service as is_usable,
+        d.reserved_for is not null or exists (
+            select from door_grant g
+            where g.station_id = c.station_id
+            and g.unit = c.number
+            and g.state in ('issued', 'sent', 'accepted')) as is_kept) u
+where c.kind in ('door', 'slot')
+and c.number > 0;
 
 -- Batteries that were items before.
 insert into pack (code, serial, faults, key, version)

@@ -8,7 +8,8 @@ import pytest
 
 from csms import db
 from tests.api.books import a_day, a_hosted_charge, settled
-from tests.flows import lending
+from tests.api.plaza import plaza
+from tests.flows import lending, swaps
 from tests.make import Told, after
 
 PLANTED: dict[str, str] = {
@@ -74,6 +75,28 @@ PLANTED_AT_CABINETS: dict[str, str] = {
 }
 """Likewise, where items are lent."""
 
+PLANTED_AT_BATTERY_STATIONS: dict[str, tuple[str, ...]] = {
+    "vouchers_drawn": (
+        "update voucher set used = used + 1",
+        "update voucher set released_minor = released_minor - 1",
+        "delete from voucher_use",
+        "update guarded_account set balance = balance - 1 where address like 'voucher:%:wh'",
+        "update guarded_account set balance = 0 where address like 'voucher:%:deferred'",
+        "update voucher set state = 'refunded'",
+        "delete from voucher",
+    ),
+    "swaps_settled": (
+        "update swap set ended_at = null where rid = 7",
+        "update swap set state = 'releasing', ended_at = null, rentals_out = '{}' where rid = 7",
+        "update rental set taken_at = null where swap_id = (select id from swap where rid = 7)",
+        "delete from bill",
+    ),
+    "doors_open_by_grants": ("update door set reserved_for = (select id from swap where rid = 7) where unit = 1",),
+    "packs_known": ("delete from pack where code = 'b5'", "update item set kind = 'portable' where code = 'b5'"),
+    "swaps_bill_once": ("update swap set rentals_in = (select rentals_in from swap where rid = 7)",),
+}
+"""Likewise, where packs are exchanged: every kind of error that a check must see."""
+
 
 async def test_good_books_pass_every_check(conn: Any, dsn: str) -> None:
     sessions = await a_day(conn, dsn)
@@ -91,7 +114,8 @@ async def test_an_empty_system_passes_every_check(conn: Any) -> None:
 
 
 def test_every_check_has_its_planted_error() -> None:
-    assert PLANTED.keys() | PLANTED_AT_CABINETS.keys() == db.checks().keys()
+    planted = PLANTED.keys() | PLANTED_AT_CABINETS.keys() | PLANTED_AT_BATTERY_STATIONS.keys()
+    assert planted == db.checks().keys()
 
 
 @pytest.fixture
@@ -125,6 +149,28 @@ async def test_each_error_planted_at_cabinets_is_found_by_its_check(conn: Any, d
     await conn.execute("set session_replication_role = replica")
     await conn.execute(PLANTED_AT_CABINETS[name])
     assert await db.checks()[name].many(conn)
+
+
+async def test_each_error_planted_at_battery_stations_is_found_by_its_check(conn: Any, dsn: str, pool: db.Pool) -> None:
+    async with plaza(dsn, pool) as town:
+        await town.sell()
+        bought = await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})
+        assert bought.status == 201, bought.body
+        mine = await town.pack()
+        town.later(60)
+        answer = await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
+        out = await conn.fetchval("select packs_out[1] from swap where rid = 7")
+        await town.told("out", 7, {answer.units_out[0]: swaps.state(out)})
+    await conn.execute("set session_replication_role = replica")
+    for name, statements in PLANTED_AT_BATTERY_STATIONS.items():
+        for statement in statements:
+            planting = conn.transaction()
+            await planting.start()
+            changed = await conn.execute(statement)
+            assert not changed.endswith(" 0"), statement
+            assert await db.checks()[name].many(conn), f"{name} did not see: {statement}"
+            await planting.rollback()
+    assert await db.check(conn) == {}
 
 
 async def test_what_is_planted_about_a_host_is_found_by_its_check(conn: Any, dsn: str) -> None:

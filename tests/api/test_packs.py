@@ -190,3 +190,30 @@ async def test_slots_tell_when_a_pack_will_be_ready_under_the_limit_of_its_site(
 async def test_rules_that_cannot_be_are_refused(town: Plaza, station: str, body: Any, status: int) -> None:
     assert (await town.ask("staff", "PUT", f"/stations/{station}/slot-rules", body)).status == status
     assert await town.count("slot_rules") == 0
+
+
+async def test_a_door_is_ready_exactly_when_its_pack_is_fit(town: Plaza) -> None:
+    async def agree() -> list[bool]:
+        slots = (await town.rest.get("/stations/X1/slots"))["items"]
+        doors = (await town.rest.get("/stations/X1/doors"))["items"]
+        assert [door["ready"] for door in doors] == [bool(slot["pack"] and slot["pack"]["fit"]) for slot in slots]
+        return [door["ready"] for door in doors]
+
+    assert await agree() == [True, True, True, False]
+    changes = (
+        "soc = 8999", "soc = null", "soh = 6999", "temp = -1", "temp = 46", "faults = '{hot}'", "mode = 'faulted'",
+        "source = 'terminal'", "quarantine = 'x'",
+    )  # fmt: skip
+    for change in changes:
+        async with town.rest.pool.acquire() as conn:
+            before = await conn.fetchrow("select * from pack where code = 'b1'")
+            await conn.execute(f"update pack set {change} where code = 'b1'")
+            assert await agree() == [False, True, True, False], change
+            names = ("soc", "soh", "temp", "faults", "mode", "source", "quarantine")
+            await conn.execute(
+                "update pack set soc = $1, soh = $2, temp = $3, faults = $4, mode = $5, source = $6, quarantine = $7"
+                " where code = 'b1'",
+                *(before[name] for name in names),
+            )
+    await town.ask("staff", "PUT", "/stations/X1/slot-rules", {"target_soc": 9_501})
+    assert await agree() == [False] * 4

@@ -181,3 +181,12 @@ async def test_a_driver_has_so_many_reservations_and_no_more(town: Plaza) -> Non
         assert (await town.ask("ann", "POST", "/reservations", WANTED)).status == 201
     assert (await town.ask("ann", "POST", "/reservations", WANTED)).status == 409
     assert (await town.ask("bob", "POST", "/reservations", WANTED)).status == 201
+
+
+async def test_nothing_is_kept_for_a_driver_who_was_forgotten(town: Plaza) -> None:
+    kept = (await town.ask("bob", "POST", "/reservations", WANTED)).json
+    erased = await town.ask("bob", "POST", "/drivers/me/erasure")
+    assert erased.status == 200, erased.body
+    assert (await town.rest.get(f"/reservations/{kept['id']}"))["state"] == "cancelled"
+    refused = await town.ask("staff", "POST", "/reservations", {**WANTED, "driver": "bob"})
+    assert refused.status == 409, refused.body
