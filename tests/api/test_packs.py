@@ -217,3 +217,23 @@ async def test_a_door_is_ready_exactly_when_its_pack_is_fit(town: Plaza) -> None
             )
     await town.ask("staff", "PUT", "/stations/X1/slot-rules", {"target_soc": 9_501})
     assert await agree() == [False] * 4
+
+
+async def test_a_providers_staff_set_up_the_own_packs_and_stations(town: Plaza) -> None:
+    added = await town.ask("staff", "POST", "/items", NEW, provider="P")
+    assert (added.status, added.json["battery"]["serial"]) == (201, "SN-9"), added.body
+    await town.rest.post("/providers", {"id": "Q", "name": "Q"})
+    theirs = {**NEW, "code": "q1", "provider": "Q"}
+    clash = await town.ask("staff", "POST", "/items", theirs, provider="Q")
+    assert clash.status == 409 and await town.count("item where code = 'q1'") == 0
+    assert (await town.ask("staff", "POST", "/items", {**theirs, "serial": "SN-Q"}, provider="Q")).status == 201
+    for path in ("/items/b9", "/items/b9/states", "/items/b9/history", "/stations/X1/slots"):
+        assert (await town.ask("staff", "GET", path, provider="Q")).status == 404, path
+        assert (await town.ask("staff", "GET", path, provider="P")).status == 200, path
+    renamed = await town.ask("staff", "PATCH", "/items/q1", {"serial": "SN-9"}, provider="Q")
+    assert renamed.status == 409, renamed.body
+    for provider, status in (("P", 200), ("Q", 404)):
+        rules = await town.ask("staff", "PUT", "/stations/X1/slot-rules", {"soh_min": 1}, provider=provider)
+        assert rules.status == status, rules.body
+    judged = await town.ask("staff", "POST", "/items/b1/quarantine", {"reason": "a test"}, provider="P")
+    assert judged.status == 200, judged.body

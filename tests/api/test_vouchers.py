@@ -215,3 +215,26 @@ async def test_swaps_and_packs_are_reports(town: Plaza) -> None:
     assert packs["b5"]["place"] == "unknown" and packs["b5"]["soc"] is None
     for name in ("swaps", "packs", "voucher-liability"):
         assert (await town.ask("staff", "GET", f"/reports/{name}?format=csv")).status == 200
+
+
+async def test_staff_buy_and_give_back_for_a_driver(town: Plaza) -> None:
+    await town.sell(unit="val", amount=12_000)
+    voucher = await town.ask("staff", "POST", "/drivers/ann/vouchers", {"product": "m"})
+    assert (voucher.status, voucher.json["unit"], voucher.json["left"]) == (201, "val", 12_000), voucher.body
+    path = f"/drivers/ann/vouchers/{voucher.json['id']}/refund"
+    back = await town.ask("staff", "POST", path, scopes=("refund:create",))
+    again = await town.ask("staff", "POST", path)
+    assert (back.status, back.json["state"]) == (200, "refunded"), back.body
+    assert again.json == back.json and await balance(town) == 100_000
+    own = await town.ask("staff", "POST", "/drivers/ann/vouchers", {"product": "m"}, provider="P")
+    assert own.status == 404
+
+
+async def test_a_voucher_of_value_pays_what_a_swap_costs(town: Plaza) -> None:
+    voucher = await bought(town, unit="val", amount=12_000)
+    mine = await town.pack()
+    town.later(60)
+    answer = await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
+    assert answer.bill.fee_minor == 528
+    after = (await town.ask("ann", "GET", f"/drivers/me/vouchers/{voucher['id']}")).json
+    assert (after["used"], after["released"]["minor"]) == (634, 528)
