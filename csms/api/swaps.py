@@ -179,7 +179,7 @@ STATUSES = {"NoCredit": 402, "NotAuthorized": 403, "UnknownUnit": 404}
 SWAP_WORDS = {
     **WORDS,
     "NoEmptySlot": "this station has no slot to put a pack into",
-    "NotAuthorized": "this driver may not exchange packs here",
+    "NotAuthorized": "this driver may not swap packs here",
     "NoCustody": "this driver has too few packs to bring",
     "Busy": "another swap is under way at this station",
 }
@@ -206,7 +206,7 @@ ACT = ("stations:command", "driver:self")
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "POST", "/swaps", add_swap, ACT, "Exchange packs at a battery station", Swap, NewSwap, status=201, or_else=202,
+        "POST", "/swaps", add_swap, ACT, "Begin a swap at a battery station", Swap, NewSwap, status=201, or_else=202,
         moves_money=True, connects=False, refuses=(402, 429),
     ),
     Route("GET", "/swaps", list_swaps, SEE, "List swaps", Page[Swap], query=SwapQuery),
