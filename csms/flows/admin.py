@@ -30,7 +30,7 @@ PASSWORD_BYTES_MIN = 6
 SCOPES: dict[str, str] = {
     "stations:read": "see stations, sites, providers, tariffs and sessions",
     "stations:write": "add, change and remove stations and sites",
-    "stations:command": "start and stop sessions, open doors, rent, swap and reserve for drivers, and see what became of commands",
+    "stations:command": "start and stop sessions, open doors, rent, swap and reserve for drivers, see ends of commands",
     "drivers:read": "see drivers, their tokens and balances",
     "drivers:write": "add drivers, tokens and means of payment, fund balances, buy vouchers for drivers",
     "tariff:write": "add versions of tariffs and of voucher products, assign tariffs to stations",
