@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from charge_points_sim.devices.device import Payload
 from charge_points_sim.faults import Faults
-from charge_points_sim.session import Session
+from charge_points_sim.session import NOBODY, Session
 
 ATTEMPTS_MAX = 5
 """How often a kept call is answered by an error before the station gives it up, as real ones do."""
@@ -91,7 +91,7 @@ class Line:
     """The call whose answer has not come."""
     _queue: deque[Call] = field(default_factory=deque)
     _late: list[Call] = field(default_factory=list)
-    """Readings that the faults keep back until their session has ended."""
+    """Readings that the faults keep back until their session has ended; one of nobody may never end."""
     _copies: dict[str, Call] = field(default_factory=dict)
     _out: deque[str] = field(default_factory=deque)
     _number: int = 0
@@ -112,7 +112,7 @@ class Line:
             self._queue.append(call)
             self._queue.extend(late for late in self._late if late.session is session)
             self._late = [late for late in self._late if late.session is not session]
-        elif session.accepted and self.faults.comes_late():
+        elif session.accepted and session.token is not NOBODY and self.faults.comes_late():
             settle, call.settle = call.settle, ignore
             self._late.append(call)
             settle({})

@@ -106,10 +106,11 @@ class Doors:
         """
         The cabinet says what it has to say, and is told the time.
 
-        Its statuses are dated: a system whose clock follows reports is at this moment, too, when it answers.
+        Its statuses are dated and come first: a system whose clock follows reports is at this moment, too, when it
+        hears what has no time of its own, and when it answers.
         """
-        cabinet.tick()
         cabinet.show()
+        cabinet.tick()
         await self._fleet.connections[cabinet.station.id].do(cabinet.station.beat)
         if not await until(lambda: cabinet.outbox.idle, WALL_S_MAX):
             raise WentWrong(f"{cabinet.station.id} has events that were never accepted")

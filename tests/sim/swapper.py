@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple
 
+from websockets.exceptions import ConnectionClosed
+
+from charge_points_sim.scenarios.hours import until
 from charge_points_sim.scenarios.riders import Rider
 from charge_points_sim.times import wire
 from tests.sim.central import Body, body_schema, gid
@@ -15,6 +19,8 @@ from tests.sim.lender import Lender
 from tests.sim.swapping import WHAT
 
 READY = 9_000
+ANSWER_S_MAX, SENDINGS_MAX = 0.5, 20
+"""A command is sent again, with the same id, where no answer came."""
 STRANGE = "FOREIGN"
 
 
@@ -109,7 +115,12 @@ class Swapper(Lender):
         body_schema(f"down/{message}").validate(body)
         data = json.dumps(body) if self.sockets[station].subprotocol == "ocpp1.6" else body
         payload = {"vendorId": "org.csms.assets", "messageId": message, "data": data}
-        await self.ask(station, "DataTransfer", payload)
+        for attempt in range(SENDINGS_MAX):
+            message_id = f"o{number}-{attempt}"
+            with suppress(ConnectionClosed):
+                await self.sockets[station].send(json.dumps([2, message_id, "DataTransfer", payload]))
+            if await until(lambda id=message_id: any(answer[1] == id for answer in self.answers), ANSWER_S_MAX):  # type: ignore[misc]
+                return
 
 
 class SwapperApp:
@@ -124,11 +135,12 @@ class SwapperApp:
         """Has a slot with a ready pack opened, as a door or as part of a swap of nothing."""
         self.asked.append("rent")
         swapper = self.swapper
-        fit = [u for u, serial in swapper.doors[station].items() if serial and swapper.levels[serial] >= READY]
+        (u,) = swapper.fullest(station, [0])
         if len(self.asked) % 2:
-            await self._open(station, fit[0], "take")
+            await self._open(station, u, "take")
         else:
-            await swapper.order(station, "Battery.Release", {"rid": 2**30 + len(self.asked), "u": fit[:1]})
+            swapper.promised.add((station, u))
+            await swapper.order(station, "Battery.Release", {"rid": 2**30 + len(self.asked), "u": [u]})
         return rider.driver
 
     async def swap(self, rider: Rider, station: str, number: int, now: int) -> None:
@@ -149,8 +161,8 @@ class SwapperApp:
         await self._open(station, next(u for u, s in self.swapper.doors[station].items() if s is None), "return")
 
     async def state(self, rental: str) -> str:
-        """Rentals here never end."""
-        return "active"
+        """Asked only of one whose slot did not open."""
+        return "cancelled"
 
     async def _open(self, station: str, u: int, why: str) -> None:
         grant = gid(1_000_000 + next(self.swapper.commands))
