@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import books, cells, lockers, report, reports
+from tests.benchmarks import books, cells, lockers, report, reports, swaps
 from tests.benchmarks.load import Plan, Result, drive
 from tests.benchmarks.partners import NAMES, Bench, Broken, Server, csms
 
@@ -46,6 +46,8 @@ class Run:
     """T10: what reports over many bills took."""
     lockers: list[lockers.Point] = field(default_factory=list)
     """T12: cabinets that lend."""
+    swaps: list[swaps.Point] = field(default_factory=list)
+    """T13: battery stations."""
     ready_s: dict[str, float] = field(default_factory=dict)
     """Seconds until `csms serve` takes stations, `cold` and `warm`, and to the first charge of the `demo`."""
 
@@ -68,6 +70,9 @@ def measure(run: Run) -> None:
     if "T12" in run.targets and "ours" in run.partners:
         run.lockers = lockers.measure(lockers.points_of(run.quick), run.seconds)
         print(lockers.lines(run.lockers), flush=True)
+    if "T13" in run.targets and "ours" in run.partners:
+        run.swaps = swaps.measure(swaps.points_of(run.quick), run.seconds)
+        print(swaps.lines(run.swaps), flush=True)
     if "T11" in run.targets and "ours" in run.partners:
         _measure_ready(run)
 
@@ -157,6 +162,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
         "idle_kib_per_connection": run.idle,
         "reports": None if run.reports is None else asdict(run.reports),
         "lockers": lockers.as_json(run.lockers),
+        "swaps": swaps.as_json(run.swaps),
         "ready_s": run.ready_s,
     }
 
@@ -164,7 +170,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer figures, less than three minutes")
-    parser.add_argument("--only", default="T1,T2,T3,T4,T5,T6,T11", help="targets, separated by commas")
+    parser.add_argument("--only", default="T1,T2,T3,T4,T5,T6,T11,T13", help="targets, separated by commas")
     parser.add_argument("--partners", default=",".join(NAMES), help="which servers to drive")
     parser.add_argument("--seconds", type=float, help="length of each measured window (5; quick 2)")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken; medians are shown (3; quick 2)")

@@ -19,9 +19,15 @@ from tests.benchmarks import frames
 KINDS = (
     *("boot", "heartbeat", "authorize", "start", "meter", "stop"),
     *("hello", "snapshot", "request", "pending", "door", "taken", "placed"),
+    *("state", "status", "inserted", "release", "released"),
 )
 BOOT, HEARTBEAT, AUTHORIZE, START, METER, STOP, HELLO, SNAPSHOT, REQUEST, PENDING, DOOR, TAKEN, PLACED = range(13)
-"""The second line are those of cabinets (`cabinets.py`); `pending` is a Door.Request that was not decided in time."""
+STATE, STATUS, INSERTED, RELEASE, RELEASED = range(13, 18)
+"""
+The second line are those of cabinets (`cabinets.py`); `pending` is a Door.Request that was not decided in time.
+
+The third are those of battery stations (`swap_stations.py`); `release`: until the command that follows packs put in.
+"""
 METERS_PER_SESSION = 10
 ANSWERS_PER_SESSION = METERS_PER_SESSION + 3
 READINGS_PER_WH = 100
@@ -128,9 +134,7 @@ class Station(asyncio.Protocol):
             elif opcode == 1 and payload.startswith(b"[3"):
                 self.answered(payload)
             elif opcode == 1 and payload.startswith(b"[2"):
-                message_id = payload.split(b'"', 2)[1]
-                refusal = b'[4,"%b","NotSupported","",{}]' % message_id
-                self.transport.write(frames.client_frame(refusal))
+                self.commanded(payload, payload.split(b'"', 2)[1])
             else:
                 self.tally.note(payload)
                 self.finish()
@@ -158,6 +162,14 @@ class Station(asyncio.Protocol):
         else:
             self.tally.note(answer)
             self.finish()
+
+    def commanded(self, call: bytes, message_id: bytes) -> None:
+        """The system wants something; nearly every station of the load can do nothing."""
+        self.transport.write(frames.client_frame(b'[4,"%b","NotSupported","",{}]' % message_id))
+
+    def calls_due(self) -> int:
+        """Calls that are due and not answered, where the pace is not that of the answers."""
+        return 0
 
     def say(self, kind: int, frame: bytes) -> None:
         """Sends a call; its answer is counted as `kind`."""

@@ -70,6 +70,8 @@ class Result:
     """Cores that neither the servers nor the load used: rates and times say less, the more there are."""
     pss_per_connection: float = 0.0
     """Bytes of memory that the first tree grew by per connection."""
+    waiting: int = 0
+    """Calls that were due and not answered at the end of the window, where stations keep a pace of their own."""
     errors: int = 0
     closed: int = 0
     first_error: str = ""
@@ -151,6 +153,7 @@ def _merge(plan: Plan, parts: list[dict[str, Any]], window_s: float) -> Result:
             latencies[kind].frombytes(bytes.fromhex(hex_text))
         result.sessions += part["sessions"]
         result.sessions_total += part["sessions_total"]
+        result.waiting += part["waiting"]
         result.errors += part["errors"]
         result.closed += part["closed"]
         result.first_error = result.first_error or part["first_error"]
@@ -162,6 +165,8 @@ def _merge(plan: Plan, parts: list[dict[str, Any]], window_s: float) -> Result:
         result.sessions_per_s = result.answers_per_s / client.ANSWERS_PER_SESSION
     elif plan.scenario == "lockers":
         result.sessions_per_s = len(latencies[client.TAKEN]) / window_s
+    elif plan.scenario == "swaps":
+        result.sessions_per_s = len(latencies[client.INSERTED]) / window_s
     result.p50_ms, result.p99_ms = _percentiles(everything)
     for name, kind_latencies in zip(client.KINDS, latencies, strict=True):
         if kind_latencies:

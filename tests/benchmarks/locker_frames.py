@@ -26,36 +26,26 @@ def item_code(index: int, unit: int) -> bytes:
     return f"{frames.station_id(index, 'PC-')}-{unit:02d}".encode()
 
 
-class CabinetSpeech:
+class AssetSpeech:
     """
-    One cabinet on one version. On 1.6 `data` is JSON as text, on 2.x an object.
+    What every station with doors or slots says, on one version. On 1.6 `data` is JSON as text, on 2.x an object.
 
-    `token` and `index` are those of the driver who lives at this cabinet.
+    `token` and `index` are those of the driver who lives at this station.
     """
 
-    def __init__(self, version: str, token: str, run: str, index: int) -> None:
+    def __init__(self, version: str, token: str, run: str, index: int, kind: str, units: int) -> None:
         self.token = token.encode()
         self.index = index
         self.run = run.encode()
         self._as_text = version == "1.6"
         boot = frames.BOOT_16 if self._as_text else frames.BOOT_201
         self._boot = frames.prepared("BootNotification", frames.open_text(boot))
-        self._snapshot = b""
         self._hello = self._prepare(
-            "Hello", {"versions": [1], "kind": "locker", "units": DOORS, "capabilities": ["item_sensor", "nfc"]}
+            "Hello", {"versions": [1], "kind": kind, "units": units, "capabilities": ["item_sensor", "nfc"]}
         )
         asked = {"why": "%b", "token": "%b", "tokenType": "rfid"}
         self._requests = {
             why: self._prepare("Door.Request", {**asked, "why": why}, self.token) for why in ("take", "return")
-        }
-        moved = {"seq": "<%-10d>", "u": "<%-4d>", "gid": "%b"}
-        self._door = {
-            state: self._prepare("Door.Status", {**moved, "door": state, "has": "<%b>"}, 0, 0, GID, b"false")
-            for state in ("open", "closed")
-        }
-        self._moved = {
-            message: self._prepare(message, {**moved, "item": "%b"}, 0, 0, GID, NO_ITEM)
-            for message in ("Item.Taken", "Item.Placed")
         }
 
     def _prepare(self, message: str, body: Mapping[str, object], *sample: object) -> bytes:
@@ -71,6 +61,26 @@ class CabinetSpeech:
     def hello(self, call: int, at: bytes) -> bytes:
         return self._hello % (call, self.run, call, at)
 
+    def request(self, call: int, at: bytes, asked: int, why: str, token: bytes) -> bytes:
+        """A token at the lock; `asked` numbers the wish, which keeps its number when it is asked again."""
+        return self._requests[why] % (call, self.run, asked, at, token)
+
+
+class CabinetSpeech(AssetSpeech):
+    """A cabinet with doors, and portable chargers behind them."""
+
+    def __init__(self, version: str, token: str, run: str, index: int) -> None:
+        super().__init__(version, token, run, index, "locker", DOORS)
+        moved = {"seq": "<%-10d>", "u": "<%-4d>", "gid": "%b"}
+        self._door = {
+            state: self._prepare("Door.Status", {**moved, "door": state, "has": "<%b>"}, 0, 0, GID, b"false")
+            for state in ("open", "closed")
+        }
+        self._moved = {
+            message: self._prepare(message, {**moved, "item": "%b"}, 0, 0, GID, NO_ITEM)
+            for message in ("Item.Taken", "Item.Placed")
+        }
+
     def snapshot(self, call: int, at: bytes, items: Sequence[bytes | None], seq: int) -> bytes:
         """What is where, `items` by door from the first. Made anew each time: it is seldom."""
         units = [
@@ -79,10 +89,6 @@ class CabinetSpeech:
         ]
         last = {"last": seq} if seq else {}
         return self._prepare("Unit.Snapshot", {"units": units, **last}) % (call, self.run, call, at)
-
-    def request(self, call: int, at: bytes, asked: int, why: str, token: bytes) -> bytes:
-        """A token at the lock; `asked` numbers the wish, which keeps its number when it is asked again."""
-        return self._requests[why] % (call, self.run, asked, at, token)
 
     def door(self, call: int, at: bytes, seq: int, unit: int, gid: bytes, state: str, has: bool) -> bytes:
         return self._door[state] % (call, self.run, call, at, seq, unit, gid, b"true " if has else b"false")

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.benchmarks import cabinets, client, frames
+from tests.benchmarks import cabinets, client, frames, swap_stations
 from tests.benchmarks.load import Plan
 
 CONNECTING_MAX = 100
 READY_S_MAX = 300.0
 DRAIN_S_MAX = 60.0
-SCENARIOS = client.SCENARIOS | {"lockers": cabinets.Cabinet}
+SCENARIOS = client.SCENARIOS | {"lockers": cabinets.Cabinet} | swap_stations.SCENARIOS
 
 
 async def work(plan: Plan, number: int) -> None:
@@ -61,7 +61,8 @@ async def work(plan: Plan, number: int) -> None:
     cpu_before = _cpu_s()
     await orders.readline()
     counted = [kind.tobytes().hex() for kind in tally.latencies]
-    result = {"sessions": tally.sessions, "cpu_s": _cpu_s() - cpu_before, "latencies": counted}
+    waiting = sum(station.calls_due() for station in stations)
+    result = {"sessions": tally.sessions, "cpu_s": _cpu_s() - cpu_before, "latencies": counted, "waiting": waiting}
     for station in stations:
         station.halt()
     try:
