@@ -51,9 +51,10 @@ def test_a_counter_that_goes_back_or_counts_the_impossible_is_no_witness(dischar
     assert usage(OUT, level(2_000, EVENING, discharge_wh=discharge), "net").flags == (ESTIMATED,)
 
 
-def test_a_pack_without_counters_is_billed_by_its_level() -> None:
+def test_a_pack_without_counters_is_billed_by_its_level_and_flagged_if_it_had_some() -> None:
     back = level(2_000, EVENING, discharge_wh=None, charge_wh=None, epoch=None)
     assert usage(OUT, back, "soc") == (1_068, (ESTIMATED,), 1_068, None)
+    assert usage(OUT._replace(discharge_wh=None), back, "soc") == (1_068, (), 1_068, None)
 
 
 levels = st.integers(0, 10_000)
@@ -88,8 +89,8 @@ def test_usage_is_the_lower_of_two_witnesses_that_disagree(pair: tuple[Level, Le
     if MISMATCH in found.flags:
         assert found.counted_wh is not None
         assert found.wh == min(found.soc_wh, found.counted_wh)
-    elif not found.flags:
-        assert found.counted_wh is not None and pair[0].capacity_wh is not None
+    elif found.counted_wh is not None:
+        assert pair[0].capacity_wh is not None
         apart = abs(found.counted_wh - found.soc_wh) * 100
         assert apart <= tolerance(pair[0].capacity_wh, found.soc_wh, found.counted_wh)
 
