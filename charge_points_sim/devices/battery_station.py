@@ -122,17 +122,18 @@ class BatteryStation(Cabinet[Slot]):
         self.charging.run()
         by_door = slot.open
         seen = slot.hold(pack)
-        self.charging.begin(slot)
         if by_door:
             if seen:
                 self._tell("Item.Placed", slot, item=pack.serial)
-            return True
-        assert swap is not None
-        swap.into.remove(u)
-        swap.put.append(u)
-        self._show(slot)
-        if not swap.into:
-            self._tell_in(swap)
+                self.charging.state(slot)
+        else:
+            assert swap is not None
+            swap.into.remove(u)
+            swap.put.append(u)
+            self._show(slot)
+            if not swap.into:
+                self._tell_in(swap)
+        self.charging.begin(slot)
         return True
 
     def insert(self, *packs: Pack, token: str | None = None) -> int:

@@ -103,7 +103,7 @@ class Outbox:
             return
         if self.idle or self._failures >= FAILURES_MAX:
             return
-        sent = self._first[0] if self._first else self._next()
+        sent = self._first[0] if self._first and not self._snapshot_waits() else self._next()
         self._sending = sent
 
         def read(answer: tuple[bool, Payload] | CallFailed) -> None:
@@ -118,6 +118,10 @@ class Outbox:
             )
         else:
             self._station.transfer(sent.message, dict(sent.body), read)
+
+    def _snapshot_waits(self) -> bool:
+        """Calls that have no time of their own are told before what is so now, or they would seem to follow it."""
+        return self._first[0].message == "Unit.Snapshot" and any(event.native for event in self.memory.queue)
 
     def _next(self) -> Event:
         """The head of the queue; or, as a fault, the event behind it. Calls without a time keep their order."""

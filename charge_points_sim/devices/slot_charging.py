@@ -107,8 +107,13 @@ class SlotCharging:
             if session is not None:
                 session.soc = slot.pack.said_soc
                 self._station.meter(session, self._register(slot), power_w=slot.power_w)
-            elif not self._native:
-                self._say("Battery.State", slot.battery() | {"source": "station", "u": slot.number})
+            else:
+                self.state(slot)
+
+    def state(self, slot: Slot) -> None:
+        """How one pack is, where no transaction tells it."""
+        if not self._native:
+            self._say("Battery.State", slot.battery() | {"source": "station", "u": slot.number})
 
     def status(self, slot: Slot) -> Status:
         """What the slot shows."""

@@ -37,7 +37,7 @@ class Town:
         self.fleet = fleet
         self.app = app
         self.tally = SwapTally()
-        self.doors = Doors(hours, fleet, self.tally)
+        self.doors = Doors(hours, fleet, self.tally, plan.traits.take_s + 1)
         self.riders = deepcopy(list(plan.riders))
         self._random = Random(f"town {plan.seed}")
         ids = Random(f"town ids {plan.seed}")

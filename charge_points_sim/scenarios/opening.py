@@ -43,10 +43,11 @@ class Jams(Protocol):
 class Doors:
     """The doors of cabinets as drivers meet them."""
 
-    def __init__(self, hours: Hours, fleet: Fleet, tally: Jams) -> None:
+    def __init__(self, hours: Hours, fleet: Fleet, tally: Jams, opening_s: int = OPENING_S) -> None:
         self._hours = hours
         self._fleet = fleet
         self._tally = tally
+        self._opening_s = opening_s
 
     async def by_token(self, cabinet: Cabinet[Any], token: str, why: Way) -> int:
         """Holds the token to the lock until a door stands open; the door. After a jam one may open unasked."""
@@ -98,7 +99,7 @@ class Doors:
 
     async def _wait(self, cabinet: Cabinet[Any]) -> None:
         """As long as a door may take."""
-        await self._hours.wait(OPENING_S)
+        await self._hours.wait(self._opening_s)
         await self.attend(cabinet)
         await asyncio.sleep(SWEEP_S)
 

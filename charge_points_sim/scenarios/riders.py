@@ -19,7 +19,7 @@ STATE_EVERY_S = 600
 PACKS_OF_A_SET = 2
 
 Kind = Literal["plain", "charged_at_home", "foreign", "hesitates"]
-KINDS: Sequence[Kind] = ("plain", "charged_at_home", "plain", "hesitates", "plain", "foreign")
+KINDS: Sequence[Kind] = ("plain", "charged_at_home", "plain", "hesitates", "foreign", "plain")
 """What happens at the first, second ... swap of all; then it begins anew."""
 
 

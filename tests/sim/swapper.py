@@ -115,10 +115,14 @@ class Swapper(Lender):
         body_schema(f"down/{message}").validate(body)
         data = json.dumps(body) if self.sockets[station].subprotocol == "ocpp1.6" else body
         payload = {"vendorId": "org.csms.assets", "messageId": message, "data": data}
-        for attempt in range(SENDINGS_MAX):
-            message_id = f"o{number}-{attempt}"
+        await self.insist(station, "DataTransfer", payload)
+
+    async def insist(self, station: str, action: str, payload: Body) -> None:
+        """Sends a call until it is answered."""
+        for _ in range(SENDINGS_MAX):
+            message_id = f"o{next(self.ids)}"
             with suppress(ConnectionClosed):
-                await self.sockets[station].send(json.dumps([2, message_id, "DataTransfer", payload]))
+                await self.sockets[station].send(json.dumps([2, message_id, action, payload]))
             if await until(lambda id=message_id: any(answer[1] == id for answer in self.answers), ANSWER_S_MAX):  # type: ignore[misc]
                 return
 
@@ -149,7 +153,7 @@ class SwapperApp:
         rid = 2**30 + 10_000 + len(self.asked)
         if self.swapper.sockets[station].subprotocol == "ocpp2.1":
             token = {"idToken": rider.token, "type": "Central"}
-            await self.swapper.ask(station, "RequestBatterySwap", {"requestId": rid, "idToken": token})
+            await self.swapper.insist(station, "RequestBatterySwap", {"requestId": rid, "idToken": token})
             return
         empty = [u for u, serial in self.swapper.doors[station].items() if serial is None]
         slots = {"in": empty[:number], "out": self.swapper.fullest(station, empty[:number])}

@@ -17,7 +17,7 @@ VERSIONS = pytest.mark.parametrize("version", DEVICES)
 
 
 @VERSIONS
-def test_what_happened_offline_is_told_in_order_after_the_snapshot(version: str) -> None:
+def test_what_happened_offline_is_told_in_order_and_before_the_snapshot_where_it_has_no_time(version: str) -> None:
     visit = Visit(version)
     rid = visit.place.insert(pack("MINE"))
     visit.talk()
@@ -29,12 +29,11 @@ def test_what_happened_offline_is_told_in_order_after_the_snapshot(version: str)
     visit.central.heard.clear()
     visit.reconnect()
     native = version == "2.1"
-    assert [message for message, _ in visit.central.heard] == [
-        "Hello",
-        "Unit.Snapshot",
-        "BatterySwap" if native else "Battery.Released",
-        "BatterySwap" if native else "Battery.Inserted",
-    ]
+    assert [message for message, _ in visit.central.heard] == (
+        ["Hello", "BatterySwap", "BatterySwap", "Unit.Snapshot"]
+        if native
+        else ["Hello", "Unit.Snapshot", "Battery.Released", "Battery.Inserted"]
+    )
     assert [(step.what, step.rid) for step in visit.steps()] == [("in", rid), ("out", rid), ("in", other)]
     if not native:
         assert [body["off"] for body in visit.central.told("Battery.Released", "Battery.Inserted")] == [
