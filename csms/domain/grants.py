@@ -144,18 +144,18 @@ def to_take(
     now: datetime,
     *,
     driver_id: str | None = None,
-    besides: int = 0,
+    besides: tuple[int, ...] = (),
 ) -> Door | str:
     """
     The door whose item is lent next, or the protocol's word for why there is none.
 
-    Of several, the item that has stood longest: so all are worn alike; a pack by `packs.choose`. `besides` is a
-    door that is not to be.
+    Of several, the item that has stood longest: so all are worn alike; a pack by `packs.choose`. `besides` are
+    doors that are not to be.
     """
     assets = world.assets
     if packs.slots_of(assets, station_id):
         chosen = packs.choose(
-            world, station_id, 1, now, driver_id=driver_id, item_type=item_type, unit=unit, besides=(besides,)
+            world, station_id, 1, now, driver_id=driver_id, item_type=item_type, unit=unit, besides=besides
         )
         return chosen if isinstance(chosen, str) else chosen[0]
     doors = assets.of_station(station_id)
@@ -167,7 +167,7 @@ def to_take(
     why = "NoEmptySlot" if not doors else "UnitEmpty"
     for door in doors:
         item = custody.behind(assets, door)
-        if door.unit == besides or item is None or not _fits(assets, door, item, item_type):
+        if door.unit in besides or item is None or not _fits(assets, door, item, item_type):
             continue
         if not free(assets, door) or assets.rental_of(item.code) is not None:
             why = "UnitReserved" if door.is_usable else "UnitFaulted"

@@ -6,7 +6,7 @@ Nothing is released before it is paid for: the hold, deposit included, stands fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -85,8 +85,10 @@ def _recorded(world: World, changes: Changes, event: DoorRequested, outcome: Out
 def _still(world: World, changes: Changes, known: AssetAnswer) -> Outcome:
     """The answer to a request that was heard before: as it stands now, where a psp had still to decide."""
     rental = None if known.rental_id is None else world.assets.rentals.get(known.rental_id)
-    if rental is None or known.grant_id is not None:
+    if rental is None:
         return _told(known)
+    if known.grant_id is not None:
+        return _told(replace(known, rid=grants.rid_of(world.assets, rental)))
     return _standing(world, changes, rental)
 
 
@@ -190,7 +192,9 @@ def _standing(world: World, changes: Changes, rental: Rental) -> Outcome:
     if rental.state == "refused":
         return _refused(ERRORS.get(rental.reason or "", "NotAuthorized"), rental.reason, session.ref, rental.id)
     grant = grants.newest_to_take(world.assets, rental.id)
-    answer = AssetAnswer(rental_id=rental.id) if grant is None else grants.told(grant, rental)
+    answer = AssetAnswer(rental_id=rental.id)
+    if grant is not None:
+        answer = grants.told(grant, rental, grants.rid_of(world.assets, rental))
     return _told(answer, session.ref)
 
 

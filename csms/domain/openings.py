@@ -108,14 +108,21 @@ def _not_taken(
             door = assets.doors[grant.station_id, grant.unit]
         elif _never_opened(world, rental):  # another item only if the first one is certainly still there
             door = grants.to_take(
-                world, grant.station_id, None, rental.item_type, now, driver_id=rental.driver_id, besides=grant.unit
-            )
+                world, grant.station_id, None, rental.item_type, now, driver_id=rental.driver_id,
+                besides=(grant.unit, *_just_filled(world, rental)),
+            )  # fmt: skip
     if isinstance(door, Door):
         _retry(world, changes, rental, grant, door, again, now)
     elif _never_opened(world, rental):
         cancel(world, changes, rental, error, now)
     else:
         ask_cabinet(world, changes, unclear(world, changes, rental, now))
+
+
+def _just_filled(world: World, rental: Rental) -> tuple[int, ...]:
+    """The slots that packs were put into for which this one is handed out."""
+    swap = None if rental.swap_id is None else world.assets.swaps.get(rental.swap_id)
+    return () if swap is None or swap.inserted_at is None else swap.units_in
 
 
 def _never_opened(world: World, rental: Rental) -> bool:

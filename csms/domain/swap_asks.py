@@ -14,9 +14,9 @@ from csms.domain.events import RECORDED, Outcome, TokenPresented
 from csms.domain.heard import named
 from csms.domain.pack_events import RID_MIN, SwapAnswered, SwapAsked
 from csms.domain.pack_rows import Swap
-from csms.domain.rental import session_of
-from csms.domain.swap_out import rentals_out
-from csms.domain.swap_pay import LOOK, claim, go_on, move
+from csms.domain.rental import cancel, session_of
+from csms.domain.rental_times import GIVEN_BACK
+from csms.domain.swap_pay import LOOK, brought, carry_on, claim, go_on, move, rentals_out, still_fit
 from csms.domain.token import decide, key
 from csms.domain.world import Changes, World
 
@@ -117,7 +117,19 @@ def funded(world: World, changes: Changes, rental: Rental, now: datetime) -> Out
     """A psp has decided about a pack that is to be handed out."""
     assert rental.swap_id is not None
     swap = world.assets.swaps[rental.swap_id]
+    given_back = GIVEN_BACK in rental.flags
+    if swap.ended_at is not None or not (given_back or brought(world, swap)):
+        cancel(world, changes, rental, "not wanted", now)  # the driver has the own pack back, or the visit is over
+        return Outcome("refused", session_of(world, rental).ref, asset=told(world, swap, "Busy"))
+    error: str | None
+    if not given_back and session_of(world, rental).state == "active":
+        rental, error = still_fit(world, changes, swap, rental, now)
+        swap = world.assets.swaps[swap.id]
+        if error is not None:
+            return Outcome("refused", session_of(world, rental).ref, asset=told(world, swap, error))
     swap, error = go_on(world, changes, swap, [rental], now)
+    if error is None and brought(world, swap):
+        swap, error = carry_on(world, changes, swap, now)
     return Outcome(
         "accepted" if error is None else "refused", session_of(world, rental).ref, asset=told(world, swap, error)
     )

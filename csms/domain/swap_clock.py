@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from csms.domain import custody, payer
 from csms.domain.assets import put_swap
@@ -11,11 +11,10 @@ from csms.domain.folding import put
 from csms.domain.heard import named
 from csms.domain.pack_events import SwapChecked
 from csms.domain.pack_rows import Swap
-from csms.domain.rental import begin, session_of
+from csms.domain.rental import begin, free_door, session_of, write
 from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import flagged
 from csms.domain.swap_in import left_behind
-from csms.domain.swap_out import rentals_out
 from csms.domain.swap_pay import (
     AWAIT,
     LOOK,
@@ -23,12 +22,18 @@ from csms.domain.swap_pay import (
     brought,
     carry_on,
     move,
+    not_wanted,
     payer_of,
     release,
+    rentals_out,
     settle_in,
     tell_staff,
+    waits,
 )
 from csms.domain.world import Changes, World
+
+THERE = timedelta(minutes=10)
+"""How long a driver who got nothing is believed to be there: a slot that opens later opens for whoever comes by."""
 
 NOT_OURS = frozenset({"not taken", "not wanted"})
 """Reasons of a rental that was given up which are not the station's fault."""
@@ -62,9 +67,15 @@ def _awaited(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
     if now < since + AWAIT:
         carry_on(world, changes, swap, now)
         return
+    not_wanted(world, changes, swap, now)
     for rental in brought(world, swap):
         settle_in(world, changes, rental, now)
-    move(world, changes, swap, "aborted", now, swap.reason)
+    out = rentals_out(world, swap)
+    if any(waits(rental) for rental in out):
+        move(world, changes, swap, "releasing", now)
+    else:
+        taken = any(rental.taken_at is not None for rental in out)
+        move(world, changes, swap, "completed" if taken else "aborted", now, swap.reason)
 
 
 def _unidentified(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
@@ -78,14 +89,15 @@ def _unidentified(world: World, changes: Changes, swap: Swap, now: datetime) -> 
 def _released(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
     """Everything was taken; or a pack could not be handed out, by no fault of its driver: the own one goes back."""
     out = rentals_out(world, swap)
-    if any(r.state in ("requested", "opening", "provisional") and r.taken_at is None for r in out):
+    if any(waits(rental) for rental in out):
         put_swap(world.assets, changes.assets, swap._replace(checked_at=now + LOOK))
         return
     failed = [r for r in out if r.state == "cancelled" and r.taken_at is None and r.reason not in NOT_OURS]
     owed = len(failed) - sum(GIVEN_BACK in rental.flags for rental in out)
     if swap.units_in and owed > 0:
         swap = _give_back(world, changes, swap, owed, now)
-        if swap.state == "releasing":
+        if any(waits(rental) for rental in rentals_out(world, swap)):
+            put_swap(world.assets, changes.assets, swap._replace(checked_at=now + LOOK))
             return
     taken = [rental for rental in out if rental.taken_at is not None]
     if taken:
@@ -105,6 +117,7 @@ def _give_back(world: World, changes: Changes, swap: Swap, owed: int, now: datet
         door = assets.doors[swap.station_id, unit]
         item = custody.behind(assets, door)
         free = assets.live_grant(swap.station_id, unit) is None and assets.rental_of(code) is None
+        free = free and now - (swap.inserted_at or now) <= THERE
         if owed <= 0 or paid_by is None or paid_by.token_key is None or item is None or item.code != code or not free:
             continue
         id_ = named(swap.id, f"own/{unit}")
@@ -122,6 +135,10 @@ def _give_back(world: World, changes: Changes, swap: Swap, owed: int, now: datet
             units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code), rentals_out=(*swap.rentals_out, id_),
             flags=flagged(swap.flags, "swallowed"),
         )  # fmt: skip
+        if judged.state == "invalid":
+            free_door(world, changes, rental)
+            write(world, changes, rental._replace(state="refused", reason=judged.reason, closed_at=now))
+            owed += 1
         if judged.state == "active":
             swap = move(world, changes, swap, "releasing", now)
             release(world, changes, swap, rental, now, refused="NoBatteryAvailable")

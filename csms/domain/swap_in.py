@@ -10,14 +10,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from csms.domain import custody, packs, payer, returns, token
-from csms.domain.assets import Grant, Item, Key, Rental, put_swap
+from csms.domain.assets import Door, Grant, Item, Key, Rental, put_swap
 from csms.domain.heard import alarm
+from csms.domain.openings import opened_at as opened_by
 from csms.domain.openings import resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Swap, alias_of
 from csms.domain.rental import EXCHANGE, opened_at, returned, taken
 from csms.domain.session import flagged
-from csms.domain.swap_pay import carry_on, keep_no_slots, move, offer_back, tell_staff
+from csms.domain.swap_out import claimed
+from csms.domain.swap_pay import AWAIT, carry_on, keep_no_slots, move, offer_back, over_unless, tell_staff
 from csms.domain.world import Changes, World
 
 GRANT_S = 600
@@ -31,6 +33,7 @@ def put_in(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: K
         at = (key[0], f"{key[1]}/{slot.unit}")
         swap, error = _one(world, changes, swap, event, slot, at)
         errors += [error] if error else []
+    swap = claimed(world, changes, swap, event.received_at)
     swap, error = carry_on(world, changes, swap, event.received_at)
     if error is None and errors and not any(swap.rentals_in):
         error = errors[0]
@@ -45,23 +48,26 @@ def _one(
     if door is None or assets.capable.get(place) != "battery":
         return swap, "UnknownUnit"
     code = packs.code_of(assets, slot.pack.serial)
-    if (slot.unit, code or "") in zip(swap.units_in, swap.packs_in, strict=False) and swap.inserted_at is not None:
-        return swap, None  # told before, in other words
-    was_empty = custody.is_empty(door) and door.is_older(key)
-    grant = _return_grant(world, place, key[0])
+    if _is_known(world, swap, slot.unit, code, key):
+        return swap, None
+    was_empty = (custody.is_empty(door) and door.is_older(key)) or (code is not None and _seen_since(door, code, key))
     custody.placed(assets, changes.assets, code, place, key)
     if code is None:
         alarm(world, changes, event, "item_unknown", unit=slot.unit, item=slot.pack.serial)
         swap = _noted(world, changes, swap, slot.unit, "", None, key[0])
         offer_back(world, changes, swap, len(swap.units_in) - 1, "BatteryUnknown", now)
-        return move(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
+        return over_unless(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
     packs.told(world, changes, code, slot.pack, key, "station", place, now)
     rental = assets.rental_of(code)
     if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
         return _of_nobody(world, changes, swap, event, slot, assets.items[code], key)
     level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
     rental = _back(world, changes, rental, place, key[0], now)._replace(level_in=level)
+    grant = _return_grant(world, rental, place, key[0])
+    if grant is not None:
+        opened_by(world, changes, grant, key[0])
     exchange = grant is None and was_empty and packs.slots_of(assets, event.station_id) >= packs.SLOTS_MIN
+    exchange = exchange and now - key[0] <= AWAIT and rental.reason != "inspect"
     if exchange:
         rental = rental._replace(reason=EXCHANGE)
     returned(world, changes, rental, place, key[0], now, sure=not exchange)
@@ -76,7 +82,7 @@ def _one(
         if assets.slot_rules.get(event.station_id, packs.ANY).foreign_packs == "return":
             offer_back(world, changes, swap, len(swap.units_in) - 1, "ItemMismatch", now)
             swap = swap._replace(rentals_in=(*swap.rentals_in[:-1], None))
-            return move(world, changes, swap, "unidentified", now, "foreign_pack"), "ItemMismatch"
+            return over_unless(world, changes, swap, "unidentified", now, "foreign_pack"), "ItemMismatch"
     if swap.driver_id is None:
         swap = put_swap(assets, changes.assets, swap._replace(driver_id=rental.driver_id))
     return swap, None
@@ -89,6 +95,7 @@ def _noted(
     if swap.inserted_at is None:  # until now: the slots that were kept for it
         keep_no_slots(world, changes, swap)
         swap = swap._replace(units_in=())
+    swap = _without(swap, rental)
     swap = swap._replace(
         inserted_at=swap.inserted_at or at,
         units_in=(*swap.units_in, unit),
@@ -96,6 +103,29 @@ def _noted(
         rentals_in=(*swap.rentals_in, None if rental is None else rental.id),
     )
     return put_swap(world.assets, changes.assets, swap)
+
+
+def _without(swap: Swap, rental: Rental | None) -> Swap:
+    """The swap without a pack that was taken back and is put in once more."""
+    stay = [place for place, id_ in enumerate(swap.rentals_in) if rental is None or id_ != rental.id]
+    return swap._replace(
+        units_in=tuple(swap.units_in[place] for place in stay),
+        packs_in=tuple(swap.packs_in[place] for place in stay),
+        rentals_in=tuple(swap.rentals_in[place] for place in stay),
+    )
+
+
+def _is_known(world: World, swap: Swap, unit: int, code: str | None, key: Key) -> bool:
+    """Whether this was told before, in other words; unless the pack was taken back since, and is put in once more."""
+    if swap.inserted_at is None or (unit, code or "") not in zip(swap.units_in, swap.packs_in, strict=True):
+        return False
+    item = None if code is None else world.assets.items[code]
+    return item is None or item.place != "driver" or key < item.since
+
+
+def _seen_since(door: Door, code: str, key: Key) -> bool:
+    """Whether this very pack was seen in the slot since: then nothing else can have been in there before it."""
+    return door.mark_item == code and not door.is_older(key)
 
 
 def _back(
@@ -110,9 +140,11 @@ def _back(
     return rental
 
 
-def _return_grant(world: World, place: tuple[str, int], at: datetime) -> Grant | None:
-    """The grant by which this slot was opened for a plain return, if it was."""
+def _return_grant(world: World, rental: Rental, place: tuple[str, int], at: datetime) -> Grant | None:
+    """The grant by which this slot was opened for a plain return of this pack, if it was."""
     for grant in world.assets.grants.of("door", place):
+        if grant.rental_id != rental.id:
+            continue
         recent = grant.issued_at <= at and (at - grant.issued_at).total_seconds() <= GRANT_S
         if grant.why == "return" and recent and grant.state not in ("failed", "revoked"):
             return grant
@@ -127,9 +159,9 @@ def _plain(
     swap = _noted(world, changes, swap, unit, code, rental, key[0])
     swap = put_swap(world.assets, changes.assets, swap._replace(driver_id=swap.driver_id or rental.driver_id))
     if was_empty:
-        return move(world, changes, swap, "completed", event.received_at, "returned"), None
+        return over_unless(world, changes, swap, "completed", event.received_at, "returned"), None
     alarm(world, changes, event, "slot_not_empty", unit=unit, item=code)
-    return move(world, changes, swap, "aborted", event.received_at, "slot_not_empty"), "UnitOccupied"
+    return over_unless(world, changes, swap, "aborted", event.received_at, "slot_not_empty"), "UnitOccupied"
 
 
 def _of_nobody(
@@ -142,7 +174,7 @@ def _of_nobody(
     swap = _noted(world, changes, swap, slot.unit, item.code, None, key[0])
     if had is None or had.returned_at is None or key[0] > had.returned_at:
         alarm(world, changes, event, "pack_without_rental", unit=slot.unit, item=item.code)
-    return move(world, changes, swap, "aborted", event.received_at, "NoCustody"), "NoCustody"
+    return over_unless(world, changes, swap, "aborted", event.received_at, "NoCustody"), "NoCustody"
 
 
 def _is_foreign(world: World, swap: Swap, event: PacksMoved, rental: Rental) -> bool:

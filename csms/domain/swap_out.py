@@ -11,16 +11,29 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.domain import custody, packs, payer, token
-from csms.domain.assets import LIVE, OVER, Key, Rental, put_swap
+from csms.domain.assets import LIVE, OVER, Key, Rental, put_item, put_swap
 from csms.domain.folding import put
 from csms.domain.grants import end
 from csms.domain.heard import alarm, named
 from csms.domain.openings import opened_at, resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
-from csms.domain.rental import begin, cancel, free_door, session_of, taken, taken_again, write
+from csms.domain.rental import UNSEEN, begin, cancel, free_door, session_of, taken, taken_again, write
 from csms.domain.session import flagged
-from csms.domain.swap_pay import LEFT, Ask, move, payer_of
+from csms.domain.swap_pay import (
+    LEFT,
+    Ask,
+    brought,
+    handed_out,
+    keep_no_slots,
+    move,
+    not_wanted,
+    owed,
+    payer_of,
+    rentals_out,
+    settle_in,
+    waits,
+)
 from csms.domain.world import Changes, World
 
 ORPHAN = timedelta(days=1)
@@ -51,10 +64,15 @@ def _one(
         return swap, None if back else "BatteryUnknown"
     packs.told(world, changes, code, slot.pack, key, "station", place, now)
     rental = _rental_of(world, swap, slot.unit, code)
-    if rental is not None and rental.taken_at is not None and rental.returned_at is None and rental.item == code:
-        custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
-        return swap, None  # told before, in other words
     level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
+    if rental is not None and _is_known(rental, code, key):
+        _once_more(world, changes, rental, place, level, key, now)
+        return swap, None
+    if (slot.unit, code, None) in zip(swap.units_out, swap.packs_out, swap.rentals_out, strict=True):
+        return swap, "NoCustody"  # told before, in other words
+    if (slot.unit, code) in zip(swap.units_in, swap.packs_in, strict=False) and assets.items[code].since > key:
+        custody.emptied(assets, changes.assets, place, key, leaving=code)
+        return swap, None  # given back, and heard of since
     if rental is not None and rental.state == "returning":
         return _own_back(world, changes, swap, rental, slot.unit, key), None
     if rental is None or rental.state in OVER:
@@ -66,7 +84,27 @@ def _one(
     custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
     resolved_by(world, changes, rental, now)
     taken(world, changes, rental._replace(level_out=level), code, key[0], now)
-    return swap, None
+    return handed_out(world, changes, swap, rental), None
+
+
+def _is_known(rental: Rental, code: str, key: Key) -> bool:
+    """Whether it was told before that this pack left by this rental, also where it is back by now."""
+    is_its = rental.item == code and rental.taken_at is not None
+    return is_its and (rental.returned_at is None or key[0] <= rental.returned_at)
+
+
+def _once_more(
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], level: Level, key: Key, now: datetime
+) -> None:
+    """Told before, in other words; or only concluded until now: then when it left, and how full, is news."""
+    assets, code = world.assets, rental.item or ""
+    if rental.state in OVER:
+        custody.emptied(assets, changes.assets, place, key, leaving=code)
+        return
+    custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
+    if UNSEEN in rental.flags:
+        used_up(world, changes, place, rental, key)
+        taken(world, changes, rental._replace(level_out=level), code, key[0], now)
 
 
 def used_up(world: World, changes: Changes, place: tuple[str, int], rental: Rental | None, key: Key) -> None:
@@ -96,6 +134,9 @@ def _rental_of(world: World, swap: Swap, unit: int, code: str) -> Rental | None:
         swap.station_id, unit,
     ):  # fmt: skip
         return now_of
+    is_back = now_of is not None and now_of.taken_at is not None and now_of.returned_at is None
+    if is_back and (unit, code) in zip(swap.units_in, swap.packs_in, strict=False):
+        return now_of
     waiting = [rental for rental in out if rental.taken_at is None and rental.state not in OVER]
     return waiting[0] if waiting and now_of is None else None
 
@@ -105,7 +146,13 @@ def _own_back(world: World, changes: Changes, swap: Swap, rental: Rental, unit: 
     used_up(world, changes, (swap.station_id, unit), rental, key)
     custody.left(world.assets, changes.assets, rental.item or "", (swap.station_id, unit), key, rental.id, "driver")
     taken_again(world, changes, rental._replace(level_in=None))
-    return swap
+    if (unit, rental.item) in zip(swap.units_in, swap.packs_in, strict=False) or rental.id in swap.rentals_out:
+        return swap
+    swap = swap._replace(  # by the number of another visit than the one it was put in by
+        units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, rental.item or ""),
+        rentals_out=(*swap.rentals_out, rental.id),
+    )  # fmt: skip
+    return put_swap(world.assets, changes.assets, swap)
 
 
 def _another(
@@ -120,12 +167,8 @@ def _another(
     for grant in world.assets.grants.of("rental", rental.id):
         if grant.why == "take" and grant.state in LIVE:
             end(world, changes, grant, "revoked", event.received_at, "another pack")
-    write(world, changes, rental._replace(item=code, unit=unit))
-    place = swap.rentals_out.index(rental.id)
-    units, codes = list(swap.units_out), list(swap.packs_out)
-    units[place], codes[place] = unit, code
-    swap = swap._replace(units_out=tuple(units), packs_out=tuple(codes), flags=flagged(swap.flags, "other_pack"))
-    return put_swap(world.assets, changes.assets, swap)
+    rental = write(world, changes, rental._replace(item=code, unit=unit))
+    return handed_out(world, changes, swap._replace(flags=flagged(swap.flags, "other_pack")), rental)
 
 
 def _without_leave(
@@ -155,12 +198,42 @@ def _without_leave(
     swap = put_swap(world.assets, changes.assets, swap)
     if swap.inserted_at is None:
         swap = move(world, changes, swap, "orphaned", now, kind)
+        keep_no_slots(world, changes, swap)
         swap = put_swap(world.assets, changes.assets, swap._replace(checked_at=now + ORPHAN))
     return swap, "NoCustody"
 
 
+def claimed(world: World, changes: Changes, swap: Swap, now: datetime) -> Swap:
+    """
+    Packs that had left by a swap before anybody told what was put in for them: its driver has them.
+
+    What was put in for each is billed first.
+    """
+    assets, paid_by = world.assets, payer_of(world, swap)
+    for place, (unit, code, id_) in enumerate(zip(swap.units_out, swap.packs_out, swap.rentals_out, strict=True)):
+        item, pack = assets.items[code], assets.packs.get(code)
+        is_lost = item.place == "unknown" and assets.rental_of(code) is None
+        if id_ is not None or not is_lost or paid_by is None or paid_by.token_key is None or owed(world, swap) <= 0:
+            continue
+        for rental in brought(world, swap)[:1]:
+            settle_in(world, changes, rental, now)
+        new_id, level = named(swap.id, f"claimed/{code}/{place}"), None if pack is None else pack.level()
+        lent = _lent_late(
+            world, changes, swap, new_id, (unit, code, level), paid_by.token_key, paid_by.token_masked,
+            (item.at, item.key), now,
+        )  # fmt: skip
+        if lent is not None:
+            put_item(assets, changes.assets, assets.items[code]._replace(place="driver", rental_id=lent.id))
+            ids = list(swap.rentals_out)
+            ids[place] = lent.id
+            swap = put_swap(assets, changes.assets, swap._replace(rentals_out=tuple(ids)))
+            if swap.state == "orphaned" and not brought(world, swap):
+                swap = move(world, changes, swap, "completed", now)
+    return swap
+
+
 def _lent_late(
-    world: World, changes: Changes, swap: Swap, id_: UUID, what: tuple[int, str, Level], token_key: bytes,
+    world: World, changes: Changes, swap: Swap, id_: UUID, what: tuple[int, str, Level | None], token_key: bytes,
     masked: str | None, key: Key, now: datetime,
 ) -> Rental | None:  # fmt: skip
     """The rental of a pack that is out already, None where nobody can be billed for it."""
@@ -223,25 +296,17 @@ def _closed(world: World, changes: Changes, swap: Swap, event: PacksMoved) -> Sw
     now = event.received_at
     if swap.state in ("completed", "returned", "aborted", "orphaned"):
         return swap
+    if not brought(world, swap):
+        not_wanted(world, changes, swap, now)
     out = rentals_out(world, swap)
-    if any(rental.state in ("requested", "opening") for rental in out):
-        return swap
-    if any(rental.state == "provisional" and rental.taken_at is None for rental in out):
+    if any(waits(rental) for rental in out) or (swap.state == "awaiting_payment" and brought(world, swap)):
         return swap
     if any(rental.taken_at is not None for rental in out):
         missing = any(rental.taken_at is None for rental in out)
         return move(world, changes, swap, "completed", now, "not taken" if missing else None)
-    if out:
-        return move(world, changes, swap, "aborted", now, "not taken")
     if swap.inserted_at is not None and not any(_stands(world, swap, unit) for unit in swap.units_in):
         return move(world, changes, swap, "returned", now, swap.reason)
-    return swap
-
-
-def rentals_out(world: World, swap: Swap) -> list[Rental]:
-    """The rentals of what it hands out; those that nobody paid for do not count."""
-    found = [world.assets.rentals.get(id_) for id_ in swap.rentals_out if id_ is not None]
-    return [rental for rental in found if rental is not None and rental.state != "refused"]
+    return move(world, changes, swap, "aborted", now, "not taken") if out else swap
 
 
 def _stands(world: World, swap: Swap, unit: int) -> bool:

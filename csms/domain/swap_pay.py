@@ -20,6 +20,7 @@ from csms.domain.heard import incident, named
 from csms.domain.holding import deposit_minor
 from csms.domain.pack_rows import Swap, SwapState, Voucher
 from csms.domain.rental import begin, cancel, ending, free_door, session_of, settle, write
+from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import Session, flagged
 from csms.domain.tariff import Usage, price
 from csms.domain.tariff_own import Used
@@ -75,6 +76,39 @@ def brought(world: World, swap: Swap) -> list[Rental]:
     return [rental for rental in found if rental is not None and rental.state == "returning"]
 
 
+def rentals_out(world: World, swap: Swap) -> list[Rental]:
+    """The rentals of what it hands out; those that nobody paid for do not count."""
+    found = [world.assets.rentals.get(id_) for id_ in swap.rentals_out if id_ is not None]
+    return [rental for rental in found if rental is not None and rental.state != "refused"]
+
+
+def waits(rental: Rental) -> bool:
+    """Whether a pack is still to be handed out by it, or nobody knows yet whether it was."""
+    return rental.taken_at is None and rental.state in ("requested", "opening", "provisional")
+
+
+def owed(world: World, swap: Swap) -> int:
+    """How many packs were put in for which none was, or is to be, handed out."""
+    out = [rental for rental in rentals_out(world, swap) if rental.state != "cancelled"]
+    return sum(id_ is not None for id_ in swap.rentals_in) - len(out)
+
+
+def not_wanted(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
+    """A psp need not decide any more: the driver has the own pack back, or the visit is over."""
+    for rental in rentals_out(world, swap):
+        if rental.state == "requested" and GIVEN_BACK not in rental.flags:
+            cancel(world, changes, rental, "not wanted", now)
+
+
+def over_unless(
+    world: World, changes: Changes, swap: Swap, state: SwapState, now: datetime, reason: str | None
+) -> Swap:
+    """The swap in a state that ends it, or has something given back, unless another pack of the visit is dealt with."""
+    if brought(world, swap) or any(waits(rental) for rental in rentals_out(world, swap)):
+        return put_swap(world.assets, changes.assets, swap)
+    return move(world, changes, swap, state, now, reason)
+
+
 def payer_of(world: World, swap: Swap) -> Session | None:
     """The session that says who pays: of a pack that was put in."""
     for id_ in swap.rentals_in:
@@ -91,6 +125,9 @@ def carry_on(world: World, changes: Changes, swap: Swap, now: datetime) -> tuple
     wanted = [world.assets.rentals[id_] for id_ in swap.rentals_out if id_ is not None]
     if any(rental.state == "requested" for rental in wanted):
         return swap, "PaymentPending"
+    gone = max(0, len(waiting) - owed(world, swap))
+    if gone:
+        return _has_left(world, changes, swap, waiting[:gone], now)
     chosen = _chosen(world, swap, waiting, now)
     if isinstance(chosen, str):
         return _refused(world, changes, swap, chosen, now)
@@ -107,6 +144,18 @@ def carry_on(world: World, changes: Changes, swap: Swap, now: datetime) -> tuple
     return go_on(world, changes, swap, rentals, now)
 
 
+def _has_left(
+    world: World, changes: Changes, swap: Swap, waiting: Sequence[Rental], now: datetime
+) -> tuple[Swap, str | None]:
+    """What is handed out for these has left already, told before they were."""
+    for rental in waiting:
+        settle_in(world, changes, rental, now)
+    if brought(world, swap):
+        return carry_on(world, changes, swap, now)
+    going = any(waits(rental) for rental in rentals_out(world, swap))
+    return move(world, changes, swap, "releasing" if going else "completed", now), None
+
+
 def go_on(
     world: World, changes: Changes, swap: Swap, rentals: Sequence[Rental], now: datetime
 ) -> tuple[Swap, str | None]:
@@ -117,10 +166,11 @@ def go_on(
         return _unpaid(world, changes, swap, rentals, refused[0].reason, now)
     if any(session.state != "active" for session in sessions):
         return move(world, changes, swap, "awaiting_payment", now, "psp"), "PaymentPending"
-    for rental in brought(world, swap):
+    for rental in brought(world, swap)[: len(rentals)]:
         settle_in(world, changes, rental, now)
     for rental in rentals:
-        release(world, changes, swap, rental, now)
+        own = "NoBatteryAvailable" if GIVEN_BACK in rental.flags else None
+        release(world, changes, swap, rental, now, refused=own)
     return move(world, changes, swap, "releasing", now), None
 
 
@@ -209,6 +259,38 @@ def _want(
     return put_swap(world.assets, changes.assets, swap), rentals
 
 
+def still_fit(world: World, changes: Changes, swap: Swap, rental: Rental, now: datetime) -> tuple[Rental, str | None]:
+    """A psp takes its time: the pack that was chosen before, or another one if that one cannot be handed out now."""
+    doors: list[Door] | str = "NoBatteryAvailable"
+    for unit in (rental.unit, None):
+        if isinstance(doors, str):
+            doors = packs.choose(
+                world, swap.station_id, 1, now, driver_id=swap.driver_id, item_type=rental.item_type, unit=unit,
+                besides=swap.units_in, keeper=rental.id,
+            )  # fmt: skip
+    if isinstance(doors, str):
+        rental = cancel(world, changes, rental, "gone", now)
+        _, error = _refused(world, changes, swap, "NoBatteryAvailable", now)
+        return rental, error
+    door = doors[0]
+    if door.unit != rental.unit:
+        free_door(world, changes, rental)
+        put_door(world.assets, changes.assets, door._replace(reserved_for=rental.id))
+    rental = write(world, changes, rental._replace(unit=door.unit, item=door.mark_item))
+    handed_out(world, changes, swap, rental)
+    return rental, None
+
+
+def handed_out(world: World, changes: Changes, swap: Swap, rental: Rental) -> Swap:
+    """The swap's row names what a rental hands out, also where that is not what was chosen at first."""
+    if rental.id not in swap.rentals_out:
+        return swap
+    place = swap.rentals_out.index(rental.id)
+    units, codes = list(swap.units_out), list(swap.packs_out)
+    units[place], codes[place] = rental.unit or 0, rental.item or ""
+    return put_swap(world.assets, changes.assets, swap._replace(units_out=tuple(units), packs_out=tuple(codes)))
+
+
 # -- money ------------------------------------------------------------------------------------------------------------
 
 
@@ -251,11 +333,13 @@ def _reaches(world: World, swap: Swap, known: Token, waiting: Sequence[Rental], 
     terms = station.terms
     if terms is None or driver_id is None:
         return True  # refused for that reason when its payer is judged
+    if any(driver == driver_id and minor > world.rules.debt_minor_max for (driver, _), minor in world.debts.items()):
+        return False
     have: dict[str, int] = {}
     mine = {v.id: v for v in world.assets.vouchers.of("driver", driver_id)}
     for rental in waiting:
         session = session_of(world, rental)
-        if session.means != "balance" or session.currency is None:
+        if session.means != "balance" or session.currency is None or session.driver_id != driver_id:
             continue
         before = have.get(session.currency, world.balances.get((driver_id, session.currency), 0))
         _, used, _, end = ending(world, rental, now)

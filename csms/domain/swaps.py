@@ -21,6 +21,7 @@ from csms.domain.rental import finish
 from csms.domain.swap_asks import BEGIN, told
 from csms.domain.swap_in import put_in
 from csms.domain.swap_out import locked_again, taken_out
+from csms.domain.swap_pay import AWAIT
 from csms.domain.world import Changes, World
 
 SAME_VISIT = timedelta(hours=1)
@@ -47,14 +48,26 @@ def moved(world: World, changes: Changes, event: PacksMoved) -> Outcome:
 
 
 def _swap_of(world: World, event: PacksMoved, at: datetime) -> Swap | None:
-    """The swap of this number that went on at that time; numbers come again, when a station has lost its memory."""
+    """
+    The swap of this number that went on at that time; numbers come again, when a station has lost its memory.
+
+    Its first report may not be the one that was told first: then it begins a little earlier than was known.
+    """
     found = sorted(world.assets.swaps.of("rid", (event.station_id, event.rid)), key=lambda s: (s.opened_at, s.id))
-    for swap in reversed(found):
-        if swap.ended_at is None or at <= swap.ended_at:
-            return swap
-        if event.what != "in" and at <= swap.ended_at + SAME_VISIT:
-            return swap
-    return None
+    begun = [swap for swap in found if swap.opened_at <= at]
+    if begun and _goes_on(begun[-1], event, at):
+        return begun[-1]
+    later = found[len(begun) :]
+    return later[0] if later and later[0].opened_at - at <= SAME_VISIT else None
+
+
+def _goes_on(swap: Swap, event: PacksMoved, at: datetime) -> bool:
+    """Whether what happens at `at` belongs to a swap that had begun by then."""
+    if event.what == "in" and swap.state == "orphaned":
+        return at <= swap.opened_at + AWAIT  # what was put in for it is told; or it is another visit of that number
+    if swap.ended_at is None or at <= swap.ended_at:
+        return True
+    return event.what != "in" and at <= swap.ended_at + SAME_VISIT
 
 
 def _new(world: World, changes: Changes, event: PacksMoved, at: datetime) -> Swap:
