@@ -112,11 +112,11 @@ def _want_packs(wanted: Wanted, event: PackEvent) -> None:
                 wanted.token(station_id, event.token)
         case PackStated():
             if event.pack.serial:
-                assets.serials.add(event.pack.serial)
+                assets.told_serials.add(event.pack.serial)
             if event.unit is not None:
-                assets.doors.add((station_id, event.unit))
+                assets.told_doors.add((station_id, event.unit))
         case SlotShown():
-            assets.doors.add((station_id, event.unit))
+            assets.told_doors.add((station_id, event.unit))
         case SwapAsked():
             assets.stations.add(station_id)
             assets.swaps.add(event.swap_id)

@@ -33,6 +33,10 @@ class AssetsWanted:
     """Keys of tokens whose drivers' open rentals, and vouchers, are wanted."""
     serials: set[str] = field(default_factory=set)
     """Packs by what their batteries say, or by the alias of it."""
+    told_serials: set[str] = field(default_factory=set)
+    """Packs whose state is told, as most reports do: the pack, and its rental if that waits for its level."""
+    told_doors: set[tuple[str, int]] = field(default_factory=set)
+    """Slots (station, unit) in which they are: with what stands there, without what that was lent by."""
     rids: set[tuple[str, int]] = field(default_factory=set)
     """(station, number) of swaps: the newest, and the one before it."""
     swaps: set[UUID] = field(default_factory=set)
@@ -50,6 +54,8 @@ class AssetsWanted:
             or self.reports
             or self.tokens
             or self.serials
+            or self.told_serials
+            or self.told_doors
             or self.rids
             or self.swaps
         )
@@ -78,6 +84,9 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         [station_id for station_id, _ in wanted.rids],
         [rid for _, rid in wanted.rids],
         list(wanted.swaps),
+        list(wanted.told_serials),
+        [station_id for station_id, _ in wanted.told_doors],
+        [unit for _, unit in wanted.told_doors],
     )
     assert row is not None
     for fields in row["items"]:

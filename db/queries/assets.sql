@@ -4,8 +4,9 @@
 -- All rows that reports of items and doors are decided on, in one statement; each column is an array of rows.
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
 -- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors; $10 serials of packs, or aliases; $11,
--- $12 stations and numbers of swaps; $13 swaps. Each look-up asks for the order of its index, so that no plan passes
--- over another one (store/assets.py).
+-- $12 stations and numbers of swaps; $13 swaps; $14 serials of packs that are only told of; $15, $16 stations and numbers
+-- of slots that are. Each look-up asks for the order of its index, so that no plan passes over another one, and no two
+-- sets of this statement are joined: without hashes that costs the square of a batch (store/assets.py).
 with wanted_stations as (
     select s.id
     from unnest(
@@ -17,6 +18,16 @@ single_doors as (
     select d.station_id, d.unit
     from unnest($8::text[], $9::integer[]) d (station_id, unit)
     group by d.station_id, d.unit),
+told_doors as (
+    select d.station_id, d.unit
+    from unnest($15::text[], $16::integer[]) d (station_id, unit)
+    group by d.station_id, d.unit),
+heard as (
+    select r.*
+    from unnest($5::text[], $6::text[]) k (station_id, id)
+    cross join lateral (
+        select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
+    where r.id = k.id),
 door_grants as (
     select g.id, g.rental_id
     from single_doors w
@@ -51,7 +62,9 @@ wanted_swaps as (
         join rental r on r.id = g.rental_id
         where r.swap_id is not null
         union
-        select r.swap_id from door_grants g join rental r on r.id = g.rental_id where r.swap_id is not null) k
+        select r.swap_id from door_grants g join rental r on r.id = g.rental_id where r.swap_id is not null
+        union
+        select r.swap_id from heard h join rental r on r.id = h.rental_id where r.swap_id is not null) k
     join swap w on w.id = k.id),
 swap_rentals as (
     select distinct k.id
@@ -108,6 +121,26 @@ wanted_items as (
         from single_doors w
         join door d on d.station_id = w.station_id and d.unit = w.unit
         where d.mark_item is not null) w
+    group by code),
+told_items as (
+    select code
+    from (
+        select p.code from unnest($14::text[]) k (serial) join pack p on p.serial = k.serial
+        union all
+        select d.mark_item
+        from told_doors w
+        join door d on d.station_id = w.station_id and d.unit = w.unit
+        where d.mark_item is not null
+        union all
+        select i.code
+        from told_doors w
+        cross join lateral (
+            select code
+            from item
+            where station_id = w.station_id
+            and unit = w.unit
+            and place = 'connector'
+            offset 0) i) w
     group by code),
 token_drivers as (
     select coalesce(t.driver_id, i.driver_id) as driver_id
@@ -170,11 +203,11 @@ wanted_rentals as (
             order by requested_at
             limit 20) r
         union
-        select r.rental_id
-        from unnest($5::text[], $6::text[]) k (station_id, id)
-        cross join lateral (
-            select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
-        where r.id = k.id) w
+        select r.id
+        from told_items i
+        cross join lateral (select id from rental where item = i.code and state = 'returning' limit 1) r
+        union
+        select rental_id from heard) w
     join rental r on r.id = w.id),
 wanted_doors as (
     select c.station_id, c.number as unit, c.kind
@@ -188,6 +221,12 @@ wanted_doors as (
     where c.kind in ('door', 'slot')
     and c.number > 0
     union
+    select c.station_id, c.number, c.kind
+    from told_doors w
+    join connector c on c.station_id = w.station_id and c.number = w.unit
+    where c.kind in ('door', 'slot')
+    and c.number > 0
+    union
     select d.station_id, d.unit, c.kind
     from wanted_rentals r
     join door d on d.reserved_for = r.id
@@ -197,11 +236,15 @@ wanted_doors as (
     from wanted_rentals r
     join connector c on c.station_id = r.return_station and c.number = r.return_unit),
 all_items as (
-    select code from wanted_items union select item from wanted_rentals where item is not null),
+    select code from wanted_items
+    union
+    select code from told_items
+    union
+    select item from wanted_rentals where item is not null),
 wanted_packs as (
     select p.* from all_items w join pack p on p.code = w.code),
 pack_rentals as (
-    select r.* from wanted_rentals r join wanted_packs p on p.code = r.item)
+    select r.* from wanted_rentals r cross join lateral (select code from pack where code = r.item limit 1) p)
 select
     array(
         select row(
@@ -269,7 +312,12 @@ select
     ) as outages,
     array(
         select row(c.station_id, c.last_seq, c.seen_at, c.version)
-        from (select id from wanted_stations union select station_id from single_doors) s
+        from (
+            select id from wanted_stations
+            union
+            select station_id from single_doors
+            union
+            select station_id from told_doors) s
         join cabinet c on c.station_id = s.id
     ) as cabinets,
     array(
@@ -282,10 +330,7 @@ select
     array(
         select row(
             r.station_id, r.id, r.error, r.grant_id, r.answer_unit, r.expires_at, r.rental_id)
-        from unnest($5::text[], $6::text[]) k (station_id, id)
-        cross join lateral (
-            select * from asset_report where station_id = k.station_id and id >= k.id order by id limit 1) r
-        where r.id = k.id
+        from heard r
     ) as reported,
     array(
         select row(
