@@ -16,7 +16,8 @@ from csms.domain.pack_events import RID_MIN, SwapAnswered, SwapAsked
 from csms.domain.pack_rows import Swap
 from csms.domain.rental import cancel, session_of
 from csms.domain.rental_times import GIVEN_BACK
-from csms.domain.swap_pay import LOOK, brought, carry_on, claim, go_on, move, rentals_out, still_fit
+from csms.domain.swap_pay import carry_on, claim, go_on, still_fit
+from csms.domain.swap_state import LOOK, brought, move, rentals_out
 from csms.domain.token import decide, key
 from csms.domain.world import Changes, World
 

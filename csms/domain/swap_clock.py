@@ -15,21 +15,8 @@ from csms.domain.rental import begin, free_door, session_of, write
 from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import flagged
 from csms.domain.swap_in import left_behind
-from csms.domain.swap_pay import (
-    AWAIT,
-    LOOK,
-    Ask,
-    brought,
-    carry_on,
-    move,
-    not_wanted,
-    payer_of,
-    release,
-    rentals_out,
-    settle_in,
-    tell_staff,
-    waits,
-)
+from csms.domain.swap_pay import AWAIT, Ask, carry_on, release, settle_in
+from csms.domain.swap_state import LOOK, brought, move, not_wanted, payer_of, rentals_out, tell_staff, waits
 from csms.domain.world import Changes, World
 
 THERE = timedelta(minutes=10)

@@ -18,11 +18,10 @@ from csms.domain.heard import alarm, named
 from csms.domain.openings import opened_at, resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
-from csms.domain.rental import UNSEEN, begin, cancel, free_door, session_of, taken, taken_again, write
+from csms.domain.rental import UNSEEN, begin, cancel, free_door, returned, session_of, taken, taken_again, write
 from csms.domain.session import flagged
-from csms.domain.swap_pay import (
-    LEFT,
-    Ask,
+from csms.domain.swap_pay import LEFT, Ask, settle_in
+from csms.domain.swap_state import (
     brought,
     handed_out,
     keep_no_slots,
@@ -31,7 +30,6 @@ from csms.domain.swap_pay import (
     owed,
     payer_of,
     rentals_out,
-    settle_in,
     waits,
 )
 from csms.domain.world import Changes, World
@@ -146,7 +144,7 @@ def _own_back(world: World, changes: Changes, swap: Swap, rental: Rental, unit: 
     used_up(world, changes, (swap.station_id, unit), rental, key)
     custody.left(world.assets, changes.assets, rental.item or "", (swap.station_id, unit), key, rental.id, "driver")
     taken_again(world, changes, rental._replace(level_in=None))
-    if (unit, rental.item) in zip(swap.units_in, swap.packs_in, strict=False) or rental.id in swap.rentals_out:
+    if (unit, rental.item or "") in zip(swap.units_in, swap.packs_in, strict=False) or rental.id in swap.rentals_out:
         return swap
     swap = swap._replace(  # by the number of another visit than the one it was put in by
         units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, rental.item or ""),
@@ -190,7 +188,7 @@ def _without_leave(
     swap = swap._replace(units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code))
     alarm(world, changes, event, kind, unit=unit, item=code)
     rental = None
-    if key_of_token is not None and world.assets.rental_of(code) is None:
+    if key_of_token is not None and not _is_lent(world, code, key[0]):
         rental = _lent_late(world, changes, swap, id_, (unit, code, level), key_of_token, masked, key, now)
     if rental is None:
         custody.left(world.assets, changes.assets, code, place, key, None, "unknown")
@@ -232,6 +230,14 @@ def claimed(world: World, changes: Changes, swap: Swap, now: datetime) -> Swap:
     return swap
 
 
+def _is_lent(world: World, code: str, at: datetime) -> bool:
+    """Whether somebody has the pack, or had it at `at` and is billed for that: nobody else is billed for the same."""
+    if world.assets.rental_of(code) is not None:
+        return True
+    had = [rental for rental in world.assets.rentals.of("item", code) if rental.taken_at is not None]
+    return any(r.taken_at <= at and r.returned_at is not None and at <= r.returned_at for r in had if r.taken_at)
+
+
 def _lent_late(
     world: World, changes: Changes, swap: Swap, id_: UUID, what: tuple[int, str, Level | None], token_key: bytes,
     masked: str | None, key: Key, now: datetime,
@@ -253,7 +259,11 @@ def _lent_late(
         return None
     rental = write(world, changes, rental._replace(state="opening", driver_id=judged.driver_id, tries=1))
     custody.left(world.assets, changes.assets, code, place, key, id_, "driver")
-    return taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+    rental = taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+    item = world.assets.items[code]
+    if item.place == "connector" and item.since > key and item.station_id is not None and item.unit is not None:
+        return returned(world, changes, rental, (item.station_id, item.unit), item.at, now, sure=True)
+    return rental
 
 
 # -- offered, and locked again ----------------------------------------------------------------------------------------
