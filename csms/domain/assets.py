@@ -223,7 +223,10 @@ RENTAL_COLUMNS: Mapping[str, Callable[[Rental], Hashable]] = {
     "driver": lambda rental: rental.driver_id,
     "returned to": lambda rental: (rental.return_station, rental.return_unit),
 }
-SWAP_COLUMNS: Mapping[str, Callable[[Swap], Hashable]] = {"rid": lambda swap: (swap.station_id, swap.rid)}
+SWAP_COLUMNS: Mapping[str, Callable[[Swap], Hashable]] = {
+    "rid": lambda swap: (swap.station_id, swap.rid),
+    "driver": lambda swap: swap.driver_id,
+}
 VOUCHER_COLUMNS: Mapping[str, Callable[[Voucher], Hashable]] = {"driver": lambda voucher: voucher.driver_id}
 PACK_COLUMNS: Mapping[str, Callable[[Pack], Hashable]] = {
     "serial": lambda pack: pack.serial,

@@ -237,15 +237,15 @@ def charged(session: Session, used: Usage, priced: Priced, waived: bool = False)
 
     Zero energy costs nothing, but for a rental. The fee never exceeds what was held; nothing is held by a psp that
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
-    unless a psp holds for it all the same (its token came online): of a hold no more can be taken. What vouchers
-    release comes on top of it.
+    unless a psp holds for it all the same (its token came online): of a hold no more can be taken. Who uses more than
+    the own vouchers cover, which stood in for a hold, owes the rest.
     """
     full = price(used, priced.tariff, session.time_zone)
     if used.energy_wh == 0 and used.own is None:
         full = cap(full, 0)
-    drawn_minor = 0 if used.own is None else used.own.drawn_minor
-    held = (session.hold_minor > 0 or drawn_minor > 0) and (session.means == "psp" or not session.offline)
-    due = cap(full, session.hold_minor + drawn_minor) if held else full
+    by_vouchers = used.own is not None and bool(used.own.drawn)
+    held = session.hold_minor > 0 and not by_vouchers and (session.means == "psp" or not session.offline)
+    due = cap(full, session.hold_minor) if held else full
     if waived:
         due = cap(full, 0)
     return due, full.total_minor - due.total_minor

@@ -106,8 +106,8 @@ def corrected(world: World, changes: Changes, before: Session, session: Session)
     if before.state == "review":
         settled(world, changes, session)
     elif BUDGET in session.flags and not lacks(world, changes, session):
-        hold = session.hold_minor
-        spend(world, changes, session, min(0, min(session.fee_minor or 0, hold) - min(before.fee_minor or 0, hold)))
+        now_minor, before_minor = (min((s.fee_minor or 0) - s.drawn_minor, s.hold_minor) for s in (session, before))
+        spend(world, changes, session, min(0, now_minor - before_minor))
 
 
 def _token(world: World, session: Session) -> Token | None:

@@ -180,8 +180,9 @@ def came_back(
         at = min(at, rental.closed_at)
     end = min(at, ended_at(back, at))
     due_minor = _due_minor(world, with_outage(world, back, end), end)
-    if not session.drawn_minor:  # what vouchers gave stays as it was billed
-        _refund(world, changes, back, (session.fee_minor or 0) - due_minor, now)
+    _refund(world, changes, back, (session.fee_minor or 0) - session.drawn_minor - due_minor, now)
+    if session.drawn_minor:  # units do not come back by themselves: people look at the rest
+        _tell_staff(changes, back, "refund_owed", now, drawn_minor=session.drawn_minor)
     write(world, changes, back)
 
 

@@ -18,7 +18,6 @@ SwapState = Literal[
     "authorised",
     "unidentified",
     "awaiting_payment",
-    "billed",
     "releasing",
     "completed",
     "orphaned",

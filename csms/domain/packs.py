@@ -50,17 +50,17 @@ def level_of(pack: Pack | None, state: PackState, at: datetime) -> Level:
 
 def told(
     world: World, changes: Changes, code: str, state: PackState, key: Key, source: Source,
-    place: tuple[str | None, int | None], now: datetime,
+    place: tuple[str | None, int | None], now: datetime, *, believed: bool = True,
 ) -> None:  # fmt: skip
     """
-    A pack's state goes into its series, and is its newest unless a later one is known.
+    A pack's state goes into its series, and is its newest if it is `believed` and no later one is known.
 
     A terminal's word counts only while no station ever told of the pack: nothing is billed by it otherwise.
     """
     at, id_ = key
     changes.assets.pack_states.append(state_row(code, state, at, id_, source, place))
     pack = world.assets.packs.get(code)
-    if pack is None or (source == "terminal" and pack.source == "station"):
+    if pack is None or not believed or (source == "terminal" and pack.source == "station"):
         return
     upstart = source == "station" and pack.source == "terminal"
     if not upstart and pack.at is not None and (pack.at, pack.key) >= key:

@@ -7,7 +7,7 @@ the session waits as `pending`, and every report that depends on the verdict wai
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -47,6 +47,15 @@ class Asking(Protocol):
     def received_at(self) -> datetime: ...
     @property
     def authorization_id(self) -> UUID: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What judging needs, where no event has it."""
+
+    station_id: str
+    received_at: datetime
+    authorization_id: UUID
 
 
 def judge(world: World, changes: Changes, session: Session, text: str, event: Asking) -> Session:

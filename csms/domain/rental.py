@@ -25,7 +25,7 @@ from uuid import UUID
 
 from csms.base.ids import derived
 from csms.base.units import seconds_between
-from csms.domain import grants, packs, voucher
+from csms.domain import billing, budget, grants, packs, voucher
 from csms.domain.assets import Item, Rental, put_door, put_rental, put_voucher
 from csms.domain.billing import Closing, close
 from csms.domain.errand import Concern, Errand
@@ -34,7 +34,7 @@ from csms.domain.pack_rows import VoucherUse
 from csms.domain.pack_usage import MISMATCH
 from csms.domain.rental_times import RETURN_S_MAX, away_s, due_at, ended_at, next_look, used
 from csms.domain.session import RESERVED, Session, flagged, opened, refused
-from csms.domain.tariff import Usage
+from csms.domain.tariff import Usage, price
 from csms.domain.tariff_own import Own, Used
 from csms.domain.world import Changes, World
 
@@ -191,6 +191,8 @@ def finish(world: World, changes: Changes, rental: Rental, now: datetime) -> Ren
 def settle(world: World, changes: Changes, rental: Rental, now: datetime) -> Rental:
     """Bills it; the rest of what was held goes back."""
     rental, usage, start, end = ending(world, rental, now)
+    if packs.is_pack(world.assets, rental.item):
+        _hold_all(world, changes, rental, usage, judged_at(rental, end, now), now)
     bill(world, changes, rental, usage, start, end, now)
     _disagrees(changes, rental, now)
     return over(world, changes, rental._replace(state="closed", closed_at=now))
@@ -208,6 +210,33 @@ def ending(world: World, rental: Rental, now: datetime) -> tuple[Rental, Used, d
     currency = session_of(world, rental).currency
     assert currency is not None
     return rental, used(rental, own, end, currency), start, end
+
+
+def judged_at(rental: Rental, end: datetime, now: datetime) -> datetime:
+    """When vouchers must be valid to pay for a use: at its end; where a swap waits for them, by now."""
+    return now if rental.reason == EXCHANGE else end
+
+
+def _hold_all(world: World, changes: Changes, rental: Rental, what: Used, at: datetime, now: datetime) -> None:
+    """What the hold of a pack's rental does not reach is taken from the balance, as far as that reaches."""
+    session = session_of(world, rental)
+    if session.means != "balance" or session.driver_id is None or session.currency is None:
+        return
+    due_minor, drawn_minor = due(world, session, covered(world, session, what, at))
+    key, more = (session.driver_id, session.currency), due_minor - drawn_minor - session.hold_minor
+    there = min(more, world.balances.get(key, 0), budget.room(world, session))
+    if there > 0:
+        world.balances[key] -= there
+        raised = budget.spend(world, changes, session, there)._replace(hold_minor=session.hold_minor + there)
+        changes.postings.append(billing.more_held(raised, there, now))
+        put(world, changes, raised, session)
+
+
+def due(world: World, session: Session, what: Used) -> tuple[int, int]:
+    """(fee, part of it that vouchers release) of a use, whatever was held for it."""
+    priced = world.priced_of(session)
+    assert priced is not None
+    return price(Usage(0, what.held_s, (), own=what), priced.tariff, session.time_zone).total_minor, what.drawn_minor
 
 
 def _disagrees(changes: Changes, rental: Rental, now: datetime) -> None:
@@ -266,7 +295,7 @@ def bill(
         end_reason=rental.state[:40],
         flags=flagged(before.flags, *rental.flags),
     )
-    what = covered(world, before, what, end)
+    what = covered(world, before, what, judged_at(rental, end, now))
     closing: Closing = close(session, Usage(0, what.held_s, (), own=what), priced, now)
     closed(world, changes, before, closing)
     for part in what.drawn:

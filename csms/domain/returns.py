@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from csms.base.ids import derived
 from csms.domain import custody, overdue, payer
@@ -112,15 +110,6 @@ def _is_news(billed: Rental, place: Place, at: datetime) -> bool:
 # -- too late ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What judging the payer of a late taking needs of an event."""
-
-    station_id: str
-    received_at: datetime
-    authorization_id: UUID
-
-
 def revived(
     world: World, changes: Changes, rental: Rental, event: ItemTaken, grant: Grant | None, key: Key
 ) -> str | None:
@@ -149,7 +138,7 @@ def revived(
     session = opened(world.stations[rental.station_id], id_, ref, ref, True, event.received_at)
     session = session._replace(use="rental", connector=event.unit, started_at=at)
     world.sessions[session.station_id, ref] = changes.opened[session.id] = session
-    ask = _Ask(rental.station_id, event.received_at, derived(id_, REVIVED_ASK_PLACE))
+    ask = payer.Ask(rental.station_id, event.received_at, derived(id_, REVIVED_ASK_PLACE))
     judged = payer.judge_key(world, changes, session, before.token_key, before.token_masked, ask)
     put(world, changes, judged, session)
     anew = rental._replace(

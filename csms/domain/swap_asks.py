@@ -54,6 +54,9 @@ def asked(world: World, changes: Changes, event: SwapAsked) -> Outcome:
     mine = [rental for rental in mine if packs.is_pack(assets, rental.item)]
     if len(mine) < event.count:
         return _refused("NoCustody")
+    begun = [s for s in assets.swaps.of("driver", driver_id) if s.state == "authorised" and s.ended_at is None]
+    if len(mine) < event.count + sum(swap.wanted for swap in begun):
+        return _refused("Busy")
     if error := cannot_swap(world, event.station_id, now, driver_id=driver_id, wanted=event.count):
         return _refused(error)
     if any(s.ended_at is None for s in assets.swaps.of("rid", (event.station_id, event.rid))):

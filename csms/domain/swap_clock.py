@@ -15,7 +15,7 @@ from csms.domain.rental import begin, free_door, session_of, write
 from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import flagged
 from csms.domain.swap_in import left_behind
-from csms.domain.swap_pay import AWAIT, Ask, carry_on, release, settle_in
+from csms.domain.swap_pay import AWAIT, carry_on, release, settle_in
 from csms.domain.swap_state import LOOK, brought, move, not_wanted, payer_of, rentals_out, tell_staff, waits
 from csms.domain.world import Changes, World
 
@@ -36,7 +36,7 @@ def checked(world: World, changes: Changes, event: SwapChecked) -> Outcome:
             move(world, changes, swap, "aborted", now, "not begun")
         case "awaiting_payment":
             _awaited(world, changes, swap, now)
-        case "releasing" | "billed":
+        case "releasing":
             _released(world, changes, swap, now)
         case "unidentified":
             _unidentified(world, changes, swap, now)
@@ -115,7 +115,7 @@ def _give_back(world: World, changes: Changes, swap: Swap, owed: int, now: datet
             world, changes, id_, (swap.station_id, unit), item, now, asked_by=swap.asked_by, proof=swap.proof,
             swap_id=swap.id, flags=(GIVEN_BACK,),
         )  # fmt: skip
-        session, ask = session_of(world, rental), Ask(swap.station_id, now, named(id_, "ask"))
+        session, ask = session_of(world, rental), payer.Ask(swap.station_id, now, named(id_, "ask"))
         judged = payer.judge_key(world, changes, session, paid_by.token_key, paid_by.token_masked, ask, again=True)
         put(world, changes, judged, session)
         swap = swap._replace(

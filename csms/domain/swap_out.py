@@ -20,7 +20,7 @@ from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
 from csms.domain.rental import UNSEEN, begin, cancel, free_door, returned, session_of, taken, taken_again, write
 from csms.domain.session import flagged
-from csms.domain.swap_pay import LEFT, Ask, settle_in
+from csms.domain.swap_pay import LEFT, settle_in
 from csms.domain.swap_state import (
     brought,
     handed_out,
@@ -73,6 +73,8 @@ def _one(
         return swap, None  # given back, and heard of since
     if rental is not None and rental.state == "returning":
         return _own_back(world, changes, swap, rental, slot.unit, key), None
+    if rental is not None and rental.state == "requested":  # its psp has not said yes
+        rental = cancel(world, changes, rental, "not wanted", now)
     if rental is None or rental.state in OVER:
         return _without_leave(world, changes, swap, event, slot.unit, code, level, key)
     if rental.item != code:
@@ -252,7 +254,7 @@ def _lent_late(
     )  # fmt: skip
     session = session_of(world, rental)
     located = put(world, changes, session._replace(started_at=key[0]), session)
-    ask = Ask(swap.station_id, now, named(id_, "ask"))
+    ask = payer.Ask(swap.station_id, now, named(id_, "ask"))
     judged = put(world, changes, payer.judge_key(world, changes, located, token_key, masked, ask, again=True), located)
     if judged.state != "active":
         write(world, changes, rental._replace(state="refused", reason=judged.reason, closed_at=now))

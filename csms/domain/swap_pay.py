@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from csms.domain import billing, budget, grants, packs, payer, reservations, voucher
+from csms.domain import grants, packs, payer, reservations, voucher
 from csms.domain.assets import Door, Grant, Rental, put_door, put_reservation, put_swap
 from csms.domain.folding import put
 from csms.domain.heard import named
 from csms.domain.holding import deposit_minor
 from csms.domain.pack_rows import Swap, Voucher
-from csms.domain.rental import begin, cancel, ending, free_door, session_of, settle, write
+from csms.domain.rental import begin, cancel, due, ending, free_door, judged_at, session_of, settle, write
 from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import Session, flagged
-from csms.domain.swap_state import brought, handed_out, move, owed, payer_of, rentals_out, waits
-from csms.domain.tariff import Usage, price
+from csms.domain.swap_state import brought, handed_out, move, owed, payer_of, rentals_out, tell_staff, waits
 from csms.domain.tariff_own import Used
 from csms.domain.world import Changes, Token, World
 
@@ -37,15 +35,6 @@ LEFT = "not taken"
 
 MONEY: frozenset[str | None] = frozenset({"no_credit", "debt", "budget_spent", "declined", "timed_out"})
 """Reasons that money can mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What judging a payer needs of an event."""
-
-    station_id: str
-    received_at: datetime
-    authorization_id: UUID
 
 
 def carry_on(world: World, changes: Changes, swap: Swap, now: datetime) -> tuple[Swap, str | None]:
@@ -127,6 +116,10 @@ def release(
     world: World, changes: Changes, swap: Swap, rental: Rental, now: datetime, refused: str | None = None
 ) -> None:
     """The pack of a rental that is paid for is handed out, once."""
+    if world.assets.live_grant(rental.station_id, rental.unit or 0) is not None:  # staff have it opened just now
+        cancel(world, changes, rental, "gone", now)
+        tell_staff(changes, swap, "pack_owed", now, packs=1)
+        return
     driver_id = session_of(world, rental).driver_id
     claim(world, changes, rental.station_id, driver_id, now)
     rental = write(world, changes, rental._replace(state="opening", tries=1, driver_id=driver_id))
@@ -178,7 +171,7 @@ def _want(
             world, changes, id_, (door.station_id, door.unit), item, now, asked_by=swap.asked_by, proof=swap.proof,
             swap_id=swap.id,
         )  # fmt: skip
-        session, ask = session_of(world, rental), Ask(swap.station_id, now, named(id_, "ask"))
+        session, ask = session_of(world, rental), payer.Ask(swap.station_id, now, named(id_, "ask"))
         judged = payer.judge_key(world, changes, session, paid_by.token_key, paid_by.token_masked, ask, again=True)
         put(world, changes, judged, session)
         rentals.append(rental)
@@ -216,24 +209,8 @@ def still_fit(world: World, changes: Changes, swap: Swap, rental: Rental, now: d
 
 
 def settle_in(world: World, changes: Changes, rental: Rental, now: datetime) -> None:
-    """The bill of a pack that came back; what its hold does not reach is taken from the balance before."""
-    session = session_of(world, rental)
-    _, used, _, end = ending(world, rental, now)
-    due_minor, drawn_minor = _due(world, session, used, _vouchers(world, session), end)
-    more = due_minor - drawn_minor - session.hold_minor
-    if session.means == "balance" and session.driver_id is not None and session.currency is not None and more > 0:
-        key = (session.driver_id, session.currency)
-        there = min(more, world.balances.get(key, 0), budget.room(world, session))
-        if there > 0:
-            world.balances[key] -= there
-            raised = budget.spend(world, changes, session, there)._replace(hold_minor=session.hold_minor + there)
-            changes.postings.append(billing.more_held(raised, there, now))
-            put(world, changes, raised, session)
+    """The bill of a pack that came back."""
     settle(world, changes, world.assets.rentals[rental.id], now)
-
-
-def _vouchers(world: World, session: Session) -> dict[UUID, Voucher]:
-    return {mine.id: mine for mine in world.assets.vouchers.of("driver", session.driver_id)}
 
 
 def _due(world: World, session: Session, used: Used, mine: dict[UUID, Voucher], at: datetime) -> tuple[int, int]:
@@ -245,7 +222,7 @@ def _due(world: World, session: Session, used: Used, mine: dict[UUID, Voucher], 
         used = voucher.cover(usable, used, priced.tariff.own, session.currency)
         for part in used.drawn:
             mine[part.voucher_id] = voucher.drawn_from(mine[part.voucher_id], part)
-    return price(Usage(0, used.held_s, (), own=used), priced.tariff, session.time_zone).total_minor, used.drawn_minor
+    return due(world, session, used)
 
 
 def _reaches(world: World, swap: Swap, known: Token, waiting: Sequence[Rental], now: datetime) -> bool:
@@ -264,7 +241,7 @@ def _reaches(world: World, swap: Swap, known: Token, waiting: Sequence[Rental], 
             continue
         before = have.get(session.currency, world.balances.get((driver_id, session.currency), 0))
         _, used, _, end = ending(world, rental, now)
-        due_minor, drawn_minor = _due(world, session, used, mine, end)
+        due_minor, drawn_minor = _due(world, session, used, mine, judged_at(rental, end, now))
         have[session.currency] = before + session.hold_minor - (due_minor - drawn_minor)
     left = have.get(terms.currency, world.balances.get((driver_id, terms.currency), 0))
     return min([left, *have.values()]) >= 0 and left >= len(waiting) * _wanted(world, swap, list(mine.values()), now)

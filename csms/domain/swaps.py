@@ -71,6 +71,10 @@ def _goes_on(swap: Swap, event: PacksMoved, at: datetime) -> bool:
 
 
 def _new(world: World, changes: Changes, event: PacksMoved, at: datetime) -> Swap:
+    for before in world.assets.swaps.of("rid", (event.station_id, event.rid)):
+        if before.ended_at is None:  # a number stands for one visit at a time
+            over = before._replace(ended_at=max(at, before.opened_at), checked_at=None)
+            put_swap(world.assets, changes.assets, over)
     station = world.stations[event.station_id]
     by = "at the station" if event.token is None else "token at the station"
     swap = Swap(
@@ -83,18 +87,27 @@ def _new(world: World, changes: Changes, event: PacksMoved, at: datetime) -> Swa
 
 
 def stated(world: World, changes: Changes, event: PackStated) -> Outcome:
-    """How a pack is. Where it stands in a slot since its rental's return, its level there ends that rental."""
+    """
+    How a pack is. Where it stands in a slot since its rental's return, its level there ends that rental.
+
+    A station is believed about packs that stand in it: what it says of others is kept, and changes nothing.
+    """
     assets, key = world.assets, key_of(world, event)
     door = None if event.unit is None else assets.doors.get((event.station_id, event.unit))
     code = packs.code_of(assets, event.pack.serial)
     if not event.pack.serial and door is not None:
-        code = door.mark_item or None
+        there = custody.behind(assets, door)
+        code = None if there is None else there.code
     if event.seq is not None:
         follow(world, changes, event.station_id, event.seq, event.received_at)
     if code is None or code not in assets.packs:
         return Outcome("accepted", asset=AssetAnswer("BatteryUnknown"))
-    place = (event.station_id or None, event.unit)
-    packs.told(world, changes, code, event.pack, key, event.source, place, event.received_at)
+    place, item = (event.station_id or None, event.unit), assets.items[code]
+    is_there = item.place == "connector" and item.station_id == event.station_id
+    believed = event.source == "terminal" or is_there or item.place == "unknown"
+    packs.told(world, changes, code, event.pack, key, event.source, place, event.received_at, believed=believed)
+    if not believed:
+        return Outcome("accepted", asset=AssetAnswer("ItemMismatch"))
     rental = assets.rental_of(code)
     if rental is not None and rental.state == "returning" and rental.level_in is None:
         finish(world, changes, rental, event.received_at)

@@ -89,7 +89,7 @@ create table swap (
     station_id text not null references station,
     rid bigint not null check (rid >= 0),
     state text not null check (state in (
-        'authorised', 'unidentified', 'awaiting_payment', 'billed', 'releasing', 'completed', 'orphaned', 'returned',
+        'authorised', 'unidentified', 'awaiting_payment', 'releasing', 'completed', 'orphaned', 'returned',
         'aborted')),
     driver_id text,
     provider_id text not null,
@@ -114,6 +114,7 @@ create index swap_rid on swap (station_id, rid, opened_at, id);
 create index swap_station on swap (station_id, opened_at, id);
 create index swap_driver on swap (driver_id, opened_at, id);
 create index swap_provider on swap (provider_id, opened_at, id);
+create index swap_open_of on swap (driver_id, id) where ended_at is null;
 create index swap_due on swap (checked_at) where checked_at is not null;
 comment on column swap.rid is 'its number at its station: chosen there, or by us from 2^30 on';
 
@@ -509,6 +510,53 @@ begin
         if written <> cardinality(moved) then perform lost_race('session version'); end if;
     end if;
 end $$;
+
+-- As in 0011, and nobody is forgotten whose voucher could still be given back.
+create or replace function unfinished(of_driver text) returns text stable language sql as $$
+    select reason
+    from (
+        select 1 as place, 'a session has not been settled' as reason
+        where exists (
+            select from session s
+            where s.driver_id = of_driver
+            and s.state not in ('completed', 'invalid'))
+        union all
+        select 2, 'the balance is not 0'
+        where exists (
+            select from guarded_account g
+            where g.address = 'driver:' || of_driver || ':balance'
+            and g.balance <> 0)
+        union all
+        select 3, 'a debt is not paid'
+        where exists (
+            select from transfer t
+            where 'driver:' || of_driver || ':debt' in (t.debit, t.credit)
+            group by t.asset
+            having sum(case when t.credit = 'driver:' || of_driver || ':debt' then t.amount else -t.amount end) <> 0)
+        union all
+        select 4, 'a refund is on its way'
+        where exists (select from refund r where r.driver_id = of_driver and r.state = 'pending')
+        union all
+        select 5, 'a payment is being made'
+        where exists (
+            select from authorizations_of(of_driver) a
+            where a.state in ('asking', 'authorized', 'timed_out', 'voiding'))
+        or exists (
+            select from session s
+            join outbox o on o.subject = 'session/' || s.id and o.state = 'waiting'
+            where s.driver_id = of_driver)
+        union all
+        select 6, 'a voucher is not used up'
+        where exists (
+            select from voucher v
+            where v.driver_id = of_driver
+            and v.state = 'active'
+            and v.used < v.total
+            and v.refund <> 'none'
+            and v.valid_until > now())) found
+    order by place
+    limit 1
+$$;
 
 -- Everything belongs to csms_owner (0011), also what was added since.
 do $$

@@ -39,6 +39,12 @@ door_grants as (
         order by unit desc, issued_at desc, id desc
         limit 2) g
     where g.unit = w.unit),
+token_drivers as (
+    select coalesce(t.driver_id, i.driver_id) as driver_id
+    from unnest($7::bytea[]) k (key)
+    cross join lateral (select * from token t where t.key = k.key limit 1) t
+    left join lateral (
+        select driver_id from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true),
 wanted_swaps as (
     select w.*
     from (
@@ -64,7 +70,12 @@ wanted_swaps as (
         union
         select r.swap_id from door_grants g join rental r on r.id = g.rental_id where r.swap_id is not null
         union
-        select r.swap_id from heard h join rental r on r.id = h.rental_id where r.swap_id is not null) k
+        select r.swap_id from heard h join rental r on r.id = h.rental_id where r.swap_id is not null
+        union
+        select w.id
+        from token_drivers t
+        cross join lateral (
+            select id from swap where driver_id = t.driver_id and ended_at is null order by id offset 0) w) k
     join swap w on w.id = k.id),
 swap_rentals as (
     select distinct k.id
@@ -142,12 +153,6 @@ told_items as (
             and place = 'connector'
             offset 0) i) w
     group by code),
-token_drivers as (
-    select coalesce(t.driver_id, i.driver_id) as driver_id
-    from unnest($7::bytea[]) k (key)
-    cross join lateral (select * from token t where t.key = k.key limit 1) t
-    left join lateral (
-        select driver_id from driver_identity i where i.issuer = t.issuer and i.subject = t.subject limit 1) i on true),
 wanted_rentals as (
     select r.*
     from (
@@ -352,9 +357,15 @@ select
         from (
             select driver_id from token_drivers where driver_id is not null
             union
-            select driver_id from pack_rentals where driver_id is not null and closed_at is null) d
+            select driver_id from wanted_rentals where driver_id is not null and closed_at is null) d
         cross join lateral (
-            select * from voucher where driver_id = d.driver_id and state = 'active' order by valid_from offset 0) v
+            select *
+            from voucher
+            where driver_id = d.driver_id
+            and state = 'active'
+            and coalesce(carry_until, valid_until) > now() - interval '45 days'
+            order by valid_from, id
+            limit 200) v
     ) as vouchers,
     array(
         select row(

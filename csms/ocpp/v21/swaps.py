@@ -1,8 +1,8 @@
 """
 OCPP 2.1 BatterySwap (block S): packs that were put in, taken out, or not taken.
 
-It has neither an id nor a number nor a time: one that says the same again is the same. It cannot be refused, its
-answer has no fields; what is wrong with a pack is said by a command that follows.
+It has neither an id nor a number nor a time: one that says the same again on that day is the same. It cannot be
+refused, its answer has no fields; what is wrong with a pack is said by a command that follows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def packs_moved(call: Call) -> PacksMoved:
         raise Unclear(f"a BatterySwap of type {str(payload.eventType)[:20]} with requestId {rid}")
     slots = _slots(payload.batteryData or ())
     told = [(slot.unit, slot.pack.serial, slot.pack.soc, slot.pack.soh) for slot in slots]
-    text = f"{rid}|{what}|{sorted(told)!r}"
+    # a station that lost its memory counts its swaps anew: on another day the same is another swap
+    text = f"{call.received_at.date()}|{rid}|{what}|{sorted(told)!r}"
     return PacksMoved(
         station_id=call.station_id,
         received_at=call.received_at,
