@@ -319,6 +319,10 @@ class AssetChanges:
         """Whether there is something of items, doors, grants and rentals to write."""
         return bool(self.reports or self.items or self.doors or self.grants or self.rentals or self.cabinets)
 
+    def is_only_cabinets(self) -> bool:
+        """Whether all there is to write of lending is how far the events of stations are known."""
+        return bool(self.cabinets) and not (self.reports or self.items or self.doors or self.grants or self.rentals)
+
     def is_of_packs(self) -> bool:
         """Whether there is something of packs to write."""
         return bool(self.packs or self.pack_states or self.swaps or self.vouchers or self.reservations)

@@ -45,6 +45,10 @@ class AssetsWanted:
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
+        return not (self.told_serials or self.told_doors) and self.is_only_told()
+
+    def is_only_told(self) -> bool:
+        """Whether nothing is wanted but packs whose state is told: then a small load will do."""
         return not (
             self.stations
             or self.doors
@@ -54,8 +58,6 @@ class AssetsWanted:
             or self.reports
             or self.tokens
             or self.serials
-            or self.told_serials
-            or self.told_doors
             or self.rids
             or self.swaps
         )
@@ -69,6 +71,12 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     empty table all indexes are alike: so each look-up is fenced (`offset 0`, `limit`) and asks for an order that
     only its own index has.
     """
+    if wanted.is_only_told():
+        told = await SQL.load_told.one(conn, list(wanted.told_serials), *_told_doors(wanted))
+        assert told is not None
+        if not told["waits"]:
+            _things(assets, told)
+            return
     row = await SQL.load_assets.one(
         conn,
         list(wanted.stations),
@@ -85,19 +93,10 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         [rid for _, rid in wanted.rids],
         list(wanted.swaps),
         list(wanted.told_serials),
-        [station_id for station_id, _ in wanted.told_doors],
-        [unit for _, unit in wanted.told_doors],
+        *_told_doors(wanted),
     )
     assert row is not None
-    for fields in row["items"]:
-        item = Item(*fields)
-        assets.items[item.code] = item
-    for kind, station_id, unit, *fields in row["doors"]:
-        holds = KINDS[kind].holds
-        assert holds is not None
-        assets.capable[station_id, unit] = holds
-        known = fields[-1] is not None
-        assets.doors[station_id, unit] = Door(station_id, unit, *fields) if known else unknown_door(station_id, unit)
+    _things(assets, row)
     for fields in row["grants"]:
         grant = Grant(*fields)
         assets.grants[grant.id] = grant
@@ -106,8 +105,6 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         assets.rentals[rental.id] = rental._replace(
             flags=tuple(rental.flags), level_out=_level(fields[-3]), level_in=_level(fields[-2])
         )
-    for fields in row["cabinets"]:
-        assets.cabinets[fields[0]] = Cabinet(*fields)
     for tag, site_id, host_bp in row["hosts"]:
         assets.hosts[tag] = Host(site_id, host_bp)
     for station_id, id_, error, grant_id, unit, expires_at, rental_id in row["reported"]:
@@ -119,11 +116,30 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     wanted.payers |= {(key, station_id) for key, station_id in row["payers"]}
 
 
-def _packs(assets: Assets, row: Record) -> None:
-    """What only battery stations have."""
+def _told_doors(wanted: AssetsWanted) -> tuple[list[str], list[int]]:
+    return [station_id for station_id, _ in wanted.told_doors], [unit for _, unit in wanted.told_doors]
+
+
+def _things(assets: Assets, row: Record) -> None:
+    """What stands where."""
+    for fields in row["items"]:
+        item = Item(*fields)
+        assets.items[item.code] = item
+    for kind, station_id, unit, *fields in row["doors"]:
+        holds = KINDS[kind].holds
+        assert holds is not None
+        assets.capable[station_id, unit] = holds
+        known = fields[-1] is not None
+        assets.doors[station_id, unit] = Door(station_id, unit, *fields) if known else unknown_door(station_id, unit)
+    for fields in row["cabinets"]:
+        assets.cabinets[fields[0]] = Cabinet(*fields)
     for fields in row["packs"]:
         pack = Pack(*fields)
         assets.packs[pack.code] = pack._replace(faults=tuple(pack.faults))
+
+
+def _packs(assets: Assets, row: Record) -> None:
+    """What only battery stations have."""
     for fields in row["swaps"]:
         swap = Swap(*fields)
         assets.swaps[swap.id] = swap._replace(
@@ -152,7 +168,9 @@ def _level(fields: Sequence[Any]) -> Level | None:
 
 async def save(conn: Connection, changes: AssetChanges) -> None:
     """Writes what is new of them; a lost race surfaces as the PostgreSQL error CS001, and nothing is written."""
-    if changes.is_of_lending():
+    if changes.is_only_cabinets():
+        await SQL.save_cabinets.value(conn, [changes.cabinets[key] for key in sorted(changes.cabinets)])
+    elif changes.is_of_lending():
         await SQL.save_assets.value(
             conn,
             changes.reports,

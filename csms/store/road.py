@@ -55,6 +55,10 @@ class Wanted:
 
     def is_empty(self) -> bool:
         """Whether nothing need be loaded."""
+        return self.is_only_assets() and self.assets.is_empty()
+
+    def is_only_assets(self) -> bool:
+        """Whether nothing is wanted but items and doors."""
         return not (
             self.stations
             or self.sessions
@@ -64,7 +68,6 @@ class Wanted:
             or self.connectors
             or self.books
             or self.signed
-            or not self.assets.is_empty()
         )
 
 
@@ -74,6 +77,8 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
         await assets.load(conn, world.assets, wanted.assets)
         wanted.tokens |= wanted.assets.payers
         wanted.sessions |= {(rental.station_id, ref_of(rental.id)) for rental in world.assets.rentals.values()}
+    if wanted.is_only_assets():
+        return
     stations = list(wanted.stations)
     row = await SQL.load_world.one(
         conn,
