@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.benchmarks import client, frames, locker_frames, swap_frames
-from tests.benchmarks.cabinets import WALK_S
+from tests.benchmarks.cabinets import AGAIN_S, WALK_S
 from tests.benchmarks.client import BOOT, HELLO, INSERTED, RELEASE, RELEASED, REQUEST, SNAPSHOT, STATE, STATUS
 from tests.benchmarks.swap_frames import SLOTS, Pack, SwapSpeech
 
@@ -78,29 +78,34 @@ class SwapStation(client.Station):
             self.go_on()
         elif kind == INSERTED:
             self.put_in(answer)
+        elif kind == REQUEST:
+            self.lend(answer)
         elif b'"err' in answer or (b'"Accepted"' not in answer and not (kind == RELEASED and self.speech.is_native)):
             self.tally.note(answer)
             self.finish()
         elif kind == HELLO:
             self.say(SNAPSHOT, self.speech.snapshot(self.call, self.now(), self.slots))
         elif kind == SNAPSHOT:
-            self.say(REQUEST, self.speech.request(self.call, self.now(), self.call, "take", self.speech.token))
-        elif kind == REQUEST:
-            self.lend(answer)
+            self.ask()
         elif not self.is_lent:
             self.is_lent, self.is_busy = True, False
             self.ready()
         else:
             self.swapped()
 
+    def ask(self) -> None:
+        self.say(REQUEST, self.speech.request(self.call, self.now(), 0, "take", self.speech.token))
+
     def lend(self, answer: bytes) -> None:
-        """The first pack of the rider, by a grant in the answer."""
+        """The first pack of the rider, by a grant in the answer; while all stations ask at once, maybe not in time."""
         found, rid = locker_frames.granted(answer), swap_frames.rid_of(answer)
-        if found is None or rid is None:
+        if found is not None and rid is not None:
+            self.pull(rid, found[1])
+        elif b"PaymentPending" in answer:
+            asyncio.get_running_loop().call_later(AGAIN_S, self.ask)
+        else:
             self.tally.note(answer)
             self.finish()
-        else:
-            self.pull(rid, found[1])
 
     # -- the pace --------------------------------------------------------------------------------------------
 
