@@ -53,12 +53,13 @@ wanted_swaps as (
         select w.id
         from unnest($11::text[], $12::bigint[]) k (station_id, rid)
         cross join lateral (
-            select id
+            select id, rid
             from swap
             where station_id = k.station_id
-            and rid = k.rid
-            order by opened_at desc, id desc
+            and rid <= k.rid
+            order by rid desc, opened_at desc, id desc
             limit 2) w
+        where w.rid = k.rid
         union
         select r.swap_id from unnest($4::uuid[]) k (id) join rental r on r.id = k.id where r.swap_id is not null
         union

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from csms import db
 from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
 from csms.domain.pack_state import PackState
@@ -74,3 +75,15 @@ async def test_a_wish_at_the_lock_that_is_told_again_names_the_same_swap(road: T
     second = lending.granted((await road.tell(again))[0])
     assert first.rid is not None
     assert (first.grant_id, first.unit, first.rid) == (second.grant_id, second.unit, second.rid)
+
+
+async def test_the_number_of_a_swap_is_looked_up_without_passing_over_its_stations_others(dsn: str, conn: Any) -> None:
+    """The plan is made once, maybe while the table is empty: then any index of the station is as good."""
+    writer = await db.writer(dsn)
+    try:
+        rows = await writer.fetch(f"explain {db.queries()['load_assets'].text}", *([[]] * 16))
+    finally:
+        await writer.close()
+    plan = "\n".join(row[0] for row in rows)
+    assert "using swap_rid on swap" in plan
+    assert "using swap_station on swap" not in plan
