@@ -184,10 +184,14 @@ def _fits(assets: Assets, door: Door, item: Item, item_type: str | None) -> bool
 
 
 def still_to_take(assets: Assets, door: Door, rental: Rental) -> bool:
-    """Whether a rental's item is behind its door as it was when the driver asked: a psp takes its time."""
+    """Whether a rental's item is behind its door, and fit, as it was when the driver asked: a psp takes its time."""
     item = custody.behind(assets, door)
     if item is None or item.code != rental.item or not _fits(assets, door, item, rental.item_type):
         return False
+    if packs.is_pack(assets, item.code):
+        rules = assets.slot_rules.get(door.station_id, packs.ANY)
+        if packs.unfit(assets.packs.get(item.code), item, rules) is not None:
+            return False
     return door.is_usable and assets.live_grant(door.station_id, door.unit) is None
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from csms.base.ids import derived
 from csms.base.units import seconds_between
-from csms.domain import grants
+from csms.domain import custody, grants
 from csms.domain.asset_events import AssetAnswer, DoorChecked, DoorState, GrantAnswered, GrantChecked, ServiceOpened
 from csms.domain.assets import LIVE, Door, Grant, Rental, put_door, put_grant
 from csms.domain.errand import Concern
@@ -159,7 +159,7 @@ def _not_returned(world: World, changes: Changes, rental: Rental, grant: Grant, 
         rental = write(world, changes, rental._replace(stopped_at=grant.issued_at))
     item = assets.items.get(rental.item or "")
     door: Door | str = assets.doors[grant.station_id, grant.unit]
-    if not again:
+    if not again or custody.behind(assets, door) is not None or not custody.is_empty(door):  # something is in it by now
         kind = "portable" if item is None else item.kind
         door = grants.to_return(assets, grant.station_id, None, kind, besides=grant.unit)
     if isinstance(door, Door) and grant.attempt < TRIES_MAX:

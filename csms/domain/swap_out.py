@@ -289,7 +289,8 @@ def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, 
             if rental is not None and rental.taken_at is None and (rental.item == code or rental.unit == slot.unit):
                 _not_taken(world, changes, rental, key, event)
         live = world.assets.live_grant(event.station_id, slot.unit)
-        if live is not None and live.issued_at <= key[0]:
+        is_its = live is not None and (live.rental_id in swap.rentals_out or slot.unit in swap.units_in)
+        if live is not None and is_its and live.issued_at < key[0]:
             end(world, changes, live, "expired", event.received_at, LEFT)
     swap = put_swap(world.assets, changes.assets, swap._replace(flags=flagged(swap.flags, "out_timeout")))
     return _closed(world, changes, swap, event), None

@@ -22,6 +22,7 @@ from csms.domain.swap_asks import BEGIN, told
 from csms.domain.swap_in import put_in
 from csms.domain.swap_out import locked_again, taken_out
 from csms.domain.swap_pay import AWAIT
+from csms.domain.swap_state import move
 from csms.domain.world import Changes, World
 
 SAME_VISIT = timedelta(hours=1)
@@ -40,6 +41,7 @@ def moved(world: World, changes: Changes, event: PacksMoved) -> Outcome:
     key = key_of(world, event)
     swap = _swap_of(world, event, key[0]) or _new(world, changes, event, key[0])
     swap, error = TELLERS[event.what](world, changes, swap, event, key)
+    _over_by_now(world, changes, world.assets.swaps[swap.id], event.received_at)
     first = event.slots[0]
     return record(
         world, changes, event, KINDS[event.what], told(world, world.assets.swaps[swap.id], error), unit=first.unit,
@@ -72,9 +74,8 @@ def _goes_on(swap: Swap, event: PacksMoved, at: datetime) -> bool:
 
 def _new(world: World, changes: Changes, event: PacksMoved, at: datetime) -> Swap:
     for before in world.assets.swaps.of("rid", (event.station_id, event.rid)):
-        if before.ended_at is None:  # a number stands for one visit at a time
-            over = before._replace(ended_at=max(at, before.opened_at), checked_at=None)
-            put_swap(world.assets, changes.assets, over)
+        if before.ended_at is None and before.opened_at <= at:  # an orphan: a number stands for one visit at a time
+            put_swap(world.assets, changes.assets, before._replace(ended_at=at, checked_at=None))
     station = world.stations[event.station_id]
     by = "at the station" if event.token is None else "token at the station"
     swap = Swap(
@@ -84,6 +85,17 @@ def _new(world: World, changes: Changes, event: PacksMoved, at: datetime) -> Swa
         units_out=(), packs_out=(), rentals_out=(), flags=(), reason=None,
     )  # fmt: skip
     return put_swap(world.assets, changes.assets, swap)
+
+
+def _over_by_now(world: World, changes: Changes, swap: Swap, now: datetime) -> None:
+    """A visit that is told of so late that its number stands for another one by now: nothing more comes of it."""
+    found = world.assets.swaps.of("rid", (swap.station_id, swap.rid))
+    if swap.ended_at is not None or not any(it.ended_at is None and it.opened_at > swap.opened_at for it in found):
+        return
+    if swap.state == "orphaned":
+        put_swap(world.assets, changes.assets, swap._replace(ended_at=now, checked_at=None))
+    else:
+        move(world, changes, swap, "aborted", now, swap.reason)
 
 
 def stated(world: World, changes: Changes, event: PackStated) -> Outcome:

@@ -153,6 +153,17 @@ def test_the_level_at_the_release_counts_also_where_a_snapshot_told_of_it_first(
     assert rental.level_out is not None and rental.level_out.soc == 9_700 and rental.taken_at == released.at
 
 
+def test_an_old_timeout_that_is_told_again_ends_no_grant_of_the_next_driver(town: PackTown) -> None:
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    town.answer(grant.id)
+    town.later(60)
+    event = town.moved("timeout", town.swap_of(grant.rental_id).rid, {1: "b1"})  # type: ignore[arg-type]
+    town.tell(event)
+    again = town.granted(town.ask(BOB, "S1", 1))
+    town.tell(replace(event, id="in other words", at=town.later(1), received_at=town.now))
+    assert town.world.assets.grants[again.id].state == "issued"
+
+
 # -- visits -----------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +359,14 @@ def test_a_psp_that_accepts_when_no_pack_is_fit_any_more_has_the_own_one_offered
     decides(town, "authorized")
     assert town.fees() == [0] and town.releases()[-1]["err"] == "NoBatteryAvailable"
     assert town.swap(7).state == "awaiting_payment"
+
+
+def test_a_first_pack_that_is_put_into_quarantine_while_a_psp_decides_is_not_handed_out(town: PackTown) -> None:
+    with_psp(town)
+    rental = town.wanted(town.ask(SOCIAL, "S1"))
+    town.tell(packs.PackJudged("", town.now, rental.item or "", "looked at", "staff", "smells"))
+    decides(town, "authorized")
+    assert town.rental(rental.id).state == "cancelled" and not town.releases()
 
 
 def test_a_psp_answers_for_one_pack_at_a_time_and_only_that_one_is_billed(town: PackTown) -> None:
