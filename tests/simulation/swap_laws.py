@@ -14,6 +14,7 @@ from uuid import UUID
 from csms.domain import reservations
 from csms.domain.assets import LIVE, OPEN, OVER, Grant, Rental
 from csms.domain.errand import Errand
+from csms.domain.pack_events import PacksMoved
 from csms.domain.pack_rows import SOH_MIN, SWAP_OVER, TARGET_SOC, TEMP_MAX, TEMP_MIN, Swap
 from csms.domain.rental import ref_of
 from csms.domain.session import Session
@@ -34,6 +35,8 @@ def always(town: PackStations, batch: Batch) -> None:
     usage(town)
     vouchers(town)
     swaps(town)
+    for swap in batch.changes.assets.swaps.values():
+        _taken_back(batch, swap)
     for errand in batch.changes.errands:
         if errand.kind == "door.open":
             command(town, batch, errand)
@@ -99,7 +102,8 @@ def money(town: PackStations) -> None:
         if bill.kind == "charge":
             charges[session.id] += 1
             reach = session.hold_minor + session.drawn_minor
-            within = total <= reach or session.offline or not reach  # nothing was held for who had vouchers: it is debt
+            by_vouchers = session.drawn_minor > 0 or session.hold_minor == 0
+            within = total <= reach or session.offline or by_vouchers  # they stand in for a hold: what is more is debt
             assert within, f"7: no fee above what was held and what vouchers released: {total} {session}"
         if session.means == "balance":
             fees[session.driver_id] += total - (session.drawn_minor if bill.kind == "charge" else 0)
@@ -143,6 +147,8 @@ def vouchers(town: PackStations) -> None:
 
 def swaps(town: PackStations) -> None:
     assets = town.world.assets
+    numbers = Counter((swap.station_id, swap.rid) for swap in assets.swaps.values() if swap.ended_at is None)
+    assert max(numbers.values(), default=0) <= 1, f"9: a number stands for one visit at a time: {numbers}"
     for swap in assets.swaps.values():
         name = f"{swap.station_id}/{swap.rid} {swap.state} {swap.reason}"
         if swap.state != "orphaned":
@@ -167,6 +173,16 @@ def swaps(town: PackStations) -> None:
             assert not [i for i in never if _state(town, i) not in ("cancelled", "refused")], f"4: not taken: {name}"
 
 
+def _taken_back(batch: Batch, swap: Swap) -> None:
+    """Whoever takes the own pack back has it as before."""
+    before = batch.before.assets.swaps.get(swap.id)
+    if swap.state != "returned" or (before is not None and before.state == "returned"):
+        return
+    mine = [batch.after.assets.rentals[id_] for id_ in swap.rentals_in if id_ is not None]
+    wrong = [rental for rental in mine if rental.state not in ("active", "overdue")]
+    assert not wrong, f"4: who takes the own pack back has it by the same rental: {wrong}"
+
+
 def _state(town: PackStations, id_: Any) -> str | None:
     return None if id_ is None else town.world.assets.rentals[id_].state
 
@@ -188,6 +204,7 @@ def command(town: PackStations, batch: Batch, errand: Errand) -> None:
     swap = None if rental.swap_id is None else assets.swaps[rental.swap_id]
     if swap is not None and swap.inserted_at is not None:
         _billed(town, swap)
+        _own(town, batch, swap)
     if grant.attempt == 1:
         _fit(town, batch, grant, rental, swap)
 
@@ -204,6 +221,15 @@ def _billed(town: PackStations, swap: Swap) -> None:
     out = [_state(town, id_) for id_ in swap.rentals_out]
     given = [state for state in out if state not in ("requested", "refused", "cancelled", None)]
     assert len(given) <= len(done), f"12: no release before the bill: {swap.rid} gives {given} for {brought}"
+
+
+def _own(town: PackStations, batch: Batch, swap: Swap) -> None:
+    """Nothing is handed out for a pack of another driver than the one whose token was shown with it."""
+    rules = town.world.assets.slot_rules.get(swap.station_id)
+    brought = {town.world.assets.rentals[id_].driver_id for id_ in swap.rentals_in if id_ is not None}
+    for event in batch.events:
+        if isinstance(event, PacksMoved) and event.what == "in" and event.token in TOKENS and rules is None:
+            assert brought <= {TOKENS[event.token]}, f"13: no exchange for another driver's pack: {brought} {event}"
 
 
 def _fit(town: PackStations, batch: Batch, grant: Grant, rental: Rental, swap: Swap | None) -> None:
@@ -246,7 +272,8 @@ def _promised(batch: Batch, grant: Grant) -> None:
     door = assets.doors[station, grant.unit]
     assert door.reserved_for is None and door.mark_item is None, f"14: an empty slot is promised once: {door} {grant}"
     if grant.attempt == 1:
-        assert len(_unpromised(batch, station, grant.rental_id)) >= 2, f"14: the last empty slot is kept for swaps: {grant}"
+        free = _unpromised(batch, station, grant.rental_id)
+        assert len(free) >= 2, f"14: the last empty slot is kept for swaps: {grant}"
 
 
 def _unpromised(batch: Batch, station: str, rental_id: UUID | None = None) -> list[int]:
@@ -302,6 +329,8 @@ def _billed_once(town: PackStations) -> None:
 def _as_it_was(town: PackStations, rental: Rental) -> None:
     """Who was told of at once pays for what was taken from the pack, and the levels are those of its two reports."""
     trip = next((t for t in town.trips if t.pack == rental.item and t.taken_at == rental.taken_at), None)
+    if rental.reason == "came_back":
+        return  # billed when it counted as bought
     if trip is None or not trip.at_once or rental.state != "closed" or rental.returned_at != trip.put_at:
         return
     assert trip.back is not None

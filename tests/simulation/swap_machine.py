@@ -30,8 +30,8 @@ ACTS = st.sampled_from(["take"] * 6 + ["leave", "nothing", "reboot"])
 SECONDS = st.sampled_from([1, 3, 12, 30, 70, 200, 310, 700, 2_000, 90_000, 800_000])
 RIDES = st.sampled_from([0, 40, 200, 600, 1_070])
 TROUBLES = st.sampled_from(
-    ["jam", "jam", "mend", "offline", "online", "online", "forget", "quarantine", "fit", "charge", "charge", "fault", "block",
-     "unblock", "accept", "reserve", "state", "service", "shown"]
+    ["jam", "jam", "mend", "offline", "online", "online", "forget", "forget", "quarantine", "quarantine", "fit", "charge",
+     "charge", "fault", "block", "unblock", "accept", "reserve", "state", "service", "shown"]
 )  # fmt: skip
 SHOWN = st.sampled_from([None, None, None, "own", "serial", "other"])
 """Which token is shown with what is put in."""
@@ -98,10 +98,10 @@ class SwapMachine(RuleBasedStateMachine):
             slot.rid = slot.grant = None
 
     @precondition(lambda self: self.town.out)
-    @rule(number=ANY, station=STATIONS, count=st.sampled_from([1, 1, 1, 2]), shown=SHOWN, late=LATE, words=WORDS, way=WAYS,
-          act=ACTS, wh=RIDES, at_once=st.sampled_from([True, True, False]))  # fmt: skip
-    def swap(self, number: int, station: str, count: int, shown: str | None, late: bool, words: Any, way: Any, act: str,
-             wh: int, at_once: bool) -> None:  # fmt: skip
+    @rule(number=ANY, station=STATIONS, count=st.sampled_from([1, 1, 1, 2]), shown=SHOWN, late=LATE, words=WORDS,
+          way=WAYS, act=ACTS, wh=RIDES, at_once=st.sampled_from([True, True, False]))  # fmt: skip
+    def swap(self, number: int, station: str, count: int, shown: str | None, late: bool, words: Any, way: Any,
+             act: str, wh: int, at_once: bool) -> None:  # fmt: skip
         """A rider comes without a word to anybody, and puts in one pack, or a set, or two one after the other."""
         town, first = self.town, self.pick(sorted(self.town.out), number)
         driver, empty = town.out[first], town.empty(station)
