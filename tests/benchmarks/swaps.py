@@ -130,7 +130,8 @@ def lines(points: list[Point]) -> str:
         text.append(f"  {point.stations:,} stations, {point.title}")
         for kind, name in (("state", "state of a pack"), ("inserted", "insertion"), ("release", "until released")):
             if kind in result.by_kind:
-                text.append(f"    {name:<16}  ms  {_spread(result.by_kind[kind], wanted=kind == 'inserted')}")
+                wanted = kind == "inserted" and point.ride_s > 0  # without a pause they wait for each other
+                text.append(f"    {name:<16}  ms  {_spread(result.by_kind[kind], wanted=wanted)}")
         states = sum(result.by_kind.get(kind, {}).get("answers", 0) for kind in ("state", "status"))
         window_s = result.answers / result.answers_per_s if result.answers else 1.0
         text.append(
