@@ -158,8 +158,9 @@ def _not_returned(world: World, changes: Changes, rental: Rental, grant: Grant, 
     if stopped is None or seconds_between(stopped, grant.issued_at) > STOPPED_S_MAX:  # an older one stops it no more
         rental = write(world, changes, rental._replace(stopped_at=grant.issued_at))
     item = assets.items.get(rental.item or "")
-    door: Door | str = assets.doors[grant.station_id, grant.unit]
-    if not again or custody.behind(assets, door) is not None or not custody.is_empty(door):  # something is in it by now
+    same = assets.doors[grant.station_id, grant.unit]
+    door: Door | str = same
+    if not again or custody.behind(assets, same) is not None or same.mark_item is not None:  # something is in it by now
         kind = "portable" if item is None else item.kind
         door = grants.to_return(assets, grant.station_id, None, kind, besides=grant.unit)
     if isinstance(door, Door) and grant.attempt < TRIES_MAX:

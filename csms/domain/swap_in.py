@@ -10,13 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from csms.domain import custody, packs, payer, returns, token
-from csms.domain.assets import Door, Grant, Item, Key, Rental, put_swap
+from csms.domain.assets import OVER, Door, Grant, Item, Key, Rental, put_swap
 from csms.domain.heard import alarm
 from csms.domain.openings import opened_at as opened_by
 from csms.domain.openings import resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Swap, alias_of
-from csms.domain.rental import EXCHANGE, opened_at, returned, taken
+from csms.domain.rental import EXCHANGE, opened_at, returned, taken, write
 from csms.domain.session import flagged
 from csms.domain.swap_out import claimed
 from csms.domain.swap_pay import AWAIT, carry_on, offer_back
@@ -63,15 +63,17 @@ def _one(
     if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
         return _of_nobody(world, changes, swap, event, slot, assets.items[code], key)
     level = packs.level_of(assets.packs.get(code), slot.pack, key[0])
-    rental = _back(world, changes, rental, place, key[0], now)._replace(level_in=level)
     grant = _return_grant(world, rental, place, key[0])
     if grant is not None:
         opened_by(world, changes, grant, key[0])
     exchange = grant is None and was_empty and packs.slots_of(assets, event.station_id) >= packs.SLOTS_MIN
     exchange = exchange and now - key[0] <= AWAIT and rental.reason != "inspect"
     if exchange:
-        rental = rental._replace(reason=EXCHANGE)
-    returned(world, changes, rental, place, key[0], now, sure=not exchange)
+        rental = write(world, changes, rental._replace(reason=EXCHANGE))
+    rental = _back(world, changes, rental, place, key[0], now)
+    if rental.state not in OVER:  # that it was taken at all was news, and all that its bill had waited for
+        rental = rental._replace(level_in=level, reason=EXCHANGE if exchange else rental.reason)
+        returned(world, changes, rental, place, key[0], now, sure=not exchange)
     if not exchange:
         return _plain(
             world, changes, swap, event, slot.unit, code, rental, key, was_empty=was_empty or grant is not None

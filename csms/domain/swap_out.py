@@ -317,7 +317,9 @@ def _closed(world: World, changes: Changes, swap: Swap, event: PacksMoved) -> Sw
     if any(rental.taken_at is not None for rental in out):
         missing = any(rental.taken_at is None for rental in out)
         return move(world, changes, swap, "completed", now, "not taken" if missing else None)
-    if swap.inserted_at is not None and not any(_stands(world, swap, unit) for unit in swap.units_in):
+    billed = any(id_ is not None and world.assets.rentals[id_].state == "closed" for id_ in swap.rentals_in)
+    stands = any(_stands(world, swap, unit) for unit in swap.units_in)
+    if swap.inserted_at is not None and not stands and not billed:
         return move(world, changes, swap, "returned", now, swap.reason)
     return move(world, changes, swap, "aborted", now, "not taken") if out else swap
 

@@ -270,7 +270,8 @@ def _promised(batch: Batch, grant: Grant) -> None:
     """A slot is to open for a plain return: it is empty, promised to nobody, and one more stays empty."""
     station, assets = grant.station_id, batch.before.assets
     door = assets.doors[station, grant.unit]
-    assert door.reserved_for is None and door.mark_item is None, f"14: an empty slot is promised once: {door} {grant}"
+    free = door.reserved_for in (None, grant.rental_id) and door.mark_item is None
+    assert free, f"14: an empty slot is promised once: {door} {grant}"
     if grant.attempt == 1:
         free = _unpromised(batch, station, grant.rental_id)
         assert len(free) >= 2, f"14: the last empty slot is kept for swaps: {grant}"
