@@ -77,6 +77,7 @@ class BatteryStation(Cabinet[Slot]):
         self.native = device.version == "2.1"
         self.charging = SlotCharging(self.station, self.doors, self.native, self._say, self.now)
         self.charging.max_power_w, self.charging.every_s = traits.max_power_w, traits.state_every_s
+        self.charging.tells_states = not traits.native_only
         self.orders |= orders(self)
         self.outbox.accepted = self._stored
         self._calls = SlotCalls(self)
@@ -133,7 +134,7 @@ class BatteryStation(Cabinet[Slot]):
             self._show(slot)
             if not swap.into:
                 self._tell_in(swap)
-        self.charging.begin(slot)
+            self.charging.begin(slot)
         return True
 
     def insert(self, *packs: Pack, token: str | None = None) -> int:
@@ -193,6 +194,10 @@ class BatteryStation(Cabinet[Slot]):
                 self._finish(handout)
         self.charging.tick()
         super().tick()
+        if self.station.booted and self.outbox.idle:  # a pack that came by a door is charged once it was told of
+            for slot in self.slots.values():
+                if not slot.loose and not slot.halted:
+                    self.charging.begin(slot)
 
     def lose_power(self) -> None:
         """As every cabinet; all slots lock, and nothing is charged. It goes on once it is connected again."""

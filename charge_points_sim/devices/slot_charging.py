@@ -1,8 +1,8 @@
 """
 The charging of the packs in a station's slots, and how it is told.
 
-2.1 has transactions without a driver for it (block S04), from a pack's coming to its going; before, Battery.State tells
-of each pack. Both are told every so often, and not while the station is offline: the newest state is enough.
+2.1 has transactions without a driver for it (block S04), from a pack's coming to its going; Battery.State tells what
+they have no place for. Both are told every so often, and not while the station is offline: the newest state is enough.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class SlotCharging:
         self.target_soc = FULL
         self.max_power_w = 1_000
         self.every_s = 60
+        self.tells_states = True
+        """Not a station that knows no vendor's words."""
         self._station = station
         self._slots = slots
         self._native = native
@@ -107,12 +109,11 @@ class SlotCharging:
             if session is not None:
                 session.soc = slot.pack.said_soc
                 self._station.meter(session, self._register(slot), power_w=slot.power_w)
-            else:
-                self.state(slot)
+            self.state(slot)
 
     def state(self, slot: Slot) -> None:
-        """How one pack is, where no transaction tells it."""
-        if not self._native:
+        """How one pack is; a transaction tells no more of it than its level."""
+        if self.tells_states:
             self._say("Battery.State", slot.battery() | {"source": "station", "u": slot.number})
 
     def status(self, slot: Slot) -> Status:

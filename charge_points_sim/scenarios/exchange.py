@@ -93,7 +93,7 @@ class Town:
         try:
             while rider.packs:
                 pack = rider.packs[0]
-                station = max(self.stations.values(), key=lambda one: len(one.empty))
+                station = max(self.stations.values(), key=lambda one: sum(s.pack is None for s in one.slots.values()))
                 u = await self._opened(rider, station, "return", partial(self._return, rider, pack, station))
                 await self.put(station, u, pack)
                 if station.slots[u].open:
@@ -209,7 +209,7 @@ class Town:
 
     async def _take_all(self, station: BatteryStation, rid: int, count: int) -> list[Pack]:
         """What can be taken is; what a jam keeps is locked again after a while."""
-        got = [await self.take(station, u) for u in station.offered(rid)]
+        got = [await self.take(station, u) for u in sorted(station.offered(rid))]
         if len(got) < count:
             self.tally.jams += 1
             await self._wait(station)

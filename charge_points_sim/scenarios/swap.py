@@ -26,6 +26,7 @@ async def ride(plan: SwapPlan, url: str, password: str | None, app: SwapApp | No
             await town.trip(trip)
         for rider in town.riders:
             await town.give_back(rider)
+        await town.pass_time(2 * plan.traits.state_every_s)  # a pack that came back says how it is
     return facts(town)
 
 

@@ -23,7 +23,7 @@ POWER_C_MAX = 4
 """No pack gives or takes its capacity more often than so many times an hour: what counted more is no counter."""
 
 ESTIMATED, MISMATCH = "usage_estimated", "usage_mismatch"
-"""Flags: it has counters, and they say nothing; its counters say something else."""
+"""Flags: its counters were told both times, and say nothing; they say something else."""
 
 
 class PackUsage(NamedTuple):
@@ -41,13 +41,13 @@ def usage(out: Level, back: Level, basis: Basis) -> PackUsage:
 
     By its level: `floor(max(0, soc_out - soc_in) * capacity * soh_out / 1e8)`, with the health at issue. `net` counts
     what was charged elsewhere against it, `throughput` does not. Never negative, never more than the pack can hold;
-    for `throughput` than it counted. A pack that never counts is billed by its level alone.
+    for `throughput` than it counted. Without counters, as in BatterySwap of 2.1, its level alone counts.
     """
     capacity_wh, soh = out.capacity_wh or back.capacity_wh or 0, WHOLE if out.soh is None else out.soh
     soc_wh = max(0, out.soc - back.soc) * capacity_wh * soh // WHOLE**2
     counted = _counted(out, back, capacity_wh)
     if counted is None:
-        counts = out.discharge_wh is not None or back.discharge_wh is not None
+        counts = out.discharge_wh is not None and back.discharge_wh is not None
         return PackUsage(soc_wh, (ESTIMATED,) if counts else (), soc_wh, None)
     given_wh, net_wh = counted
     holds_wh = capacity_wh * soh // WHOLE

@@ -51,9 +51,9 @@ def test_a_counter_that_goes_back_or_counts_the_impossible_is_no_witness(dischar
     assert usage(OUT, level(2_000, EVENING, discharge_wh=discharge), "net").flags == (ESTIMATED,)
 
 
-def test_a_pack_without_counters_is_billed_by_its_level_and_flagged_if_it_had_some() -> None:
+def test_a_pack_whose_counters_were_not_told_both_times_is_billed_by_its_level() -> None:
     back = level(2_000, EVENING, discharge_wh=None, charge_wh=None, epoch=None)
-    assert usage(OUT, back, "soc") == (1_068, (ESTIMATED,), 1_068, None)
+    assert usage(OUT, back, "soc") == (1_068, (), 1_068, None)
     assert usage(OUT._replace(discharge_wh=None), back, "soc") == (1_068, (), 1_068, None)
 
 

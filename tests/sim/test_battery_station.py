@@ -234,7 +234,7 @@ def test_a_door_is_opened_by_a_grant_for_the_first_pack_and_for_staff(version: s
         ("Item.Placed", 3, "B-1", gid(2)),
         ("Door.Status", 3, "closed", gid(2)),
     ]
-    assert [body["serial"] for body in visit.central.told("Battery.State")] == ([] if version == "2.1" else ["B-1"])
+    assert [body["serial"] for body in visit.central.told("Battery.State")] == ["B-1"]
     assert not visit.steps()
 
 

@@ -117,7 +117,7 @@ def test_on_2_1_a_pack_is_a_transaction_without_a_driver_from_its_coming_to_its_
     visit.place.take(1)
     visit.talk()
     assert visit.transactions()[-1] == ("Ended", 1, "tx-1")
-    assert not visit.central.told("Battery.State")
+    assert {body["u"] for body in visit.central.told("Battery.State")} == {1, 2, 3}
 
 
 def test_on_2_1_all_packs_are_new_transactions_after_a_reboot() -> None:
