@@ -364,8 +364,7 @@ select
             from voucher
             where driver_id = d.driver_id
             and state = 'active'
-            and coalesce(carry_until, valid_until) > now() - interval '45 days'
-            order by valid_from, id
+            order by valid_from desc, id desc
             limit 200) v
     ) as vouchers,
     array(

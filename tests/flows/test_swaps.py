@@ -14,9 +14,12 @@ import pytest
 from csms import db
 from csms.domain import pack_events as packs
 from csms.domain.voucher import bought
+from csms.domain.world import World
+from csms.flows.memory import Memory
+from csms.store import road as rows
 from tests.flows import lending, swaps
 from tests.flows.swaps import moved, state
-from tests.make import NOON, Told, after, new_id
+from tests.make import ANN, NOON, SOCIAL, Told, after, new_id
 
 
 @pytest.fixture
@@ -139,6 +142,16 @@ async def test_a_voucher_pays_its_part_and_the_units_are_gone(road: Told, conn: 
     assert await balance(conn, f"voucher:{id_}:deferred") == 0
     total = await conn.fetchval("select total_minor from bill")
     assert total == 400 + 34 + 100  # the voucher, 68 Wh beyond it, the delivery
+
+
+async def test_vouchers_are_known_whatever_the_clock_of_the_database_says(road: Told, conn: Any) -> None:
+    id_ = await buy(conn, "wh", 1_000, 400)
+    await conn.execute("update voucher set valid_from = '2019-07-01', valid_until = '2019-08-01' where id = $1", id_)
+    world, asked = World(SOCIAL), lending.rent(after(1), ANN, "X1")
+    wanted = Memory().recall(world, [asked])
+    assert wanted is not None
+    await rows.load(conn, world, wanted)
+    assert id_ in world.assets.vouchers  # a late report, or a replay, lives in its own time
 
 
 async def test_a_reservation_keeps_the_last_fit_packs_for_its_driver(road: Told, conn: Any) -> None:
