@@ -1,13 +1,11 @@
-"""The story of the demo: the world is set up, cars charge, chargers are lent, and everything must agree."""
+"""The story of the demo: the world is set up, cars charge, chargers are lent, packs swapped, and everything agrees."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ import aiohttp
 
 from charge_points_sim.agreement import OPERATOR_ACCOUNT, Finding, findings, flat, money, per_provider
 from charge_points_sim.closing import close_books
+from charge_points_sim.guide import BIN, say_addresses, say_pages
 from charge_points_sim.lending_act import Stage, lend_out
 from charge_points_sim.prices import CURRENCY
 from charge_points_sim.process import Process, ProcessFailed, output
@@ -25,12 +24,11 @@ from charge_points_sim.provision import provider_of, provision
 from charge_points_sim.rest import Rest
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
 from charge_points_sim.social.client import SocialClient
+from charge_points_sim.swap_act import spend_the_morning
 from charge_points_sim.terminal import Terminal
 from charge_points_sim.times import wire
 from charge_points_sim.wallet import Wallet
 
-BIN = Path(sys.executable).parent
-"""Where the commands `csms` and `charge-points-sim` are installed."""
 SETTLE_S_MAX = 60
 CLOCK_EVERY_S = 0.05
 UNEXPECTED_SHOWN_MAX = 20
@@ -53,7 +51,8 @@ class Story:
         await self._charge()
         agrees = await self._compare()
         closed = await self._close()
-        return await self._lend() and closed and agrees
+        lent = await self._lend()
+        return await self._swap() and lent and closed and agrees
 
     async def _process(self, command: Sequence[str], log: str, environment: dict[str, str] | None = None) -> Process:
         process = await Process.start(command, self.folder / log, environment)
@@ -214,27 +213,21 @@ class Story:
         told = self._tell(await lend_out(stage, max(charge.departure for charge in self.plan.charges)))
         return await self._books_agree() and told
 
+    async def _swap(self) -> bool:
+        """The third act: a morning at battery stations, on the same system."""
+        self.terminal.heading("Third act: a morning at battery stations")
+        stage = Stage(self.terminal, self.rest, self.ocpp, self.password, self.social)
+        told = self._tell(await spend_the_morning(stage, max(charge.departure for charge in self.plan.charges)))
+        return await self._books_agree() and told
+
     def say_where_to_look(self, keep: bool) -> None:
         """Addresses while it stays up; otherwise how to make it stay."""
         self.terminal.heading("Where to look next")
-        if not keep:
-            self.terminal.step("make demo KEEP=1", "leaves everything running, and prints its addresses")
+        if keep:
+            say_addresses(self.terminal, self.rest, self.ocpp, self.password, self.social, self.folder / "data")
         else:
-            client_id, secret = self.rest.credentials
-            self.terminal.step("REST, described", f"{self.url}/docs")
-            self.terminal.step("a client of it", f"id {client_id}  secret {secret}")
-            self.terminal.step(
-                "bills", f"{os.path.relpath(BIN / 'csms')} report bills --data-dir {self.folder / 'data'}"
-            )
-            self.terminal.step("rentals", f"{self.url}/api/v1/rentals")
-            self.terminal.step("metrics", f"{self.url}/metrics")
-            self.terminal.step(
-                "the social-payment server's journal", f"curl -u {self.social.secret}: {self.social.url}/v1/journal"
-            )
-            self.terminal.step("stations connect to", f"{self.ocpp}/STATION-ID  password of all {self.password}")
-        self.terminal.step("docs/tutorial/first-charge.md", "the first act by hand, one charge")
-        self.terminal.step("docs/tutorial/lend-a-charger.md", "the second act by hand, one charger")
-        self.terminal.step("docs/how-to/simulate-stations.md", "the whole year: 22,492 sessions at full speed")
+            self.terminal.step("make demo KEEP=1", "leaves everything running, and prints its addresses")
+        say_pages(self.terminal)
 
 
 def _cells(row: Sequence[int | str]) -> list[str]:

@@ -126,10 +126,10 @@ async def add_driver(rest: Rest, visit: Person) -> None:
     await rest.add(f"/drivers/{visit.driver}/tokens", {"value": visit.token, "type": "rfid", "status": "accepted"})
 
 
-async def top_up(rest: Rest, visit: Person) -> None:
+async def top_up(rest: Rest, visit: Person, minor: int = TOP_UP_MINOR) -> None:
     """Puts money, which staff vouch for, into the balance of who visits. Raises `RestError`."""
     key = f"first-{visit.driver}-{visit.token}"
-    top_up = {"amount": {"currency": CURRENCY, "minor": TOP_UP_MINOR}, "psp": "card", "payment_ref": key}
+    top_up = {"amount": {"currency": CURRENCY, "minor": minor}, "psp": "card", "payment_ref": key}
     await rest.post(f"/drivers/{visit.driver}/top-ups", top_up, key=key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from charge_points_sim.devices import presence
@@ -13,7 +14,7 @@ from charge_points_sim.scenarios.riders import SLOTS, Rider, SwapPlan
 
 PROVIDER, SITE, TARIFF = "town-batteries", "town", "town-batteries"
 ITEM_TYPE = "pack-1500"
-PRICE_PER_KWH = 0.45
+PER_KWH_MINOR, PER_PACK_MINOR = 45, 1_00
 TAX = 9.5
 """Percent."""
 HOLD_MINOR, DEPOSIT_MINOR = 10_00, 20_00
@@ -25,13 +26,19 @@ DOCUMENT: Mapping[str, Any] = {
     "tax_included": "YES",
     "elements": [{"price_components": [{"type": "ENERGY", "price": 0.30, "vat": TAX, "step_size": 1}]}],
     "extra": {
-        "battery_energy": {"tiers": [{"from": 0, "price": PRICE_PER_KWH}], "vat": TAX},
+        "battery_energy": {"tiers": [{"from": 0, "price": PER_KWH_MINOR / 100}], "vat": TAX},
+        "deliveries": {"tiers": [{"from": 0, "price": PER_PACK_MINOR / 100}], "vat": TAX},
         "battery_basis": "soc",
         "deposit": DEPOSIT_MINOR // 100,
     },
     "last_updated": "2026-01-01T00:00:00Z",
     "hold": {"currency": CURRENCY, "minor": HOLD_MINOR},
 }
+
+
+def fee_minor(battery_wh: int) -> Fraction:
+    """What so much from one pack costs in cents, tax included and not rounded, reckoned apart from the system."""
+    return PER_PACK_MINOR + Fraction(PER_KWH_MINOR * battery_wh, 1_000)
 
 
 async def provision(rest: Rest, plan: SwapPlan, password: str) -> dict[str, bytes]:

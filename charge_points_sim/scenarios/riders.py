@@ -71,8 +71,8 @@ class SwapPlan:
 
     @property
     def stations(self) -> list[str]:
-        """One more than the riders fill, so that packs come back elsewhere."""
-        return [f"SIM-B{n:03d}" for n in range(1, 2 + -(-len(self.riders) // RIDERS_PER_STATION))]
+        """One more than the riders fill, so that packs come back elsewhere; two for riders of yours."""
+        return [f"SIM-B{n:03d}" for n in range(1, 2 + max(1, -(-len(self.riders) // RIDERS_PER_STATION)))]
 
     def packs(self) -> dict[str, dict[int, Pack]]:
         """Station -> slot -> the pack in it. Drawn anew each time: packs are used up."""
