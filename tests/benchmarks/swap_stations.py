@@ -26,6 +26,9 @@ REPORT_S = 60.0
 PULL_S = 1.0
 """Until a rider has pulled a released pack out, where riders take their time."""
 
+LENDS_PER_S = 100
+"""How many riders get their first pack in a second: all at once would not be answered in time, and ask again."""
+
 FULL, RIDDEN = 9_800, 9_200
 """Levels: of a pack after a report of its slot, and of one that is put in. Both may be handed out at any pace."""
 
@@ -86,7 +89,7 @@ class SwapStation(client.Station):
         elif kind == HELLO:
             self.say(SNAPSHOT, self.speech.snapshot(self.call, self.now(), self.slots))
         elif kind == SNAPSHOT:
-            self.ask()
+            asyncio.get_running_loop().call_later(self.speech.index / LENDS_PER_S, self.ask)
         elif not self.is_lent:
             self.is_lent, self.is_busy = True, False
             self.ready()
@@ -97,7 +100,7 @@ class SwapStation(client.Station):
         self.say(REQUEST, self.speech.request(self.call, self.now(), 0, "take", self.speech.token))
 
     def lend(self, answer: bytes) -> None:
-        """The first pack of the rider, by a grant in the answer; while all stations ask at once, maybe not in time."""
+        """The first pack of the rider, by a grant in the answer; who is not answered in time asks again."""
         found, rid = locker_frames.granted(answer), swap_frames.rid_of(answer)
         if found is not None and rid is not None:
             self.pull(rid, found[1])

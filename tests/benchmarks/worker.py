@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +50,11 @@ async def work(plan: Plan, number: int) -> None:
 
     stations = await _connect(plan, mine, tally, calendar, ready, done)
     SCENARIOS[plan.scenario].meet(stations, plan.pause_s)
-    await asyncio.wait_for(everyone_ready.wait(), READY_S_MAX)
+    try:
+        await asyncio.wait_for(everyone_ready.wait(), READY_S_MAX)
+    except TimeoutError:
+        waits = Counter(client.KINDS[station.kind] for station in stations)
+        raise SystemExit(f"{left['ready']} stations were not ready within {READY_S_MAX} s; at {waits}") from None
     if everyone_done.is_set():
         raise SystemExit(f"a station could not get ready: {tally.first_error}")
     _print({"event": "ready"})
