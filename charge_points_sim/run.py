@@ -24,7 +24,7 @@ from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day, hands, lending, locker, renting, riders, swap, visits
+from charge_points_sim.scenarios import charge, day, hands, lending, locker, renting, riders, stand_in, swap, visits
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -45,7 +45,7 @@ examples:
   charge-points-sim --scenario replay --csv whole --speed max --social http://127.0.0.1:9100 --json
   charge-points-sim --scenario locker --count 5 --version 1.6 --speed max --password secret
   charge-points-sim --scenario locker --count 0 --password secret     (rent by REST, watch what happens)
-  charge-points-sim --scenario swap --count 6 --version 2.1 --speed max --password secret
+  charge-points-sim --scenario swap --count 6 --version 2.1 --speed max --password secret     (0: you swap by REST)
   charge-points-sim social --port 9100
   charge-points-sim screen SECRET-OF-A-CABINET
 """
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--count",
         type=int,
         default=3,
-        help="stations of `day`, riders of `swap`, drivers of `locker`, 0: you (%(default)s)",
+        help="stations of `day`, drivers of `locker`, riders of `swap`; 0: only you (%(default)s)",
     )
     p.add_argument(
         "--scenario",
@@ -148,7 +148,7 @@ def common(args: argparse.Namespace) -> tuple[float | None, Faults, int]:
     if speed is not None and speed <= 0:
         raise Misused("--speed wants a positive number, or max")
     for name, low in (("count", 1), ("drivers", 1), ("reading_minutes", 1), ("minutes", 1), ("wh", 0)):
-        if name == "count" and args.scenario == "locker":
+        if name == "count" and args.scenario in VISITED:
             low = 0
         if getattr(args, name) < low:
             raise Misused(f"--{name.replace('_', '-')} must be at least {low}")
@@ -249,7 +249,9 @@ async def borrow(plan: visits.Plan, args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def exchange(plan: riders.SwapPlan, args: argparse.Namespace) -> dict[str, Any]:
-    """Runs `swap`; with `--provision` every other rider has an app."""
+    """Runs `swap`; with `--provision` every other rider has an app, without riders it waits for yours."""
+    if not plan.riders:
+        await stand_in.wait(plan, args.url, args.password, partial(print, flush=True))
     if args.provision is None:
         return await swap.ride(plan, args.url, args.password)
     async with aiohttp.ClientSession() as http:

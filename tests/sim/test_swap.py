@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import Counter
 from random import Random
@@ -13,7 +14,9 @@ from charge_points_sim.connection import CannotConnect
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.faults import Faults
 from charge_points_sim.run import main, parser, riding
+from charge_points_sim.scenarios.hours import until
 from charge_points_sim.scenarios.riders import SwapPlan, riders
+from charge_points_sim.scenarios.stand_in import wait
 from charge_points_sim.scenarios.swap import describe, facts, opened, ride
 from tests.sim.swapper import Swapper, SwapperApp
 
@@ -118,6 +121,48 @@ def test_riders_come_in_the_order_of_the_seed() -> None:
     )
 
 
-def test_the_command_needs_a_rider(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--scenario", "swap", "--count", "0"]) == 2
-    assert "at least 1" in capsys.readouterr().err
+def test_the_command_needs_no_rider_and_no_fewer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not riding(parser().parse_args(["--scenario", "swap", "--count", "0"])).riders
+    assert main(["--scenario", "swap", "--count", "-1"]) == 2
+    assert "at least 0" in capsys.readouterr().err
+
+
+async def test_somebody_stands_in_for_riders_who_rent_and_swap_by_rest() -> None:
+    swapper, said = Swapper(), list[str]()
+    swapper.now, app = AT, SwapperApp(swapper)
+    plan = dataclasses.replace(PLAN, riders=(), trips=(), versions=["2.0.1"])
+    rider = PLAN.riders[0]
+
+    async def heard(*words: str) -> str:
+        assert await until(lambda: any(all(word in text for word in words) for text in said), 10), said
+        return next(text for text in said if all(word in text for word in words))
+
+    async with swapper.run() as url:
+        waiting = asyncio.create_task(wait(plan, url, "secret", said.append))
+        assert await until(lambda: len(swapper.doors) == len(plan.stations) == 2, 5)
+        await heard("SIM-B002: 8 slots")
+        await app.rent(rider, "SIM-B001", AT)
+        pack = (await heard("SIM-B001:", "is taken out of slot")).split()[1]
+        await app.swap(rider, "SIM-B002", 1, swapper.now)
+        await heard(f"SIM-B002: {pack} is pushed into slot 7")
+        got = (await heard("SIM-B002:", "is taken out of slot")).split()[1]
+        await app.give_back(rider, got, "SIM-B001", swapper.now)
+        await heard(f"SIM-B001: {got} is pushed into slot")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert swapper.doors["SIM-B002"][7] == pack and got in swapper.doors["SIM-B001"].values()
+
+
+@pytest.mark.parametrize(("error", "taken_back"), [("NoCredit", False), ("BatteryUnknown", True)])
+async def test_who_stands_in_leaves_a_pack_that_is_only_not_paid_for(error: str, taken_back: bool) -> None:
+    swapper, said = Swapper(), list[str]()
+    swapper.now = AT
+    plan = dataclasses.replace(PLAN, riders=(), trips=(), versions=["2.1"])
+    async with swapper.run() as url:
+        waiting = asyncio.create_task(wait(plan, url, "secret", said.append))
+        assert await until(lambda: any(text.startswith("SIM-B002: 8 slots") for text in said), 5)
+        await swapper.order("SIM-B001", "Battery.Return", {"rid": 5, "u": [3], "err": error})
+        assert f"SIM-B001: slot 3 offers its pack back: {error}" in said
+        assert taken_back == await until(lambda: any("is taken out of slot 3" in text for text in said), 5)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
