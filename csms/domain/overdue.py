@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from csms.base.ids import derived
-from csms.domain import corrections, grants
+from csms.domain import corrections, grants, packs
 from csms.domain.asset_events import RentalChecked
 from csms.domain.assets import Rental, put_item, put_rental
 from csms.domain.billing import charged
@@ -103,7 +103,7 @@ def _end_return(world: World, changes: Changes, rental: Rental, now: datetime) -
         assert rental.item is not None
         rental = taken(world, changes, rental, rental.item, opened_at(world, rental), now, sure=False)
     if rental.state == "returning":
-        settle(world, changes, rental, now)
+        settle(world, changes, packs.with_level_in(world.assets, rental), now)
 
 
 def _not_inspected(world: World, changes: Changes, rental: Rental, now: datetime) -> None:

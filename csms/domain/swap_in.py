@@ -30,6 +30,10 @@ GRANT_S = 600
 def put_in(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: Key) -> tuple[Swap, str | None]:
     """Packs stand in slots now; the protocol's word for what is wrong, if anything is."""
     errors: list[str] = []
+    if all(
+        _is_known(world, swap, slot.unit, packs.code_of(world.assets, slot.pack.serial), key) for slot in event.slots
+    ):
+        return swap, _standing(swap)
     for slot in event.slots:
         at = (key[0], f"{key[1]}/{slot.unit}")
         swap, error = _one(world, changes, swap, event, slot, at)
@@ -126,6 +130,13 @@ def _is_known(world: World, swap: Swap, unit: int, code: str | None, key: Key) -
     return item is None or item.place != "driver" or key < item.since
 
 
+def _standing(swap: Swap) -> str | None:
+    """What is told of a swap to whoever tells again, in other words, what was put in."""
+    if swap.state != "awaiting_payment":
+        return None
+    return "PaymentPending" if swap.reason == "psp" else swap.reason
+
+
 def _seen_since(door: Door, code: str, key: Key) -> bool:
     """Whether this very pack was seen in the slot since: then nothing else can have been in there before it."""
     return door.mark_item == code and not door.is_older(key)
@@ -173,11 +184,22 @@ def _of_nobody(
     """A pack of ours that no driver has, or had when this happened: it stays, and nothing is handed out for it."""
     place = event.station_id, slot.unit
     had = world.assets.newest_of(item.code)
+    billed = had if had is not None and _was_this(had, place, key[0]) else None
     returns.back(world, changes, item, place, key, event.received_at, (), sure=True)
+    if billed is not None:
+        swap = _noted(world, changes, swap, slot.unit, item.code, billed, key[0])._replace(driver_id=billed.driver_id)
+        return over_unless(world, changes, swap, "completed", event.received_at, "returned"), None
     swap = _noted(world, changes, swap, slot.unit, item.code, None, key[0])
     if had is None or had.returned_at is None or key[0] > had.returned_at:
         alarm(world, changes, event, "pack_without_rental", unit=slot.unit, item=item.code)
     return over_unless(world, changes, swap, "aborted", event.received_at, "NoCustody"), "NoCustody"
+
+
+def _was_this(had: Rental, place: tuple[str, int], at: datetime) -> bool:
+    """Whether a rental was billed because its pack was seen where it is put in by a report that comes only now."""
+    if had.state != "closed" or had.reason == EXCHANGE or had.taken_at is None or had.returned_at is None:
+        return False
+    return (had.return_station, had.return_unit) == place and had.taken_at < at <= had.returned_at
 
 
 def _is_foreign(world: World, swap: Swap, event: PacksMoved, rental: Rental) -> bool:

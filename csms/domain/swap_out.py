@@ -83,7 +83,8 @@ def _one(
     used_up(world, changes, place, rental, key)
     custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
     resolved_by(world, changes, rental, now)
-    taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+    rental = taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+    rental = _back_by_now(world, changes, rental, key, now)
     return handed_out(world, changes, swap, rental), None
 
 
@@ -262,10 +263,16 @@ def _lent_late(
     rental = write(world, changes, rental._replace(state="opening", driver_id=judged.driver_id, tries=1))
     custody.left(world.assets, changes.assets, code, place, key, id_, "driver")
     rental = taken(world, changes, rental._replace(level_out=level), code, key[0], now)
-    item = world.assets.items[code]
-    if item.place == "connector" and item.since > key and item.station_id is not None and item.unit is not None:
-        return returned(world, changes, rental, (item.station_id, item.unit), item.at, now, sure=True)
-    return rental
+    return _back_by_now(world, changes, rental, key, now)
+
+
+def _back_by_now(world: World, changes: Changes, rental: Rental, key: Key, now: datetime) -> Rental:
+    """A pack whose leaving is told only after it stands in a slot again: its rental ends there."""
+    item = world.assets.items[rental.item or ""]
+    is_back = item.place == "connector" and item.since > key and rental.returned_at is None
+    if not is_back or item.station_id is None or item.unit is None:
+        return rental
+    return returned(world, changes, rental, (item.station_id, item.unit), item.at, now, sure=True)
 
 
 # -- offered, and locked again ----------------------------------------------------------------------------------------

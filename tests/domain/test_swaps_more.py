@@ -164,6 +164,42 @@ def test_an_old_timeout_that_is_told_again_ends_no_grant_of_the_next_driver(town
     assert town.world.assets.grants[again.id].state == "issued"
 
 
+def test_a_pack_that_only_a_snapshot_saw_come_back_is_billed_by_the_level_it_had_there(town: PackTown) -> None:
+    mine = first(town, unit=1)
+    town.seqs["S1"] += 1  # something is still to be told
+    town.later(2)
+    town.units("S1", {1: None, 2: "b2", 3: "b3", 4: mine})
+    assert not town.bills
+    town.run_clock(town.later(700))
+    assert town.fees() == [635]
+
+
+def test_a_release_that_is_told_after_the_pack_came_back_is_billed_until_then(town: PackTown) -> None:
+    mine = first(town, unit=1)
+    town.put_in(7, {4: mine})
+    released = town.moved("out", 7, {2: "b2"}, at=town.later(1))
+    town.ride("b2", 500)
+    town.put_in(8, {2: "b2"})
+    town.later(30)
+    town.tell(replace(released, received_at=town.now))
+    rental = town.world.assets.newest_of("b2")
+    assert rental is not None and rental.state == "closed" and rental.driver_id == "ann" and len(town.bills) == 2
+
+
+def test_out_told_first_is_its_drivers_though_a_snapshot_had_ended_the_rental_before_in_was_told(
+    town: PackTown,
+) -> None:
+    mine = first(town, unit=1)
+    inserted = town.moved("in", 7, {4: mine})
+    town.take_out(7, {2: "b2"})
+    town.units("S1", {1: None, 2: None, 3: "b3", 4: mine})
+    town.run_clock(town.later(3_600))
+    assert town.fees() == [635] and town.item("b2").place == "unknown"
+    town.tell(replace(inserted, received_at=town.now))
+    assert town.fees() == [635] and town.swap(7).state == "completed"
+    assert town.item("b2").place == "driver" and town.world.assets.rental_of("b2").driver_id == "ann"  # type: ignore[union-attr]
+
+
 # -- visits -----------------------------------------------------------------------------------------------------------
 
 
