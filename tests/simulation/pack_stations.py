@@ -18,7 +18,7 @@ from uuid import UUID
 
 from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
-from csms.domain.assets import LIVE, unknown_door
+from csms.domain.assets import unknown_door
 from csms.domain.errand import Errand
 from csms.domain.events import AuthorizationDecided, Event, Outcome
 from csms.domain.pack_state import PackState
@@ -343,58 +343,3 @@ class PackStations(PackTown):
         """A psp has decided."""
         station = self.world.authorizations[id_].station_id
         self.tell(AuthorizationDecided(id_, station, self.now, word, None, None, "dan"))  # type: ignore[arg-type]
-
-    # -- the clock ----------------------------------------------------------------------------------------------------
-
-    def run_clock(self, until: datetime) -> None:
-        """Everything that is due until then, as the worker's timers do it."""
-        for _ in range(3_000):
-            due, _, check = min(self._due(), default=(until, "", None), key=lambda it: it[:2])
-            if due > until or check is None:
-                break
-            self.now = max(self.now, due)
-            self.tell(replace(check, received_at=self.now))
-            if isinstance(check, packs.SwapChecked):
-                self.looks[check.swap_id] += 1
-        else:
-            raise AssertionError(f"liveness: the clock comes to rest: {check}")
-        self.now = max(self.now, until)
-
-    def _due(self) -> list[tuple[datetime, str, Any]]:
-        assets, found = self.world.assets, list[tuple[datetime, str, Any]]()
-        for grant in assets.grants.values():
-            if grant.state in LIVE:
-                after = timedelta(seconds=grant.opening_s if grant.state == "accepted" else 21)
-                check: Any = said.GrantChecked(grant.station_id, self.now, grant.id)
-                found.append((grant.issued_at + after, str(grant.id), check))
-        for rental in assets.rentals.values():
-            if rental.checked_at is not None:
-                check = said.RentalChecked(rental.station_id, self.now, rental.id)
-                found.append((rental.checked_at, str(rental.id), check))
-        for swap in assets.swaps.values():
-            if swap.checked_at is not None:  # every few seconds is too often for a day: the worker may be slow
-                slow = timedelta(seconds=min(7_200, 5 * max(0, self.looks[swap.id] - 60) ** 2))
-                found.append(
-                    (swap.checked_at + slow, str(swap.id), packs.SwapChecked(swap.station_id, self.now, swap.id))
-                )
-        return found
-
-    # -- the end ------------------------------------------------------------------------------------------------------
-
-    def come_to_rest(self, drawn: random.Random) -> None:
-        """Everybody goes home, everything is told, and the clock runs on until nothing is due any more."""
-        self.offline = dict.fromkeys(self.offline, False)
-        for id_, it in list(self.world.authorizations.items()):
-            if it.state == "asking":
-                self.verdict(id_, drawn.choice(["authorized", "declined", "timed_out"]))
-        for minutes in (0, 1, 60):
-            for slot in self.slots.values():
-                if slot.rid is not None:
-                    self.leave(slot, "ours", late=drawn.random() < 0.3)
-            self.deliver(drawn)
-            self.run_clock(self.now + timedelta(minutes=minutes))
-            while waits := self.to_carry():
-                self.carry(waits[0], "late", late=False)
-        for name in SLOTS:
-            self.see(name)
-        self.run_clock(self.now + timedelta(days=70))

@@ -35,6 +35,9 @@ def always(town: PackStations, batch: Batch) -> None:
     usage(town)
     vouchers(town)
     swaps(town)
+    for event in batch.events:
+        if isinstance(event, PacksMoved) and event.what == "out":
+            _left(town, event)
     for swap in batch.changes.assets.swaps.values():
         _taken_back(batch, swap)
     for errand in batch.changes.errands:
@@ -51,6 +54,14 @@ def custody(town: PackStations) -> None:
         assert (item.place == "driver") == (item.rental_id is not None), f"1: who has it has it by a rental: {item}"
     having = Counter(rental.item for rental in assets.rentals.values() if rental.state in OPEN)
     assert max(having.values(), default=0) <= 1, f"2: at most one open custody of a pack: {having}"
+
+
+def _left(town: PackStations, event: PacksMoved) -> None:
+    """What left a slot does not stand there, unless it is known to have come back since."""
+    for slot in event.slots:
+        item = next((i for i in town.world.assets.items.values() if i.code.upper() == slot.pack.serial), None)
+        if item is not None and (item.station_id, item.unit) == (event.station_id, slot.unit):
+            assert item.at > event.at, f"1: what left a slot does not stand there: {item} {event}"
 
 
 def openings(town: PackStations) -> None:

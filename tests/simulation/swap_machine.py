@@ -16,6 +16,7 @@ from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
 from csms.domain.pack_rows import Reservation, SlotRules
 from tests.domain.lending_town import ANN, BOB
+from tests.simulation.pack_clock import come_to_rest, run_clock
 from tests.simulation.pack_stations import CAT, DAN, TOKEN_OF, UNKNOWN, PackStations, Slot
 from tests.simulation.pack_store import Batch
 from tests.simulation.swap_laws import always, at_rest, facts, kept, seen
@@ -30,8 +31,8 @@ ACTS = st.sampled_from(["take"] * 6 + ["leave", "nothing", "reboot"])
 SECONDS = st.sampled_from([1, 3, 12, 30, 70, 200, 310, 700, 2_000, 90_000, 800_000])
 RIDES = st.sampled_from([0, 40, 200, 600, 1_070])
 TROUBLES = st.sampled_from(
-    ["jam", "jam", "mend", "offline", "online", "online", "forget", "forget", "quarantine", "quarantine", "fit", "charge",
-     "charge", "fault", "block", "unblock", "accept", "reserve", "state", "service", "shown"]
+    ["jam", "jam", "mend", "offline", "online", "online", "forget", "forget", "quarantine", "quarantine", "fit",
+     "charge", "charge", "fault", "block", "unblock", "accept", "reserve", "state", "service", "shown"]
 )  # fmt: skip
 SHOWN = st.sampled_from([None, None, None, "own", "serial", "other"])
 """Which token is shown with what is put in."""
@@ -54,7 +55,7 @@ class SwapMachine(RuleBasedStateMachine):
         return found[number % len(found)]
 
     def teardown(self) -> None:
-        self.town.come_to_rest(random.Random(self.seed))
+        come_to_rest(self.town, random.Random(self.seed))
         at_rest(self.town)
 
     # -- riders -------------------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ class SwapMachine(RuleBasedStateMachine):
         if asleep:
             self.town.later(seconds)
         else:
-            self.town.run_clock(self.town.now + timedelta(seconds=seconds))
+            run_clock(self.town, self.town.now + timedelta(seconds=seconds))
 
 
 def play(
