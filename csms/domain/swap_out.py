@@ -284,6 +284,7 @@ def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, 
 
     The bill of what was put in stands. An own pack that was offered back, and not taken, has been returned.
     """
+    is_news = "out_timeout" not in swap.flags
     for slot in event.slots:
         code = packs.code_of(world.assets, slot.pack.serial)
         if code is not None:
@@ -293,22 +294,30 @@ def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, 
             )  # fmt: skip
         for id_ in swap.rentals_out:
             rental = None if id_ is None else world.assets.rentals.get(id_)
-            if rental is not None and rental.taken_at is None and (rental.item == code or rental.unit == slot.unit):
-                _not_taken(world, changes, rental, key, event)
+            if rental is None or rental.taken_at is not None or rental.requested_at > key[0]:
+                continue
+            if rental.item == code or rental.unit == slot.unit:
+                is_news = _not_taken(world, changes, rental, event) or is_news
         live = world.assets.live_grant(event.station_id, slot.unit)
         is_its = live is not None and (live.rental_id in swap.rentals_out or slot.unit in swap.units_in)
         if live is not None and is_its and live.issued_at < key[0]:
             end(world, changes, live, "expired", event.received_at, LEFT)
+            is_news = True
+    if not is_news:
+        return swap, None  # told before, in other words
     swap = put_swap(world.assets, changes.assets, swap._replace(flags=flagged(swap.flags, "out_timeout")))
     return _closed(world, changes, swap, event), None
 
 
-def _not_taken(world: World, changes: Changes, rental: Rental, key: Key, event: PacksMoved) -> None:
-    if rental.state == "opening" or (rental.state == "provisional" and rental.reason == "unclear"):
-        for grant in world.assets.grants.of("rental", rental.id):
-            if grant.why == "take" and grant.state in LIVE:
-                end(world, changes, grant, "expired", event.received_at, LEFT)
-        cancel(world, changes, rental, LEFT, event.received_at)
+def _not_taken(world: World, changes: Changes, rental: Rental, event: PacksMoved) -> bool:
+    """The rental of a pack that was not taken is given up; whether it was not yet."""
+    if rental.state != "opening" and (rental.state, rental.reason) != ("provisional", "unclear"):
+        return False
+    for grant in world.assets.grants.of("rental", rental.id):
+        if grant.why == "take" and grant.state in LIVE:
+            end(world, changes, grant, "expired", event.received_at, LEFT)
+    cancel(world, changes, rental, LEFT, event.received_at)
+    return True
 
 
 def _closed(world: World, changes: Changes, swap: Swap, event: PacksMoved) -> Swap:

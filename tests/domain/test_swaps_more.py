@@ -200,6 +200,16 @@ def test_out_told_first_is_its_drivers_though_a_snapshot_had_ended_the_rental_be
     assert town.item("b2").place == "driver" and town.world.assets.rental_of("b2").driver_id == "ann"  # type: ignore[union-attr]
 
 
+def test_a_timeout_told_again_changes_nothing_though_the_pack_has_left_since(town: PackTown) -> None:
+    town.put_in(7, {4: "X9"})
+    event = town.moved("timeout", 7, {4: "X9"}, at=town.later(60))
+    town.tell(event)
+    town.take_out(8, {4: "X9"})
+    before = town.swap(7)
+    town.tell(replace(event, id="in other words", received_at=town.now))
+    assert town.swap(7) == before
+
+
 # -- visits -----------------------------------------------------------------------------------------------------------
 
 

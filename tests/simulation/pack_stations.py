@@ -132,7 +132,7 @@ class PackStations(PackTown):
         )
         world.identities["issuer", "dan"] = "dan"
         world.tokens[key(CAT)] = replace(world.tokens[key(ANN)], key=key(CAT), driver_id="cat")
-        for driver, minor in (("ann", 100_000), ("bob", 41_000), ("cat", 0), ("dan", 0)):
+        for driver, minor in (("ann", 100_000), ("bob", 30_400), ("cat", 0), ("dan", 0)):
             before = self.accounts[f"driver:{driver}:balance"]
             self.accounts["start"] += before - minor
             world.balances[driver, "KRW"] = self.accounts[f"driver:{driver}:balance"] = minor

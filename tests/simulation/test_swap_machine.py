@@ -24,7 +24,7 @@ from tests.simulation.swap_machine import play
 
 
 def test_swaps_keep_their_promises_whatever_happens_in_whatever_order() -> None:
-    play(examples=250, steps=25, shrink=True)
+    play(examples=200, steps=25, shrink=True)
 
 
 # -- planted ----------------------------------------------------------------------------------------------------------

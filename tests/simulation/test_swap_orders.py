@@ -77,7 +77,7 @@ class Telling:
     ) -> None:
         self.lags, self.ready, self.only_back = list(lags), dict[str, Any](), set[Any]()
         self.town = town = PackStations(always)
-        town.top_up("bob", 100_000)
+        town.top_up("bob", 110_000)
         self.drawn, self.steps = random.Random(seed), itertools.count()
         self.queue: list[tuple[float, float, int, Callable[[], None]]] = []
         self.has = {"ann": town.rent_pack(ANN).item or "", "bob": town.rent_pack(BOB).item or ""}
