@@ -235,7 +235,7 @@ wanted_doors as (
     union
     select d.station_id, d.unit, c.kind
     from wanted_rentals r
-    join door d on d.reserved_for = r.id
+    cross join lateral (select station_id, unit from door where reserved_for = r.id order by unit offset 0) d
     join connector c on c.station_id = d.station_id and c.number = d.unit
     union
     select c.station_id, c.number, c.kind

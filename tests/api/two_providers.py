@@ -95,7 +95,7 @@ insert into slot_plan values ($1,
     '{"slots": {}, "refused": {}, "number": 0, "failures": 0, "again_at": null, "epoch": 0}', now());
 insert into swap (id, version, station_id, rid, state, driver_id, provider_id, asked_by, proof, wanted, opened_at,
     units_in, packs_in, rentals_in, units_out, packs_out, rentals_out, flags)
-select gen_random_uuid(), 1, $1, 1, 'billed', $2, provider_id, $1, 'staff', 1, now(), '{1}', array[item],
+select gen_random_uuid(), 1, $1, 1, 'releasing', $2, provider_id, $1, 'staff', 1, now(), '{1}', array[item],
     array[id], '{}', '{}', '{}', '{}'
 from rental where asked_by = $1;
 insert into pack_reservation (id, version, station_id, driver_id, wanted, days, begins, minutes, from_date, time_zone,

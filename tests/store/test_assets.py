@@ -9,7 +9,10 @@ from typing import Any
 from csms import db
 
 BIG = {"item", "door", "door_grant", "rental", "asset_report", "connector"}
-TYPES = "text[], text[], uuid[], uuid[], text[], text[], bytea[], text[], integer[]"
+TYPES = (
+    "text[], text[], uuid[], uuid[], text[], text[], bytea[], text[], integer[], text[], text[], bigint[], uuid[], "
+    "text[], text[], integer[]"
+)
 """The parameters of `load_assets`."""
 
 
@@ -18,7 +21,7 @@ async def test_no_look_up_of_a_batch_passes_over_a_whole_index(dsn: str) -> None
     writer = await db.writer(dsn)
     try:
         await writer.execute(f"prepare load ({TYPES}) as {db.SQL.load_assets.text}")
-        nothing = "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}'"
+        nothing = ", ".join(["'{}'"] * len(TYPES.split(",")))
         [plan] = json.loads(await writer.fetchval(f"explain (format json) execute load ({nothing})"))
     finally:
         await writer.close()

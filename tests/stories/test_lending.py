@@ -48,7 +48,7 @@ def street(folder: Path, dsn: str, version: str, *more: str) -> dict[str, Any]:
     """A street of that version from morning to night against a system of its own; what the simulator says of it."""
     environment = {"CSMS_DATABASE_URL": dsn}
     serve = [str(BIN / "csms"), "serve", "--data-dir", str(folder), "--ocpp-port", "0", "--http-port", "0"]
-    process, system = spawn(folder, "csms", [*serve, "--clock", "2026-11-30T06:00:00Z@max"], environment)
+    process, system = spawn(folder, "csms", [*serve, "--clock", "2026-01-05T06:00:00Z@max"], environment)
     try:
         add = [str(BIN / "csms"), "staff", "add-client", "--scope", "admin", "--json"]
         client = json.loads(subprocess.check_output(add, text=True, env={**os.environ, **environment}))
