@@ -67,8 +67,8 @@ def told(
         return
     after = pack._replace(
         soc=state.soc, soh=_or(state.soh, pack.soh), mv=state.mv, ma=state.ma, temp=_or(state.temp, pack.temp),
-        cycles=_or(state.cycles, pack.cycles), discharge_wh=_or(state.discharge_wh, pack.discharge_wh),
-        charge_wh=_or(state.charge_wh, pack.charge_wh), epoch=_or(state.epoch, pack.epoch),
+        cycles=_or(state.cycles, pack.cycles), discharge_wh=state.discharge_wh,
+        charge_wh=state.charge_wh, epoch=state.epoch,
         capacity_wh=_or(pack.capacity_wh, state.capacity_wh), made=pack.made or state.made,
         faults=pack.faults if state.faults is None else state.faults, mode=state.mode or pack.mode, source=source,
         at=at, key=id_,
