@@ -14,7 +14,7 @@ from csms.domain.cabinets import stands
 from csms.domain.events import Outcome
 from csms.domain.heard import again, alarm, follow, heard, key_of, record
 from csms.domain.openings import resolved_by
-from csms.domain.rental import cancel, opened_at, taken, write
+from csms.domain.rental import UNSEEN, cancel, opened_at, taken, write
 from csms.domain.returns import Place, back
 from csms.domain.world import Changes, World
 
@@ -105,10 +105,19 @@ def _seen(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key:
     not_taken = rental is not None and rental.taken_at is None and (rental.station_id, rental.unit) == place
     if rental is not None and not_taken and rental.state == "provisional" and rental.reason == "unclear":
         cancel(world, changes, rental, "seen there", now)
-    elif rental is None or not not_taken:
+    elif not not_taken and not _had_not_left(world, item, place, key):
         cabinet = assets.cabinets.get(event.station_id)
         told = event.last_seq is None or (cabinet is not None and (cabinet.last_seq or 0) >= event.last_seq)
         back(world, changes, item, place, key, now, (), sure=told)
+
+
+def _had_not_left(world: World, item: Item, place: Place, key: Key) -> bool:
+    """Whether it stood there before it was taken at all: that it was is only concluded, from its return after that."""
+    return any(
+        UNSEEN in rental.flags and (rental.station_id, rental.unit) == place and rental.requested_at < key[0]
+        for rental in world.assets.rentals.of("item", item.code)
+        if rental.returned_at is not None and key[0] < rental.returned_at
+    )
 
 
 def _named(world: World, changes: Changes, event: UnitsSeen, unit: UnitSeen, key: Key) -> UnitSeen:

@@ -1,4 +1,4 @@
-"""Swaps whose reports come twice, late, or the wrong way round; drivers and psps that change their minds meanwhile."""
+"""Swaps of several packs and several drivers; drivers and psps that change their minds; slots that do not open."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
 from csms.domain.events import AuthorizationDecided
 from csms.domain.pack_rows import SlotRules
@@ -62,152 +61,6 @@ def paid_by_psp(town: PackTown) -> str:
     town.take_out(town.world.assets.swaps[rental.swap_id].rid, {rental.unit: rental.item})
     town.ride(rental.item, 1_070)
     return rental.item
-
-
-# -- told twice, late, the wrong way round ----------------------------------------------------------------------------
-
-
-def test_a_pack_that_left_is_not_lent_again_because_that_is_told_again_after_it_came_back(town: PackTown) -> None:
-    rental = town.rent_pack()
-    event = next(e for e in [town.moved("out", town.swap_of(rental.id).rid, {rental.unit or 0: rental.item or ""})])
-    event = replace(event, at=rental.taken_at)
-    grant = town.granted(town.ask_return(rental, "S1"))
-    town.put_in(7, {grant.unit: rental.item or ""})
-    before = len(town.world.assets.rentals), len(town.bills)
-    town.tell(event)
-    assert (len(town.world.assets.rentals), len(town.bills)) == before
-    assert town.item(rental.item or "").place == "connector"
-
-
-def test_an_own_pack_that_was_taken_back_is_not_lost_because_that_is_told_again() -> None:
-    town = PackTown(funds=30_000)
-    mine = first(town)
-    town.put_in(7, {4: mine})
-    town.take_out(7, {4: mine})
-    town.take_out(7, {4: mine})
-    assert town.item(mine).place == "driver" and town.swap(7).state == "returned"
-    assert "pack_out_without_leave" not in town.kinds()
-
-
-def test_out_told_before_in_hands_nothing_else_out(town: PackTown) -> None:
-    mine = first(town)
-    inserted = town.moved("in", 7, {4: mine})
-    town.take_out(7, {2: "b2"})
-    before = len(town.releases())
-    town.tell(replace(inserted, received_at=town.now))
-    assert len(town.releases()) == before and town.fees() == [635]
-    assert town.swap(7).state == "completed" and town.item("b2").place == "driver"
-    rental = town.world.assets.rental_of("b2")
-    assert rental is not None and rental.driver_id == "ann"
-
-
-def test_out_told_before_in_by_a_known_token_hands_nothing_else_out(town: PackTown) -> None:
-    mine = first(town)
-    inserted = town.moved("in", 7, {4: mine})
-    town.take_out(7, {2: "b2"}, token=ANN)
-    before = len(town.releases())
-    town.tell(replace(inserted, received_at=town.now))
-    assert len(town.releases()) == before and town.fees() == [635]
-    assert town.swap(7).state == "completed"
-
-
-def test_timeout_told_before_in_does_not_end_the_swap(town: PackTown) -> None:
-    mine = first(town)
-    inserted = town.moved("in", 7, {4: mine})
-    town.not_taken(7, {2: "b2"})
-    town.tell(replace(inserted, received_at=town.now))
-    assert town.swap(7).state == "releasing" and town.fees() == [635]
-
-
-def test_what_a_snapshot_saw_before_its_insertion_was_told_is_exchanged(town: PackTown) -> None:
-    mine = first(town, unit=1)
-    inserted = town.moved("in", 7, {4: mine})
-    town.later(2)
-    town.units("S1", {1: None, 2: "b2", 3: "b3", 4: mine})
-    town.tell(replace(inserted, received_at=town.now))
-    assert town.swap(7).state == "releasing" and town.fees() == [635]
-
-
-def test_an_insertion_that_is_told_much_later_is_a_return_because_nobody_stands_there(town: PackTown) -> None:
-    mine = first(town)
-    inserted = town.moved("in", 7, {4: mine})
-    before = len(town.releases())
-    town.later(3_600)
-    town.tell(replace(inserted, received_at=town.now))
-    assert len(town.releases()) == before
-    assert town.swap(7).state == "completed" and town.fees() == [635]
-
-
-def test_the_level_at_the_release_counts_also_where_a_snapshot_told_of_it_first(town: PackTown) -> None:
-    grant = town.granted(town.ask(ANN, "S1", 1))
-    town.answer(grant.id)
-    town.levels["b1"] = town.levels["b1"]._replace(soc=9_700)
-    rid = town.swap_of(grant.rental_id).rid  # type: ignore[arg-type]
-    released = town.moved("out", rid, {1: "b1"})
-    town.later(200)
-    town.tell(said.GrantChecked("S1", town.now, grant.id))
-    town.units("S1", {1: None, 2: "b2", 3: "b3", 4: None})
-    assert town.rental(grant.rental_id).state == "active"  # type: ignore[arg-type]
-    town.tell(replace(released, received_at=town.now))
-    rental = town.rental(grant.rental_id)  # type: ignore[arg-type]
-    assert rental.level_out is not None and rental.level_out.soc == 9_700 and rental.taken_at == released.at
-
-
-def test_an_old_timeout_that_is_told_again_ends_no_grant_of_the_next_driver(town: PackTown) -> None:
-    grant = town.granted(town.ask(ANN, "S1", 1))
-    town.answer(grant.id)
-    town.later(60)
-    event = town.moved("timeout", town.swap_of(grant.rental_id).rid, {1: "b1"})  # type: ignore[arg-type]
-    town.tell(event)
-    again = town.granted(town.ask(BOB, "S1", 1))
-    town.tell(replace(event, id="in other words", at=town.later(1), received_at=town.now))
-    assert town.world.assets.grants[again.id].state == "issued"
-
-
-def test_a_pack_that_only_a_snapshot_saw_come_back_is_billed_by_the_level_it_had_there(town: PackTown) -> None:
-    mine = first(town, unit=1)
-    town.seqs["S1"] += 1  # something is still to be told
-    town.later(2)
-    town.units("S1", {1: None, 2: "b2", 3: "b3", 4: mine})
-    assert not town.bills
-    town.run_clock(town.later(700))
-    assert town.fees() == [635]
-
-
-def test_a_release_that_is_told_after_the_pack_came_back_is_billed_until_then(town: PackTown) -> None:
-    mine = first(town, unit=1)
-    town.put_in(7, {4: mine})
-    released = town.moved("out", 7, {2: "b2"}, at=town.later(1))
-    town.ride("b2", 500)
-    town.put_in(8, {2: "b2"})
-    town.later(30)
-    town.tell(replace(released, received_at=town.now))
-    rental = town.world.assets.newest_of("b2")
-    assert rental is not None and rental.state == "closed" and rental.driver_id == "ann" and len(town.bills) == 2
-
-
-def test_out_told_first_is_its_drivers_though_a_snapshot_had_ended_the_rental_before_in_was_told(
-    town: PackTown,
-) -> None:
-    mine = first(town, unit=1)
-    inserted = town.moved("in", 7, {4: mine})
-    town.take_out(7, {2: "b2"})
-    town.units("S1", {1: None, 2: None, 3: "b3", 4: mine})
-    town.run_clock(town.later(3_600))
-    assert town.fees() == [635] and town.item("b2").place == "unknown"
-    town.tell(replace(inserted, received_at=town.now))
-    assert town.fees() == [635] and town.swap(7).state == "completed"
-    assert town.item("b2").place == "driver" and town.world.assets.rental_of("b2").driver_id == "ann"  # type: ignore[union-attr]
-
-
-def test_a_timeout_told_again_changes_nothing_though_the_pack_has_left_since(town: PackTown) -> None:
-    town.put_in(7, {4: "X9"})
-    event = town.moved("timeout", 7, {4: "X9"}, at=town.later(60))
-    town.tell(event)
-    town.take_out(8, {4: "X9"})
-    before = town.swap(7)
-    town.tell(replace(event, id="in other words", received_at=town.now))
-    assert town.swap(7) == before
 
 
 # -- visits -----------------------------------------------------------------------------------------------------------
