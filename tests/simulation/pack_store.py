@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from csms.domain.books import Books, issued
 from csms.domain.decide import decide
 from csms.domain.events import Event, Outcome
+from csms.domain.session import Session
 from csms.domain.world import Changes, World
 from tests.domain.lending_town import copied
 
@@ -43,8 +44,7 @@ def decided(town: PackStations, events: Iterable[Event]) -> tuple[list[Outcome],
             break
         for place in changes.lacking:
             session = town.world.sessions[place]
-            bills = tuple(issued(bill) for bill in town.bills if bill.session.id == session.id)
-            town.world.series[session.id], town.world.books[session.id] = (), Books(bills)
+            town.world.series[session.id], town.world.books[session.id] = (), _books(town, session)
         town.world.assets.looked_up |= changes.assets.lacking
     else:
         raise AssertionError("what was loaded is not lacking")
@@ -69,6 +69,17 @@ def decided(town: PackStations, events: Iterable[Event]) -> tuple[list[Outcome],
         world.balances[driver, currency] = town.balance(driver)
         world.debts[driver, currency] = -town.accounts[f"driver:{driver}:debt"]
     return outcomes, Batch(told, before, world, changes)
+
+
+def _books(town: PackStations, session: Session) -> Books:
+    """What is written of a session's money. No psp collects here: what it was to take, nobody knows that it did."""
+    bills = tuple(issued(bill) for bill in town.bills if bill.session.id == session.id)
+    return Books(
+        bills,
+        balance_minor=town.accounts[f"driver:{session.driver_id}:balance"],
+        debt_minor=-town.accounts[f"driver:{session.driver_id}:debt"],
+        receivable_minor=sum(bill.total_minor for bill in bills) if session.means == "psp" else 0,
+    )
 
 
 def stored(before: World, after: World, changes: Changes) -> None:
