@@ -62,6 +62,7 @@ def _one(
         swap = _noted(world, changes, swap, slot.unit, "", None, key[0])
         offer_back(world, changes, swap, len(swap.units_in) - 1, "BatteryUnknown", now)
         return over_unless(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
+    known = assets.packs.get(code)
     packs.told(world, changes, code, slot.pack, key, "station", place, now)
     rental = assets.rental_of(code)
     if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
@@ -74,7 +75,9 @@ def _one(
     exchange = exchange and now - key[0] <= AWAIT and rental.reason != "inspect"
     if exchange:
         rental = write(world, changes, rental._replace(reason=EXCHANGE))
-    rental = _back(world, changes, rental, place, key[0], now)
+    if rental.taken_at is None and known is not None and known.at is not None and known.at < key[0]:
+        rental = rental._replace(level_out=known.level())  # as it stood in its slot: nobody told how it left
+    rental = _back(world, changes, rental, key[0], now)
     if rental.state not in OVER:  # that it was taken at all was news, and all that its bill had waited for
         rental = rental._replace(level_in=level, reason=EXCHANGE if exchange else rental.reason)
         returned(world, changes, rental, place, key[0], now, sure=not exchange)
@@ -142,12 +145,9 @@ def _seen_since(door: Door, code: str, key: Key) -> bool:
     return door.mark_item == code and not door.is_older(key)
 
 
-def _back(
-    world: World, changes: Changes, rental: Rental, place: tuple[str, int], at: datetime, now: datetime
-) -> Rental:
+def _back(world: World, changes: Changes, rental: Rental, at: datetime, now: datetime) -> Rental:
     """The rental of a pack that is here; that it was taken at all may be news."""
     resolved_by(world, changes, rental, now)
-    rental = world.assets.rentals[rental.id]
     if rental.taken_at is None:
         code = rental.item or ""
         rental = taken(world, changes, rental, code, min(at, opened_at(world, rental)), now, sure=False)

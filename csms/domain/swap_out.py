@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.domain import custody, packs, payer, token
-from csms.domain.assets import LIVE, OVER, Key, Rental, put_item, put_swap
+from csms.domain.assets import LIVE, OVER, Grant, Key, Rental, put_item, put_swap
 from csms.domain.folding import put
 from csms.domain.grants import end
 from csms.domain.heard import alarm, named
-from csms.domain.openings import opened_at, resolved_by
+from csms.domain.openings import failed, opened_at, resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
 from csms.domain.rental import UNSEEN, begin, cancel, free_door, returned, session_of, taken, taken_again, write
@@ -76,6 +76,7 @@ def _one(
     if rental is not None and rental.state == "requested":  # its psp has not said yes
         rental = cancel(world, changes, rental, "not wanted", now)
     if rental is None or rental.state in OVER:
+        _taken_by_others(world, changes, swap, code, key, now)
         return _without_leave(world, changes, swap, event, slot.unit, code, level, key)
     if rental.item != code:
         swap = _another(world, changes, swap, event, rental, slot.unit, code)
@@ -170,6 +171,19 @@ def _another(
             end(world, changes, grant, "revoked", event.received_at, "another pack")
     rental = write(world, changes, rental._replace(item=code, unit=unit))
     return handed_out(world, changes, swap._replace(flags=flagged(swap.flags, "other_pack")), rental)
+
+
+def _taken_by_others(world: World, changes: Changes, swap: Swap, code: str, key: Key, now: datetime) -> None:
+    """A pack that leaves by another visit stood there until now: whoever it was kept for did not take it."""
+    kept_for = world.assets.rental_of(code)
+    if kept_for is None or kept_for.swap_id == swap.id or kept_for.requested_at >= key[0] or not waits(kept_for):
+        return
+    for grant in world.assets.grants.of("rental", kept_for.id):
+        if grant.why == "take" and grant.state in LIVE:
+            failed(world, changes, grant, "UnitEmpty", now)
+    kept_for = world.assets.rentals[kept_for.id]
+    if kept_for.item == code and kept_for.state in ("opening", "provisional"):
+        cancel(world, changes, kept_for, "gone", now)
 
 
 def _without_leave(
@@ -299,14 +313,21 @@ def locked_again(world: World, changes: Changes, swap: Swap, event: PacksMoved, 
             if rental.item == code or rental.unit == slot.unit:
                 is_news = _not_taken(world, changes, rental, event) or is_news
         live = world.assets.live_grant(event.station_id, slot.unit)
-        is_its = live is not None and (live.rental_id in swap.rentals_out or slot.unit in swap.units_in)
-        if live is not None and is_its and live.issued_at < key[0]:
+        if live is not None and _is_its(world, swap, live) and live.issued_at < key[0]:
             end(world, changes, live, "expired", event.received_at, LEFT)
             is_news = True
     if not is_news:
         return swap, None  # told before, in other words
     swap = put_swap(world.assets, changes.assets, swap._replace(flags=flagged(swap.flags, "out_timeout")))
     return _closed(world, changes, swap, event), None
+
+
+def _is_its(world: World, swap: Swap, grant: Grant) -> bool:
+    """Whether a slot is to open for what this swap hands out or offers back, and not for a pack of another one."""
+    if grant.rental_id in swap.rentals_out:
+        return True
+    rental = None if grant.rental_id is None else world.assets.rentals[grant.rental_id]
+    return grant.unit in swap.units_in and (rental is None or rental.taken_at is not None)
 
 
 def _not_taken(world: World, changes: Changes, rental: Rental, event: PacksMoved) -> bool:

@@ -182,3 +182,56 @@ def test_a_snapshot_from_before_a_pack_left_is_not_taken_for_its_return(town: Pa
     town.tell(replace(released, received_at=town.now))
     assert len(town.bills) == 2 and town.world.assets.rental_of(code) is None
     assert len([r for r in town.world.assets.rentals.of("item", code) if r.taken_at is not None]) == 1
+
+
+def test_a_pack_whose_leaving_is_told_last_is_billed_by_the_level_it_had_in_its_slot(town: PackTown) -> None:
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    town.answer(grant.id)
+    released = town.moved("out", town.swap_of(grant.rental_id).rid, {1: "b1"}, at=town.later(1))  # type: ignore[arg-type]
+    town.ride("b1", 1_070)
+    town.put_in(7, {4: "b1"})
+    assert town.fees() == [635]
+    town.tell(replace(released, received_at=town.now))
+    assert town.fees() == [635]
+
+
+def test_a_pack_that_leaves_by_another_visit_is_not_billed_to_whom_it_was_offered() -> None:
+    town = PackTown(funds=200_000)
+    anns, bobs = first(town, unit=1), first(town, token=BOB, unit=2)
+    town.units("S1", {1: None, 2: None, 3: "b3", 4: "b5"})
+    inserted = town.moved("in", 7, {1: anns})
+    town.later(60)
+    town.tell(replace(inserted, received_at=town.now))
+    [offered] = town.swap(7).packs_out
+    town.watch(300)  # nobody answers, and it is not taken
+    assert town.rental(town.swap(7).rentals_out[0]).state == "provisional"  # type: ignore[arg-type]
+    bob_in = town.moved("in", 8, {2: bobs})
+    town.take_out(8, {int(offered[1]) if offered == "b3" else 4: offered})
+    town.tell(replace(bob_in, received_at=town.now))
+    lent = town.world.assets.rental_of(offered)
+    assert lent is not None and lent.driver_id == "bob"
+    assert town.rental(town.swap(7).rentals_out[0]).state == "cancelled"  # type: ignore[arg-type]
+    town.ride(offered, 1_070)
+    town.put_in(9, {2: offered})
+    assert town.balance("ann") == 200_000 - 635
+
+
+def test_a_pack_that_is_taken_by_others_before_its_slot_opens_is_replaced(town: PackTown) -> None:
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    town.take_out(7, {1: "b1"}, token=BOB)
+    rental = town.rental(grant.rental_id)  # type: ignore[arg-type]
+    assert rental.state == "opening" and rental.item in ("b2", "b3")
+    assert town.world.assets.rental_of("b1").driver_id == "bob"  # type: ignore[union-attr]
+
+
+def test_a_pack_that_is_left_by_one_visit_is_handed_out_by_the_other_that_it_was_chosen_for() -> None:
+    town = PackTown(funds=200_000)
+    anns, bobs = first(town, unit=1), first(town, token=BOB, unit=2)
+    town.levels[anns] = town.levels[anns]._replace(soc=10_000)  # charged at home
+    town.units("S1", {1: None, 2: None, 3: "b3", 4: "b5"})
+    town.put_in(7, {1: anns})
+    town.put_in(8, {2: bobs})
+    [unit] = town.swap(8).units_out
+    assert unit == 1
+    town.not_taken(7, {1: anns})
+    assert town.world.assets.live_grant("S1", 1) is not None
