@@ -79,7 +79,7 @@ firsts = st.tuples(*[st.tuples(st.sampled_from([0, 0, 25, HOUR, 2 * HOUR]), st.n
 Look = tuple[int, int, bool]
 """When a station looks at its slots, how late that is told, and whether by a snapshot or pack by pack."""
 
-looks = st.lists(st.tuples(st.integers(0, 8), DELAYS, st.booleans()), max_size=3)
+looks = st.lists(st.tuples(st.integers(0, 4), DELAYS, st.sampled_from([True, True, False])), max_size=4)
 
 
 class Telling:
@@ -306,4 +306,4 @@ def test_a_defect_in_how_visits_are_folded_is_found(
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(AssertionError):
-        play(100)
+        play(200)  # those that take longest are found within a hundred
