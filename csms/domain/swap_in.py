@@ -79,6 +79,8 @@ def _one(
         rental = rental._replace(level_out=known.level())  # as it stood in its slot: nobody told how it left
     rental = _back(world, changes, rental, key[0], now)
     if rental.state not in OVER:  # that it was taken at all was news, and all that its bill had waited for
+        if not exchange and rental.reason == EXCHANGE:  # by another visit, which was later
+            rental = rental._replace(reason=None)
         rental = rental._replace(level_in=level, reason=EXCHANGE if exchange else rental.reason)
         returned(world, changes, rental, place, key[0], now, sure=not exchange)
     if not exchange:

@@ -235,3 +235,19 @@ def test_a_pack_that_is_left_by_one_visit_is_handed_out_by_the_other_that_it_was
     assert unit == 1
     town.not_taken(7, {1: anns})
     assert town.world.assets.live_grant("S1", 1) is not None
+
+
+def test_a_pack_that_was_put_in_elsewhere_before_it_waits_for_its_exchange_is_exchanged_nowhere(town: PackTown) -> None:
+    mine = first(town, unit=1)
+    inserted = town.moved("in", 7, {2: mine}, "S2")
+    town.take_out(8, {2: mine}, "S2")  # by whom nobody knows
+    for code in ("b2", "b3"):
+        town.stated(code, unit=int(code[1]), soc=5_000)
+    town.later(1)
+    assert town.error(town.put_in(9, {4: mine})) == "NoBatteryAvailable"
+    before = len(town.releases())
+    town.tell(replace(inserted, received_at=town.now))
+    assert town.fees() == [635] and len(town.releases()) == before
+    town.watch(600)
+    town.watch(600)
+    assert town.swap(9).ended_at is not None and town.fees() == [635] and town.held() == 0
