@@ -239,8 +239,15 @@ class Town:
 
     # -- what is --------------------------------------------------------------------------------------------
 
-    def rental(self, id_: UUID) -> Rental:
+    def rental(self, id_: UUID | None) -> Rental:
+        assert id_ is not None
         return self.world.assets.rentals[id_]
+
+    def holder(self, code: str) -> Rental:
+        """The rental that has this item now."""
+        rental = self.world.assets.rental_of(code)
+        assert rental is not None, f"nobody has {code}"
+        return rental
 
     def granted(self, outcome: Outcome) -> Grant:
         """The grant that somebody got."""

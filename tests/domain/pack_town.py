@@ -155,7 +155,7 @@ class PackTown(Town):
 
     # -- what is --------------------------------------------------------------------------------------------
 
-    def swap_of(self, rental_id: UUID) -> Swap:
+    def swap_of(self, rental_id: UUID | None) -> Swap:
         """The swap that a rental is handed out by."""
         swap_id = self.rental(rental_id).swap_id
         assert swap_id is not None

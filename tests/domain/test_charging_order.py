@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -180,9 +181,9 @@ def test_no_power_goes_to_what_is_not_to_be_charged_nor_more_than_can_be_taken(s
 
 
 @given(sites(), caps, st.randoms())
-def test_the_order_in_which_slots_are_told_changes_nothing(site: list[Slot], cap_w: int, random: object) -> None:
+def test_the_order_in_which_slots_are_told_changes_nothing(site: list[Slot], cap_w: int, random: Random) -> None:
     shuffled = list(site)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert plan(shuffled, cap_w) == plan(site, cap_w)
 
 

@@ -49,7 +49,7 @@ def test_no_pack_is_released_before_the_bill(town: PackTown) -> None:
     mine = first(town)
     before = len(town.releases())
     town.put_in(7, {4: mine})
-    rental = town.rental(town.swap(7).rentals_in[0])  # type: ignore[arg-type]
+    rental = town.rental(town.swap(7).rentals_in[0])
     assert rental.state == "closed" and len(town.bills) == 1
     assert len(town.releases()) == before + 1
 
@@ -126,7 +126,7 @@ def test_without_a_fit_pack_nothing_is_billed_and_the_own_one_is_offered_back(to
     assert answer is not None and answer.error == "NoBatteryAvailable"
     assert not town.bills and town.releases()[-1]["err"] == "NoBatteryAvailable"
     town.take_out(7, {4: mine})
-    assert town.swap(7).state == "returned" and town.rental(town.world.assets.rental_of(mine).id).state == "active"  # type: ignore[union-attr]
+    assert town.swap(7).state == "returned" and town.holder(mine).state == "active"
 
 
 def test_a_driver_who_cannot_pay_gets_the_own_pack_back_and_may_top_up(town: PackTown) -> None:
@@ -228,7 +228,7 @@ def test_usage_that_disagrees_is_billed_low_flagged_and_listed(town: PackTown) -
     mine = first(town)
     town.levels[mine] = town.levels[mine]._replace(soc=9_400)
     town.put_in(7, {4: mine})
-    rental = town.rental(town.swap(7).rentals_in[0])  # type: ignore[arg-type]
+    rental = town.rental(town.swap(7).rentals_in[0])
     assert rental.battery_wh == 14 and MISMATCH in rental.flags and MISMATCH in town.kinds()
 
 

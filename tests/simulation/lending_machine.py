@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from csms.domain import asset_events as said
 from csms.domain.assets import OPEN
 from csms.domain.events import Outcome
 from tests.domain.lending_town import ANN, BOB, POOR
+from tests.simulation import playing
 from tests.simulation.lending_laws import always, at_rest, before_a_look, seen, unchanged
 from tests.simulation.lockers import BOXES, FOREIGN, SOCIAL, Box, Lockers
 
@@ -264,17 +262,5 @@ class LendingMachine(RuleBasedStateMachine):
 def play(
     machine: type[RuleBasedStateMachine] = LendingMachine, examples: int = 60, steps: int = 40, shrink: bool = False
 ) -> None:
-    """Run the machine; a planted defect is only to be found, not made small."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            phases=tuple(Phase) if shrink else (Phase.generate,),
-            derandomize=os.environ.get("LENDING_SEED") is None,
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
+    """Run the machine."""
+    playing.play(machine, examples, steps, "LENDING_SEED", shrink)

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine
 
 from csms import db
 from csms.base.ids import uuid7
@@ -25,6 +24,7 @@ from csms.worker import balance, tasks
 from csms.worker.tasks import Outside
 from tests import make
 from tests.make import NOON, Told, started
+from tests.simulation import playing
 from tests.simulation.their_book import TheirBook
 
 T = TypeVar("T")
@@ -124,17 +124,4 @@ def play(
         "template": template,
         "plant": None if plant is None else staticmethod(plant),
     }
-    phases = tuple(Phase) if shrink else (Phase.generate,)
-    run_state_machine_as_test(
-        type(machine.__name__, (machine,), settled),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            phases=phases,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
+    playing.play(type(machine.__name__, (machine,), settled), examples, steps, "MONEY_SEED", shrink)

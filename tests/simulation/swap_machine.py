@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
 from csms.domain.pack_rows import Reservation, SlotRules
 from tests.domain.lending_town import ANN, BOB
+from tests.simulation import playing
 from tests.simulation.pack_clock import come_to_rest, run_clock
 from tests.simulation.pack_stations import CAT, DAN, TOKEN_OF, UNKNOWN, PackStations, Slot
 from tests.simulation.pack_store import Batch
@@ -334,17 +333,5 @@ class SwapMachine(RuleBasedStateMachine):
 def play(
     machine: type[RuleBasedStateMachine] = SwapMachine, examples: int = 60, steps: int = 30, shrink: bool = False
 ) -> None:
-    """Run the machine; a planted defect is only to be found, not made small."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            phases=tuple(Phase) if shrink else (Phase.generate,),
-            derandomize=os.environ.get("SWAP_SEED") is None,
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
+    """Run the machine."""
+    playing.play(machine, examples, steps, "SWAP_SEED", shrink)
