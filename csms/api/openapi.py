@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -49,8 +50,9 @@ BODY_ONLY = {413, 415, 422}
 OF_FEW = {402: "nobody pays", 429: "too many that were refused; wait"}
 
 
-def document(routes: Sequence[Route], prefix: str) -> dict[str, Any]:
-    """The document of these routes, whose paths begin with `prefix`."""
+@lru_cache(maxsize=1)
+def document(routes: tuple[Route, ...], prefix: str) -> dict[str, Any]:
+    """The document of these routes, whose paths begin with `prefix`: built once, it is to be read only."""
     models = _models(routes)
     names, schemas = models_json_schema(models, ref_template=REFERENCE)
     references = {model: names[model, mode] for model, mode in models}
