@@ -156,7 +156,8 @@ class Voucher(NamedTuple):
     A right to use that its driver has bought: `total` units; those `used` have released `released_minor` of its price.
 
     `provider_id` None: at every provider's stations. `carry_until`: what is left at its end may be used until then,
-    while another one of the same product is valid. `overuse_price` per kWh, hour or delivery, tax included.
+    while another one of the same product is valid. `overuse_price` per kWh, hour or delivery, tax included. It has
+    had `uses`, and may have `uses_max`. `terms` are its effect and conditions, as stored (`voucher_terms.stored`).
     """
 
     id: UUID
@@ -175,6 +176,9 @@ class Voucher(NamedTuple):
     valid_from: datetime
     valid_until: datetime
     carry_until: datetime | None
+    uses: int = 0
+    uses_max: int | None = None
+    terms: str | None = None
 
 
 class VoucherUse(NamedTuple):

@@ -121,7 +121,9 @@ class Drawn(NamedTuple):
     """
     What one use takes of one voucher: `units` of its unit, which release `minor` of what was paid for it.
 
-    `value` is the price that units of value stand for, in exact units of the currency; 0 of other vouchers.
+    `value` is the part of a price that is not asked for it, in exact units of the currency, tax included, and
+    `value_excl` the same without (None: with its share of the whole price's tax); 0 where quantities are taken out
+    of the use instead. No units are taken where only the voucher's price for what goes beyond it counts.
     """
 
     voucher_id: UUID
@@ -131,6 +133,7 @@ class Drawn(NamedTuple):
     currency: str
     vat_percent: Fraction
     value: Fraction = Fraction(0)
+    value_excl: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,17 +254,21 @@ def calculate(used: Used, own: Own, currency: str) -> Exact:
     if own.deposit and incl is not None and incl > own.deposit:
         less = None if excl is None else excl * own.deposit / incl - excl
         lines.append(adjustment("NOT_CHARGED", less, own.deposit - incl))
-    lines += _with_vouchers(lines, used.drawn)
+    lines += with_vouchers(lines, used.drawn)
     return Exact(currency, tuple(lines), sum_excl(lines), sum_incl(lines))
 
 
-def _with_vouchers(lines: Sequence[Line], drawn: Sequence[Drawn]) -> list[Line]:
-    """The lines of vouchers; what value pays for is taken off in a line of its own."""
-    covered = sum((part.value for part in drawn), Fraction(0))
+def with_vouchers(lines: Sequence[Line], drawn: Sequence[Drawn]) -> list[Line]:
+    """The lines of vouchers; what they pay for is taken off in a line of its own."""
     excl, incl = sum_excl(lines), sum_incl(lines)
-    found = [_drawn(part) for part in drawn]
+    found = [_drawn(part) for part in drawn if part.units]
+    covered, less = Fraction(0), None if excl is None else Fraction(0)
+    for part in drawn:
+        covered += part.value
+        if less is not None and excl is not None and incl:
+            less += excl * part.value / incl if part.value_excl is None else part.value_excl
     if covered and incl:
-        found.append(adjustment("COVERED", None if excl is None else -excl * covered / incl, -covered))
+        found.append(adjustment("COVERED", None if less is None else -less, -covered))
     return found
 
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from csms.base.units import round_up_to_step
 from csms.domain.tariff_clock import boundaries
 from csms.domain.tariff_document import Component, Dimension, Element
-from csms.domain.tariff_restrictions import MIDNIGHT, State
+from csms.domain.tariff_restrictions import MIDNIGHT, Restrictions, State
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
@@ -74,7 +74,7 @@ def portions(periods: Sequence[Period], elements: Sequence[Element], zone: ZoneI
     found: dict[tuple[int, Dimension], Portion] = {}
     last: dict[str, Portion] = {}
     wanted = {component.dimension for element in elements for component in element.components}
-    for part in _parts(periods, elements, zone):
+    for part in parts(periods, elements, zone):
         for dimension, quantity in part.amounts:
             if not quantity or dimension not in wanted:
                 continue
@@ -118,12 +118,15 @@ def pricing(dimension: Dimension, elements: Iterable[Element], state: State) -> 
     return None
 
 
-def _parts(periods: Sequence[Period], elements: Sequence[Element], zone: ZoneInfo) -> Iterator[Part]:
-    """The periods, cut wherever an element may begin or cease to apply."""
+def parts(
+    periods: Sequence[Period], elements: Sequence[Element], zone: ZoneInfo, also: Iterable[Restrictions] = ()
+) -> Iterator[Part]:
+    """The periods, cut wherever an element may begin or cease to apply, or the clock matters to one of `also`."""
     if not periods:
         return
     begin = periods[0].start
-    instants = _instants(begin, periods[-1].end, elements, zone)
+    restrictions = [*also, *(element.restrictions for element in elements if element.restrictions is not None)]
+    instants = _instants(begin, periods[-1].end, restrictions, zone)
     amounts, durations = _thresholds(elements)
     energy_wh: Number = 0
     for period in periods:
@@ -168,9 +171,9 @@ def _part(period: Period, low: Number, high: Number, energy_wh: Number, begin: d
     )
 
 
-def _instants(start: datetime, end: datetime, elements: Iterable[Element], zone: ZoneInfo) -> list[datetime]:
+def _instants(start: datetime, end: datetime, restrictions: Iterable[Restrictions], zone: ZoneInfo) -> list[datetime]:
     """Where the clock of the site may change what applies."""
-    clocked = [e.restrictions for e in elements if e.restrictions is not None and e.restrictions.asks_the_clock()]
+    clocked = [r for r in restrictions if r.asks_the_clock()]
     if not clocked:
         return []
     times = {MIDNIGHT} | {clock for r in clocked for clock in (r.start_time, r.end_time) if clock is not None}

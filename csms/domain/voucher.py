@@ -40,8 +40,10 @@ def valid(vouchers: Iterable[Voucher], provider_id: str, currency: str, at: date
     The vouchers that may be used at a provider's station at `at`, used up or not, the oldest first.
 
     What was left at the end of one may be used for one more period, while its driver has another of that product.
+    One that may be used so many times only is not, after them.
     """
     mine = [v for v in vouchers if v.currency == currency and v.provider_id in (None, provider_id)]
+    mine = [v for v in mine if v.uses_max is None or v.uses < v.uses_max]
     running = {v.product_id for v in mine if v.valid_from <= at < v.valid_until}
     found = [v for v in mine if v.valid_from <= at and (at < v.valid_until or _carried(v, running, at))]
     return sorted(found, key=lambda v: (v.valid_from, v.id))
@@ -81,7 +83,7 @@ def cover(vouchers: Sequence[Voucher], used: Used, own: Own, currency: str) -> U
         units = min(left[name], voucher.total - voucher.used)
         if units > 0:
             left[name] -= units
-            drawn.append(_draw(voucher, units))
+            drawn.append(draw(voucher, units))
     rest = replace(
         used, held_s=left["held_time"], deliveries=left["deliveries"], battery_wh=left["battery_energy"],
         drawn=tuple(drawn), overuse=tuple(sorted(overuse.items())),
@@ -98,26 +100,34 @@ def _by_value(vouchers: Sequence[Voucher], used: Used, own: Own, currency: str) 
         if voucher.unit == "val" and units > 0:
             value = min(exact, from_minor(units, currency))
             exact -= value
-            drawn.append(_draw(voucher, units, value))
+            drawn.append(draw(voucher, units, value))
     return replace(used, drawn=tuple(drawn))
 
 
-def _draw(voucher: Voucher, units: int, value: Fraction = Fraction(0)) -> Drawn:
+def draw(voucher: Voucher, units: int, value: Fraction = Fraction(0), excl: Fraction | None = None) -> Drawn:
+    """
+    What a use takes of a voucher; `value` is the price that it pays (tax included), `excl` the same without tax.
+
+    None where a share of the whole price's tax goes with it. No units: a price for what goes beyond it alone.
+    """
     after = released_minor(voucher.price_minor, voucher.total, voucher.used + units)
     minor = after - voucher.released_minor
-    return Drawn(voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value)
+    return Drawn(voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value, excl)
 
 
 def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
     """The voucher after a use has taken `part` of it."""
     assert part.voucher_id == voucher.id
-    return voucher._replace(used=voucher.used + part.units, released_minor=voucher.released_minor + part.minor)
+    used, released_minor = voucher.used + part.units, voucher.released_minor + part.minor
+    return voucher._replace(used=used, released_minor=released_minor, uses=voucher.uses + (1 if part.units else 0))
 
 
 def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
     """Units are gone, and what they release goes to where the use is paid from."""
     found: list[Transfer] = []
     for part in drawn:
+        if not part.units:
+            continue
         units, deferred = ledger.voucher_units(part.voucher_id, part.unit), ledger.voucher_deferred(part.voucher_id)
         found.append(Transfer(units, ledger.units(part.unit), ledger.UNIT_ASSETS[part.unit], part.units))
         if part.minor:

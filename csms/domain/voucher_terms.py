@@ -1,0 +1,192 @@
+"""
+What a voucher does, and where and when: its effect and its usage conditions, as its product's document says them.
+
+Conditions are OCPI restrictions (2.3.0 mod_tariffs, TariffRestrictions) with their rules: local to the site, lower
+bounds inclusive, upper bounds exclusive, an `end_time` before `start_time` on the next day. Stations, sites and
+kinds of use are ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+from csms.base.errors import Refused
+from csms.base.units import WH_PER_KWH
+from csms.domain import tariff_restrictions
+from csms.domain.pack_rows import Unit
+from csms.domain.tariff_document import DIMENSIONS, Dimension
+from csms.domain.tariff_reading import listed, number, object_, only
+from csms.domain.tariff_restrictions import Restrictions, State
+from csms.domain.tariff_tax import PRICE_MAX
+
+Kind = Literal["included", "percent_off", "flat_rate", "fee_waived"]
+KINDS: Mapping[object, tuple[Kind, frozenset[Unit]]] = {
+    "included": ("included", frozenset({"wh", "sec", "cnt", "val"})),
+    "percent_off": ("percent_off", frozenset({"wh", "sec"})),
+    "flat_rate": ("flat_rate", frozenset({"wh"})),
+    "fee_waived": ("fee_waived", frozenset({"cnt"})),
+}
+"""The effects, and the units that each can be counted in."""
+FEES: frozenset[Dimension] = frozenset({"FLAT", "TIME", "PARKING_TIME"})
+USES = ("charge", "rental")
+PLACES_MAX = 1_000
+PLACE_LENGTH_MAX = 48
+HUNDRED = 100
+
+_EFFECT_KEYS: Mapping[Kind, frozenset[str]] = {
+    "included": frozenset({"kind"}),
+    "percent_off": frozenset({"kind", "percent"}),
+    "flat_rate": frozenset({"kind", "price"}),
+    "fee_waived": frozenset({"kind", "fees"}),
+}
+_RESTRICTIONS = frozenset(
+    {"start_time", "end_time", "start_date", "end_date", "day_of_week", "min_power", "max_power"},
+)
+_CONDITION_KEYS = frozenset({*_RESTRICTIONS, "stations", "sites", "uses"})
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """
+    What becomes of a price that is covered: nothing is left of it (`included`), or less.
+
+    `percent` of it goes off, or a Wh costs `per_wh` (tax included) where the tariff asks more; `fees` are not asked.
+    """
+
+    kind: Kind = "included"
+    percent: Fraction = Fraction(HUNDRED)
+    per_wh: Fraction = Fraction(0)
+    fees: frozenset[Dimension] = frozenset()
+
+    def saving(self, per_unit: Fraction) -> Fraction:
+        """What goes off the price of a unit, tax included; never more than all of it, never less than nothing."""
+        match self.kind:
+            case "percent_off":
+                return per_unit * self.percent / HUNDRED
+            case "flat_rate":
+                return max(Fraction(0), per_unit - self.per_wh)
+            case _:
+                return per_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Where, when and for what kind of use it covers; None or empty restricts nothing."""
+
+    restrictions: Restrictions | None = None
+    stations: frozenset[str] = frozenset()
+    sites: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset(USES)
+
+    def at(self, station_id: str | None, site_id: str | None, use: str) -> bool:
+        """Whether it covers such a use of this station at all: a station that is named, or of a site that is."""
+        places = not self.stations and not self.sites
+        return use in self.uses and (places or station_id in self.stations or site_id in self.sites)
+
+    def during(self, state: State) -> bool:
+        """Whether it covers what flows then."""
+        return self.restrictions is None or self.restrictions.met(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The effect of a voucher and its usage conditions."""
+
+    effect: Effect = Effect()
+    conditions: Conditions = Conditions()
+
+
+PLAIN = Terms()
+"""Of what is paid by so many units, anywhere and always."""
+
+
+def read(effect: object, conditions: object, unit: Unit) -> Terms:
+    """
+    The terms that a product's `effect` and `conditions` say; None says what `PLAIN` does.
+
+    Refused, with the JSON pointer of the place, for what is unknown, can never be met, or does not fit the unit.
+    """
+    return Terms(_effect(effect, unit, "/effect"), _conditions(conditions, "/conditions"))
+
+
+@lru_cache(maxsize=4_096)
+def stored(text: str | None, unit: Unit) -> Terms:
+    """The terms as they are stored with a voucher: JSON `{effect, conditions}`; None is `PLAIN`."""
+    if text is None:
+        return PLAIN
+    document = json.loads(text)
+    return read(document.get("effect"), document.get("conditions"), unit)
+
+
+def _effect(document: object, unit: Unit, at: str) -> Effect:
+    if document is None:
+        return Effect()
+    document = object_(document, at)
+    told = document.get("kind")
+    found = KINDS.get(told) if isinstance(told, str) else None
+    if found is None:
+        raise Refused(f"an effect is one of {', '.join(map(str, KINDS))}", f"{at}/kind")
+    kind, units = found
+    only(document, _EFFECT_KEYS[kind], at)
+    if unit not in units:
+        raise Refused(f"{kind} is counted in {' or '.join(sorted(units))}, not in {unit}", f"{at}/kind")
+    match kind:
+        case "percent_off":
+            return Effect(kind, percent=_percent(document.get("percent"), f"{at}/percent"))
+        case "flat_rate":
+            return Effect(kind, per_wh=number(document.get("price"), PRICE_MAX, f"{at}/price") / WH_PER_KWH)
+        case "fee_waived":
+            return Effect(kind, fees=_fees(document.get("fees"), f"{at}/fees"))
+    return Effect(kind)
+
+
+def _percent(value: object, at: str) -> Fraction:
+    percent = number(value, HUNDRED, at)
+    if not percent:
+        raise Refused("0 percent off is nothing; say how much goes off", at)
+    return percent
+
+
+def _fees(value: object, at: str) -> frozenset[Dimension]:
+    fees = frozenset(DIMENSIONS.get(name) for name in listed(value, len(FEES), at) if isinstance(name, str))
+    wanted = frozenset(name for name in fees if name is not None)
+    if not wanted or wanted != fees or not wanted <= FEES:
+        raise Refused(f"a fee that can be waived is one of {', '.join(sorted(FEES))}", at)
+    return wanted
+
+
+def _conditions(document: object, at: str) -> Conditions:
+    if document is None:
+        return Conditions()
+    document = object_(document, at)
+    only(document, _CONDITION_KEYS, at)
+    restrictions, _ = tariff_restrictions.read({k: v for k, v in document.items() if k in _RESTRICTIONS}, at)
+    uses = document.get("uses")
+    return Conditions(
+        restrictions,
+        _places(document.get("stations"), f"{at}/stations"),
+        _places(document.get("sites"), f"{at}/sites"),
+        frozenset(USES) if uses is None else _uses(uses, f"{at}/uses"),
+    )
+
+
+def _places(value: object, at: str) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    places = listed(value, PLACES_MAX, at)
+    for place, name in enumerate(places):
+        if not isinstance(name, str) or not 0 < len(name) <= PLACE_LENGTH_MAX:
+            raise Refused("an id is needed here", f"{at}/{place}")
+    return frozenset(str(name) for name in places)
+
+
+def _uses(value: object, at: str) -> frozenset[str]:
+    uses = listed(value, len(USES), at)
+    if not all(use in USES for use in uses):
+        raise Refused(f"a use is one of {', '.join(USES)}", at)
+    return frozenset(str(use) for use in uses)

@@ -1,0 +1,162 @@
+"""Vouchers are chosen by how a driver really charged, and by nothing else (V02, V03)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csms.domain.offers import Offer, Visit, judge, offers
+from tests.domain.histories import BASE, P1, P2, P3, P4, product, tariff, visit, weeks
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
+ALL = (P1, P2, P3, P4)
+WEEKDAYS, WEEKEND = {0, 1, 2, 3, 4}, {5, 6}
+
+
+def night_driver(now: datetime = NOW) -> list[Visit]:
+    return weeks(now, 22, 8_000, WEEKDAYS)
+
+
+def weekend_driver(now: datetime = NOW) -> list[Visit]:
+    return weeks(now, 14, 20_000, WEEKEND)
+
+
+def named(found: list[Offer]) -> list[str]:
+    return [offer.product.id for offer in found]
+
+
+@pytest.mark.parametrize("now", [NOW, NOW + timedelta(days=3), NOW + timedelta(days=5)])
+def test_who_charges_on_weekday_nights_is_offered_p1_p4_and_p3(now: datetime) -> None:
+    driver = night_driver(now)
+
+    assert [judge(driver, p, now).expected for p in ALL] == [9_300, -7_900, 5_000, 9_000]
+    assert named(offers(driver, ALL, now)) == ["P1", "P4", "P3"]
+
+
+def test_who_charges_at_weekends_is_offered_p2_p4_and_p3() -> None:
+    driver = weekend_driver()
+
+    assert [judge(driver, p, NOW).expected for p in ALL] == [-9_900, 10_100, 5_000, 9_000]
+    assert named(offers(driver, ALL, NOW)) == ["P2", "P4", "P3"]
+
+
+@pytest.mark.parametrize(("wh", "cents"), [(58_000, -4), (58_334, 0), (59_000, 8)])
+def test_a_flat_rate_breaks_even_where_arithmetic_says(wh: int, cents: int) -> None:
+    dollars = tariff(0.48, "USD")
+    flat = product("flat", 700, 10**6, days=28, currency="USD", effect={"kind": "flat_rate", "price": 0.36})
+    driver = [visit(NOW - timedelta(days=27), wh, of=dollars)]
+
+    assert judge(driver, flat, NOW).worst == cents
+
+
+def test_where_nothing_saves_money_the_best_is_shown_and_not_recommended() -> None:
+    driver = weeks(NOW, 12, 1_000, {2})
+
+    [only] = offers(driver, ALL, NOW)
+
+    assert only.product.id == "P2"
+    assert not only.recommended
+    assert only.expected < 0
+
+
+def test_a_history_that_is_shorter_than_a_product_is_gone_through_again() -> None:
+    driver = weeks(NOW, 22, 8_000, WEEKDAYS, count=2)
+
+    offer = judge(driver, P1, NOW)
+
+    assert offer.extrapolated
+    assert offer.expected == 9_300
+
+
+def test_a_cap_is_used_up_in_the_order_of_time() -> None:
+    dear = {"price_components": [{"type": "ENERGY", "price": 500, "vat": 10}], "restrictions": {"start_time": "12:00"}}
+    twice = tariff(100, "KRW", dear)
+    day = NOW - timedelta(days=1)
+    driver = [visit(day.replace(hour=8), 10_000, of=twice), visit(day.replace(hour=13), 10_000, of=twice)]
+
+    assert judge(driver, product("p", 0, 15_000, days=1), NOW).worst == 1_000 + 2_500
+
+
+def test_only_so_many_uses_count() -> None:
+    driver = weeks(NOW, 22, 8_000, WEEKDAYS)
+
+    assert judge(driver, product("p", 0, 10**6, days=7, uses_max=2), NOW).expected == 2 * 8 * 300
+
+
+def test_a_waived_fee_counts_once_a_session() -> None:
+    fee = tariff(300, "KRW", {"price_components": [{"type": "FLAT", "price": 1_000, "vat": 10}]})
+    waived = product("p", 5_000, 10, days=7, unit="cnt", effect={"kind": "fee_waived", "fees": ["FLAT"]})
+    driver = weeks(NOW, 22, 8_000, {0, 1, 2, 3, 4, 5, 6}, of=fee)
+
+    assert judge(driver, waived, NOW).expected == 7 * 1_000 - 5_000
+
+
+def test_value_pays_for_whole_sessions_as_far_as_it_reaches() -> None:
+    assert judge(night_driver(), product("p", 9_000, 10_000, days=7, unit="val"), NOW).expected == 1_000
+
+
+def test_a_voucher_of_other_stations_is_worth_nothing() -> None:
+    assert judge(night_driver(), product("p", 100, 10**6, stations=["elsewhere"]), NOW).expected == -100
+
+
+SESSION = st.tuples(st.integers(1, 55 * 24), st.integers(1, 60_000), st.integers(15, 600))
+
+
+def history(sessions: list[tuple[int, int, int]]) -> list[Visit]:
+    return [visit(NOW - timedelta(days=56) + timedelta(hours=hour), wh, minutes) for hour, wh, minutes in sessions]
+
+
+@given(st.lists(SESSION, min_size=1, max_size=20), st.randoms())
+def test_the_order_of_sessions_does_not_matter(sessions: list[tuple[int, int, int]], random: object) -> None:
+    turned = sorted(sessions, key=lambda s: (s[1], s[2], s[0]))
+
+    assert offers(history(sessions), ALL, NOW) == offers(history(turned), ALL, NOW)
+
+
+@given(st.lists(SESSION, max_size=20), SESSION)
+def test_a_session_more_that_is_covered_never_lowers_what_is_expected(
+    sessions: list[tuple[int, int, int]], more: tuple[int, int, int]
+) -> None:
+    seen = [(0, 1_000, 60), *sessions]  # known from the first hour on, so that the history is no longer with it
+
+    for one in ALL:
+        before, after = judge(history(seen), one, NOW), judge(history([*seen, more]), one, NOW)
+        assert after.expected >= before.expected
+        assert after.worst >= before.worst
+
+
+@given(st.lists(SESSION, min_size=1, max_size=20), SESSION)
+def test_a_session_more_that_is_not_covered_changes_nothing(
+    sessions: list[tuple[int, int, int]], more: tuple[int, int, int]
+) -> None:
+    seen = [(0, 1_000, 60), *sessions]
+    elsewhere = product("p", 5_000, 100_000, stations=["S1"])
+    other = history([more])[0]._replace(station_id="S2")
+
+    before, after = judge(history(seen), elsewhere, NOW), judge([*history(seen), other], elsewhere, NOW)
+
+    assert (before.expected, before.worst, before.gain) == (after.expected, after.worst, after.gain)
+
+
+@given(st.lists(SESSION, max_size=20))
+def test_nobody_loses_more_than_the_price(sessions: list[tuple[int, int, int]]) -> None:
+    for one in ALL:
+        found = judge(history(sessions), one, NOW)
+        assert -one.price_minor <= found.worst <= found.expected
+        assert 0 <= found.gain <= 1
+
+
+@given(st.lists(SESSION, min_size=1, max_size=12), st.permutations([P1, P2, P3, P4]))
+def test_nothing_but_figures_orders_what_is_offered(sessions: list[tuple[int, int, int]], shelf: list[object]) -> None:
+    assert offers(history(sessions), shelf, NOW) == offers(history(sessions), ALL, NOW)  # type: ignore[arg-type]
+
+
+def test_an_offer_says_what_it_is_made_of() -> None:
+    offer = judge(night_driver(), P1, NOW)
+
+    assert (offer.windows, offer.gain, offer.covered, offer.used) == (29, Fraction(1), 160_000, 160_000)
+    assert BASE.currency == offer.product.currency
