@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from csms.api.shapes import Answer, Body, ChosenId, Moment, Money, MoneyBody, Na
 from csms.api.tariffs import VersionQuery
 from csms.base.errors import Refused
 from csms.db import SQL, Record
+from csms.domain import voucher_terms
 from csms.domain.pack_rows import Unit
 from csms.domain.voucher import Refund
 from csms.flows import vouchers
@@ -40,6 +42,12 @@ class NewVoucherProduct(Body):
     With `carry_over` what is left at the end of one period of `valid_days` may be used in the next, while the driver
     has bought one for that. `overuse_price`, tax included, is the most that goes for what is used beyond it: per kWh,
     hour or delivery.
+
+    `effect`: `{kind: included}` (the default: nothing is asked for what is covered), `{kind: percent_off, percent}`,
+    `{kind: flat_rate, price}` (per kWh, tax included) or `{kind: fee_waived, fees: [FLAT, TIME, PARKING_TIME]}`.
+    `conditions`: OCPI restrictions (`start_time`, `end_time`, `start_date`, `end_date`, `day_of_week`, `min_power`,
+    `max_power`) and `stations`, `sites`, `uses` (`charge`, `rental`). It may be used for `uses_max` sessions; `quota`
+    are sold that are valid at one time. What is not `on_sale` is sold no more.
     """
 
     id: ChosenId
@@ -53,6 +61,11 @@ class NewVoucherProduct(Body):
     carry_over: bool = False
     overuse_price: DecimalText | None = None
     refund: Refund = "none"
+    effect: dict[str, Any] | None = None
+    conditions: dict[str, Any] | None = None
+    uses_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    quota: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    on_sale: bool = True
 
 
 class VoucherProduct(Answer):
@@ -70,6 +83,11 @@ class VoucherProduct(Answer):
     carry_over: bool
     overuse_price: str | None
     refund: str
+    effect: dict[str, Any] | None
+    conditions: dict[str, Any] | None
+    uses_max: int | None
+    quota: int | None
+    on_sale: bool
     created_at: Moment
 
 
@@ -88,10 +106,12 @@ async def add_product(call: Call) -> tuple[int, VoucherProduct]:
         raise Refused("a price is 0 or more", "/price")
     if vat_percent > 100:
         raise Refused("a tax is at most 100 percent", "/vat_percent")
+    voucher_terms.read(new.effect, new.conditions, new.unit)
     overuse = None if new.overuse_price is None else Decimal(new.overuse_price)
     spec = vouchers.ProductSpec(
         new.id, new.provider or call.client.provider, new.name, new.unit, new.amount, price, vat_percent,
-        new.valid_days, new.carry_over, overuse, new.refund,
+        new.valid_days, new.carry_over, overuse, new.refund, new.effect, new.conditions, new.uses_max, new.quota,
+        new.on_sale,
     )  # fmt: skip
     row, is_new = await vouchers.add_product(call.conn, spec, call.parts.clock())
     return 201 if is_new else 200, _product(row)
@@ -111,9 +131,15 @@ async def show_product(call: Call) -> VoucherProduct:
 
 
 def _product(row: Record) -> VoucherProduct:
-    names = ("id", "version", "name", "unit", "amount", "valid_days", "carry_over", "refund", "created_at")
+    names = (
+        *("id", "version", "name", "unit", "amount", "valid_days", "carry_over", "refund", "uses_max", "quota"),
+        *("on_sale", "created_at"),
+    )
+    terms: dict[str, Any] = {
+        name: None if row[name] is None else json.loads(row[name]) for name in ("effect", "conditions")
+    }
     return VoucherProduct(
-        provider=row["provider_id"], price=money(row["price_minor"], row["currency"]), **decimals(row),
+        provider=row["provider_id"], price=money(row["price_minor"], row["currency"]), **decimals(row), **terms,
         **{name: row[name] for name in names},
     )  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 from csms.api.call import Call, Route, connection, idempotency_key, system
@@ -55,6 +57,10 @@ class Voucher(Answer):
     carry_until: Moment | None
     valid: bool
     refund: str
+    effect: dict[str, Any] | None
+    conditions: dict[str, Any] | None
+    used_times: int
+    uses_max: int | None
     state: str
     bought_at: Moment
 
@@ -159,14 +165,16 @@ def _asked(call: Call) -> str:
 def _voucher(row: Record) -> Voucher:
     names = (
         *("product_version", "name", "unit", "total", "used", "valid_from", "valid_until", "carry_until", "refund"),
-        *("state", "bought_at"),
+        *("state", "bought_at", "uses_max"),
     )
+    terms = json.loads(row["terms"] or "{}")
     is_there, currency = row["state"] == "active", row["currency"]
     deferred = row["price_minor"] - row["released_minor"] if is_there else 0
     return Voucher(
         id=str(row["id"]), driver=row["driver_id"], provider=row["provider_id"], product=row["product_id"],
         left=row["total"] - row["used"] if is_there else 0, price=money(row["price_minor"], currency),
         released=money(row["released_minor"], currency), deferred=money(deferred, currency), valid=row["is_valid"],
+        effect=terms.get("effect"), conditions=terms.get("conditions"), used_times=row["uses"],
         **decimals(row), **{name: row[name] for name in names},
     )  # fmt: skip
 

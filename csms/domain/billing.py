@@ -7,8 +7,8 @@ afterwards is in `corrections.py` and `provisional.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
@@ -21,9 +21,10 @@ from csms.domain.errand import Concern, Errand, after_bill
 from csms.domain.events import Reading
 from csms.domain.ledger import Move, Posting, Transfer, transfers
 from csms.domain.metering import Energy
-from csms.domain.session import Priced, Session, SharesBy, flagged
+from csms.domain.session import VOUCHERS, Priced, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Period, Price, Usage, cap, price
+from csms.domain.tariff_own import Drawn
 from csms.domain.usage import periods
 
 HOLD_PLACE, SETTLE_PLACE, BILL_PLACE, REVIEW_PLACE, DISPUTE_PLACE = 1, 2, 3, 6, 7
@@ -70,6 +71,14 @@ class Bill:
         return "charge" if self.corrects is None else "credit"
 
 
+Cover = Callable[[Usage], Usage]
+
+
+def as_it_is(used: Usage) -> Usage:
+    """No voucher pays anything of it."""
+    return used
+
+
 @dataclass(frozen=True, slots=True)
 class Closing:
     """What closing a session comes to."""
@@ -79,6 +88,8 @@ class Closing:
     postings: tuple[Posting, ...] = ()
     errands: tuple[Errand, ...] = ()
     exceptions: tuple[Concern, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+    """What it takes of vouchers."""
 
 
 def hold(session: Session, minor: int, at: datetime) -> Posting:
@@ -122,13 +133,18 @@ def elapsed_s(session: Session) -> int:
     return max(0, int((session.ended_at - session.started_at).total_seconds()))
 
 
+def asks_when(session: Session, priced: Priced) -> bool:
+    """Whether it matters when and how its energy flowed, so that its readings are needed."""
+    return priced.tariff.needs_profile or VOUCHERS in session.flags
+
+
 def usage(session: Session, energy_wh: int, seconds: int, priced: Priced, series: Sequence[Reading] | None) -> Usage:
     """
-    What a session used. Where its tariff asks when and how, its readings (by time) tell; `series` must be there.
+    What a session used. Where its tariff or a voucher asks when, its readings (by time) tell; `series` must be there.
 
     Corrected energy is spread as the readings say, as far as they reach.
     """
-    if not priced.tariff.needs_profile:
+    if not asks_when(session, priced):
         return Usage(energy_wh, seconds)
     assert session.started_at is not None and series is not None
     registers = [reading.register_wh for reading in series if reading.register_wh is not None]
@@ -147,17 +163,19 @@ def settle(
     series: Sequence[Reading] | None = None,
     *,
     final: bool = True,
+    cover: Cover = as_it_is,
 ) -> Closing:
     """
     Close a session whose start, end and payer are known, and its energy judged; not `final` when its end is our guess.
 
-    Evidence that is not plausible holds the bill for review, and the money set aside with it.
+    `cover` says what vouchers pay of it. Evidence that is not plausible holds the bill for review, and the money set
+    aside with it.
     """
     assert session.state == "active"
     session = session._replace(flags=flagged(session.flags, *energy.flags), closed_at=received_at)
     if energy.held or priced is None:
         return _review(session, energy, "no_tariff" if priced is None else energy.why, received_at)
-    used = usage(session, energy.wh, elapsed_s(session), priced, series)
+    used = cover(usage(session, energy.wh, elapsed_s(session), priced, series))
     return close(session, used, priced, received_at, final=final)
 
 
@@ -179,10 +197,11 @@ def close(
     the bill says what was used, and nothing is charged.
     """
     revision = session.revision + 1
+    used = replace(used, covered=()) if waived else used
     due, not_charged = charged(session, used, priced, waived)
     shares = divide(due.total_minor, priced.split, due.vat_minor, session.host_bp)
     energy_wh, seconds = int(used.energy_wh), int(used.seconds)
-    drawn = () if used.own is None else used.own.drawn
+    drawn = used.drawn
     session = session._replace(
         state="completed" if final else "provisional",
         energy_wh=energy_wh,
@@ -203,7 +222,7 @@ def close(
         revision,
         reason=reason,
         made_by=by,
-        shares_by=priced.shares_by if session.means == "psp" else "run",
+        shares_by=priced.shares_by if session.means == "psp" and not drawn else "run",
         periods=used.periods,
     )
     moves = [*_funded(session, due.total_minor - session.drawn_minor), *paid_out(session, shares)]
@@ -211,7 +230,8 @@ def close(
         moves += rest(session)
     assert session.ended_at is not None
     posting = settlement(session, revision, session.ended_at, moves, voucher.draw_down(session.id, drawn))
-    return Closing(session, bill, posting, after_bill(session, bill.id, unspent_minor(session)) if final else ())
+    errands = after_bill(session, bill.id, unspent_minor(session)) if final else ()
+    return Closing(session, bill, posting, errands, drawn=drawn)
 
 
 def bill_id(session_id: UUID, revision: int) -> UUID:
@@ -237,15 +257,15 @@ def charged(session: Session, used: Usage, priced: Priced, waived: bool = False)
 
     Zero energy costs nothing, but for a rental. The fee never exceeds what was held; nothing is held by a psp that
     charges afterwards. What began offline is charged whole, the rest as debt (docs/explanation/ledger.md),
-    unless a psp holds for it all the same (its token came online): of a hold no more can be taken. Who uses more than
-    the own vouchers cover, which stood in for a hold, owes the rest.
+    unless a psp holds for it all the same (its token came online): of a hold no more can be taken. Who leans on
+    vouchers and uses more than they and the balance reach owes the rest: another use may have had them meanwhile.
     """
     full = price(used, priced.tariff, session.time_zone)
     if used.energy_wh == 0 and used.own is None:
         full = cap(full, 0)
-    by_vouchers = used.own is not None and bool(used.own.drawn)
-    held = session.hold_minor > 0 and not by_vouchers and (session.means == "psp" or not session.offline)
-    due = cap(full, session.hold_minor) if held else full
+    owes = session.offline or bool(used.drawn) or VOUCHERS in session.flags
+    held = session.hold_minor > 0 and (session.means == "psp" or not owes)
+    due = cap(full, session.hold_minor + used.drawn_minor) if held else full
     if waived:
         due = cap(full, 0)
     return due, full.total_minor - due.total_minor

@@ -19,6 +19,8 @@ from csms.domain.billing import (
     REVISIONS_MAX,
     Bill,
     Closing,
+    Cover,
+    as_it_is,
     bill_id,
     charged,
     close,
@@ -36,6 +38,7 @@ from csms.domain.metering import Energy
 from csms.domain.session import Priced, Session, SharesBy
 from csms.domain.settlement import Shares, divide, keep
 from csms.domain.tariff import Line, Price
+from csms.domain.tariff_own import Drawn
 
 REVERSE_PLACES = 100
 """The posting of credit number n takes the place of n, counted from here; settlements of charges have others."""
@@ -53,6 +56,8 @@ class Correction:
     resolved: tuple[str, ...] = ()
     """Kinds of this session's exceptions that are settled by it."""
     refused: str | None = None
+    drawn: tuple[Drawn, ...] = ()
+    """What it takes of vouchers."""
 
 
 @dataclass(slots=True)
@@ -65,9 +70,18 @@ class _Given:
 
 
 def review(
-    session: Session, claimed: Energy, priced: Priced | None, series: Sequence[Reading], event: ReviewDecided
+    session: Session,
+    claimed: Energy,
+    priced: Priced | None,
+    series: Sequence[Reading],
+    event: ReviewDecided,
+    cover: Cover = as_it_is,
 ) -> Correction:
-    """Bill a session whose evidence was held: as its registers say, as staff say, or with nothing charged."""
+    """
+    Bill a session whose evidence was held: as its registers say, as staff say, or with nothing charged.
+
+    `cover` says what vouchers pay of it.
+    """
     if session.state != "review":
         return Correction(session, refused="it is not held for review")
     if priced is None:
@@ -79,7 +93,7 @@ def review(
         return Correction(session, refused="its registers tell no energy: correct it, or waive it")
     closing = close(
         session._replace(state="active", reason=None),
-        usage(session, energy_wh, elapsed_s(session), priced, series),
+        cover(usage(session, energy_wh, elapsed_s(session), priced, series)),
         priced,
         event.received_at,
         waived=event.action == "waive",
@@ -91,7 +105,14 @@ def review(
 
 def _of(closing: Closing, resolved: tuple[str, ...]) -> Correction:
     assert closing.bill is not None
-    return Correction(closing.session, (closing.bill,), closing.postings, errands=closing.errands, resolved=resolved)
+    return Correction(
+        closing.session,
+        (closing.bill,),
+        closing.postings,
+        errands=closing.errands,
+        resolved=resolved,
+        drawn=closing.drawn,
+    )
 
 
 def correct(

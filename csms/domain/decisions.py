@@ -7,9 +7,12 @@ refused: then the outcome is `refused` with the reason in words.
 
 from __future__ import annotations
 
+from functools import partial
+
 from csms.base.ids import derived
-from csms.domain import budget, corrections, provisional
+from csms.domain import budget, corrections, provisional, voucher_session
 from csms.domain.attribution import last_known
+from csms.domain.billing import as_it_is
 from csms.domain.corrections import Correction
 from csms.domain.errand import Concern
 from csms.domain.events import (
@@ -25,7 +28,7 @@ from csms.domain.events import (
 )
 from csms.domain.folding import closed, judged, lacks, note, put, settled
 from csms.domain.metering import plausible_time
-from csms.domain.session import CLOSED, Session, ended, flagged
+from csms.domain.session import CLOSED, VOUCHERS, Session, ended, flagged
 from csms.domain.world import Changes, World
 
 PROVISIONAL_PLACE = 10
@@ -45,10 +48,11 @@ def ended_provisionally(world: World, changes: Changes, event: ProvisionallyEnde
     at, _ = plausible_time(last.at if last else session.started_at, event.received_at, session.started_at)
     meter_wh = last.register_wh if last else session.meter_start_wh
     over = ended(session, at, meter_wh, event.why, "provisional")
-    after = settled(world, changes, put(world, changes, over, session), event.received_at, final=False)
+    final = VOUCHERS in session.flags  # what is taken of a voucher is not taken back: this end stands
+    after = settled(world, changes, put(world, changes, over, session), event.received_at, final=final)
     details: dict[str, object] = {"session": str(session.id), "why": event.why, "last_wh": meter_wh}
     id_ = derived(session.id, PROVISIONAL_PLACE)
-    if after.state == "provisional":
+    if after.state == "provisional" or (final and after.state == "completed"):
         changes.concerns.append(
             Concern(id_, "session_provisional", str(session.id), session.station_id, details, event.received_at)
         )
@@ -122,9 +126,14 @@ def reviewed(world: World, changes: Changes, event: ReviewDecided) -> Outcome:
             currency=session.currency or terms.currency,
             terms_version=terms.terms_version,
         )
+    if voucher_session.lacks(world, changes, session):
+        return RECORDED
     claimed = judged(world, changes, session, session.closed_at or event.received_at)
     assert claimed is not None
-    correction = corrections.review(session, claimed, world.priced_of(session), world.series[session.id], event)
+    priced = world.priced_of(session)
+    cover = as_it_is if priced is None else partial(voucher_session.covered, world, session, priced)
+    correction = corrections.review(session, claimed, priced, world.series[session.id], event, cover)
+    voucher_session.take(world, changes, session, correction.drawn, session.ended_at or event.received_at)
     return _written(world, changes, session, correction, event, event.action)
 
 
@@ -140,6 +149,8 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
         return Outcome("refused", reason="it has no settled bill")
     if session.use == "rental":
         return Outcome("refused", reason="a rental has no meter to put right: refund a part of its bill")
+    if session.drawn_minor:
+        return Outcome("refused", reason="vouchers paid for a part of it: refund a part of its bill")
     correction = corrections.correct(session, world.books[session.id], priced, world.series[session.id], event)
     return _written(world, changes, session, correction, event, "corrected")
 

@@ -47,7 +47,7 @@ def after_bill(session: Session, charge_id: UUID, unspent: int) -> tuple[Errand,
     """
     subject = f"session/{session.id}"
     found: list[Errand] = []
-    if session.means == "psp" and session.fee_minor:
+    if session.means == "psp" and (session.fee_minor or 0) > session.drawn_minor:
         payload: dict[str, object] = {
             "bill": str(charge_id),
             "session": str(session.id),

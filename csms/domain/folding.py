@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from csms.domain import budget, payer
-from csms.domain.billing import Bill, Closing, settle
+from csms.domain import budget, payer, voucher_session
+from csms.domain.billing import Bill, Closing, as_it_is, asks_when, settle
 from csms.domain.books import Books, issued
 from csms.domain.errand import Concern
 from csms.domain.events import Outcome, Reading, SessionEnded, SessionMetered, Unreadable
@@ -70,12 +71,15 @@ def settled(world: World, changes: Changes, session: Session, received_at: datet
         return session
     if budget.BUDGET in session.flags and session.token_key not in world.tokens and lacks(world, changes, session):
         return session
+    if voucher_session.lacks(world, changes, session):
+        return session
     energy, priced = judged(world, changes, session, received_at), world.priced_of(session)
     if energy is None:
         return session
-    if priced is not None and priced.tariff.needs_profile and lacks(world, changes, session):
+    if priced is not None and asks_when(session, priced) and lacks(world, changes, session):
         return session
-    closing = settle(session, energy, priced, received_at, world.series.get(session.id), final=final)
+    cover = as_it_is if priced is None else partial(voucher_session.covered, world, session, priced)
+    closing = settle(session, energy, priced, received_at, world.series.get(session.id), final=final, cover=cover)
     return closed(world, changes, session, closing)
 
 
@@ -89,6 +93,9 @@ def closed(world: World, changes: Changes, before: Session, closing: Closing) ->
     for posting in closing.postings:
         payer.carry(world, posting)
     budget.settled(world, changes, closing.session)
+    if closing.drawn:
+        assert closing.session.ended_at is not None
+        voucher_session.take(world, changes, closing.session, closing.drawn, closing.session.ended_at)
     return put(world, changes, closing.session, before)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import billing, budget, errand, portable, token
+from csms.domain import billing, budget, errand, portable, token, voucher_session
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
 from csms.domain.holding import deposit_minor, hold_minor, is_covered
@@ -96,6 +96,7 @@ def judge_key(
     if reason is not None:
         return refused(session, reason, event.received_at)
     assert known is not None and terms is not None
+    session = voucher_session.begin(world, session, person(world, known))
     if known.single_use and known.session_id is None:
         changes.spent[key] = session.id
         world.tokens[key] = replace(known, session_id=session.id, session_open=True)
@@ -153,7 +154,8 @@ def _from_balance(
     minor = min(minor, within)
     if session.use == "rental" and minor < wanted and not session.offline:
         minor = 0  # an item is lent for its whole deposit, or not at all
-    if minor <= 0 and not session.offline and not is_covered(world, session, terms, driver_id):
+    covered = is_covered(world, session, terms, driver_id) or voucher_session.stands_in(world, session, driver_id)
+    if minor <= 0 and not session.offline and not covered:
         return refused(session._replace(driver_id=driver_id), "no_credit", at)
     if minor > 0:
         world.balances[key] -= minor
@@ -357,6 +359,8 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
     told = quote_at(world, world.stations[event.station_id])
     if known.psp is None:
         credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
+        if not credit and voucher_session.pays_at(world, world.stations[event.station_id], known, event.received_at):
+            return Outcome("accepted", quote=told)
         if credit and budget.left(known, terms.currency, event.received_at) <= 0:
             return _refusal("budget_spent")
         return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
@@ -379,7 +383,8 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
     priced = world.priced_of(session) if is_limited(session) else None
     limit = limit_for(session, priced.tariff) if priced is not None else None
     told = quote(world, session)
-    return Outcome("accepted", session.ref, session.fee_minor, session.currency, waits_for, limit=limit, quote=told)
+    fee_minor = None if session.fee_minor is None else session.fee_minor - session.drawn_minor
+    return Outcome("accepted", session.ref, fee_minor, session.currency, waits_for, limit=limit, quote=told)
 
 
 def _refusal(reason: str, ref: str | None = None) -> Outcome:

@@ -26,11 +26,10 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.base.units import seconds_between
 from csms.domain import billing, budget, grants, packs, voucher
-from csms.domain.assets import Item, Rental, put_door, put_rental, put_voucher
+from csms.domain.assets import Item, Rental, put_door, put_rental
 from csms.domain.billing import Closing, close
 from csms.domain.errand import Concern, Errand
 from csms.domain.folding import closed, put
-from csms.domain.pack_rows import VoucherUse
 from csms.domain.pack_usage import MISMATCH
 from csms.domain.rental_times import RETURN_S_MAX, away_s, due_at, ended_at, next_look, used
 from csms.domain.session import RESERVED, Session, flagged, opened, refused
@@ -298,10 +297,6 @@ def bill(
     what = covered(world, before, what, judged_at(rental, end, now))
     closing: Closing = close(session, Usage(0, what.held_s, (), own=what), priced, now)
     closed(world, changes, before, closing)
-    for part in what.drawn:
-        mine = world.assets.vouchers[part.voucher_id]
-        put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
-        changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, end))
 
 
 def covered(world: World, session: Session, what: Used, at: datetime) -> Used:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from csms.base.units import seconds_between
-from csms.domain.billing import charged
+from csms.domain import voucher_session
+from csms.domain.billing import asks_when, charged
 from csms.domain.events import SessionMetered
 from csms.domain.folding import lacks
 from csms.domain.quote import Running, prices_at, quote
@@ -26,17 +27,21 @@ def running(world: World, changes: Changes, session: Session, event: SessionMete
     priced = world.priced_of(session)
     progress = world.progress_of(session.id)
     assert priced is not None
-    if progress.highest_wh is None or (priced.tariff.needs_profile and lacks(world, changes, session)):
+    asks = asks_when(session, priced)
+    if progress.highest_wh is None or (asks and lacks(world, changes, session)):
+        return None
+    if voucher_session.lacks(world, changes, session):
         return None
     at = max((r.at for r in event.readings if r.at <= event.received_at), default=event.received_at)
     at = max(at, session.started_at)
     base = base_of(session.meter_start_wh, progress.lowest_wh)
     wh, seconds = max(0, progress.highest_wh - base), seconds_between(session.started_at, at)
     profile = None
-    if priced.tariff.needs_profile:
+    if asks:
         profile = periods(world.series[session.id], session.started_at, at, base, base + wh)
-    due, _ = charged(session, Usage(wh, seconds, profile), priced)
+    used = voucher_session.covered(world, session, priced, Usage(wh, seconds, profile))
+    due, _ = charged(session, used, priced)
     powers = [reading.power_w for reading in event.readings if reading.power_w is not None]
     prices = prices_at(told, at, wh, seconds, powers[-1] if powers else None)
     charging = powers[-1] > 0 if powers else True
-    return Running(due.total_minor, session.currency, progress.highest_wh, at, charging, prices)
+    return Running(due.total_minor - used.drawn_minor, session.currency, progress.highest_wh, at, charging, prices)

@@ -36,6 +36,8 @@ Use = Literal["charge", "rental"]
 """What was used: a connector's energy, or an item that was lent (`rental.py`)."""
 RESERVED = "rental:"
 """What the refs of rentals' sessions begin with; no station's own transaction id may."""
+VOUCHERS = "vouchers"
+"""The flag of a session whose driver has vouchers that may pay for it (`voucher_session.py`)."""
 CLOSED: frozenset[State] = frozenset({"completed", "review", "invalid"})
 
 

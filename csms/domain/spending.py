@@ -19,12 +19,12 @@ from math import ceil
 from uuid import UUID
 
 from csms.base.ids import uuid7
-from csms.domain import billing, budget
+from csms.domain import billing, budget, voucher_session
 from csms.domain.errand import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
 from csms.domain.folding import lacks, put
 from csms.domain.plausible import ceiling_wh
-from csms.domain.session import Priced, Session, flagged
+from csms.domain.session import VOUCHERS, Priced, Session, flagged
 from csms.domain.tariff import Usage, price
 from csms.domain.usage import periods
 from csms.domain.watch import (
@@ -74,12 +74,15 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
     priced = world.priced_of(session)
     if priced is None or lacks(world, changes, session) or budget.lacks(world, changes, session):
         return RECORDED
+    if voucher_session.lacks(world, changes, session):
+        return RECORDED
     series, before = world.series[session.id], session
     seen = project(session, series, event.received_at)
-    cost = cost_minor(session, priced, series, seen)
+    cost = cost_minor(world, session, priced, series, seen)
     session = _set_aside(world, changes, session, cost, event.received_at)
-    if cost >= session.hold_minor:
-        session = _stopped(changes, session, priced, _is_over(session, priced, series, seen, event.received_at), event)
+    if cost >= max(1, session.hold_minor):
+        over = _is_over(world, session, priced, series, seen, event.received_at)
+        session = _stopped(changes, session, priced, over, event)
     world.watches[session.id] = _watch(session, priced, seen, event.received_at)
     put(world, changes, session, before)
     return RECORDED
@@ -133,17 +136,18 @@ def project(session: Session, series: Sequence[Reading], now: datetime) -> Proje
     return Projection(used, used.wh + ceil(rate * horizon), until)
 
 
-def cost_minor(session: Session, priced: Priced, series: Sequence[Reading], seen: Projection) -> int:
-    """The fee of that usage, as its bill would say; no energy is no fee."""
+def cost_minor(world: World, session: Session, priced: Priced, series: Sequence[Reading], seen: Projection) -> int:
+    """What that usage takes of the hold, as its bill would say: what no voucher pays; no energy is no fee."""
     assert session.started_at is not None
     if seen.wh <= 0:
         return 0
     seconds = max(0, int((seen.until - session.started_at).total_seconds()))
     base = seen.used.base_wh
-    if not priced.tariff.needs_profile:
+    if not billing.asks_when(session, priced):
         return price(Usage(seen.wh, seconds), priced.tariff).total_minor
     profile = periods(series, session.started_at, seen.until, base, base + seen.wh)
-    return price(Usage(seen.wh, seconds, profile), priced.tariff, session.time_zone).total_minor
+    used = voucher_session.covered(world, session, priced, Usage(seen.wh, seconds, profile))
+    return price(used, priced.tariff, session.time_zone).total_minor - used.drawn_minor
 
 
 def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: datetime) -> Session:
@@ -169,10 +173,12 @@ def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: 
     return raised
 
 
-def _is_over(session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime) -> bool:
+def _is_over(
+    world: World, session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime
+) -> bool:
     """Whether what was used already costs clearly more: then a limit that the station keeps itself is not kept."""
     so_far = Projection(seen.used, seen.used.wh, max(now, series[-1].at if series else now))
-    over = cost_minor(session, priced, series, so_far) - session.hold_minor
+    over = cost_minor(world, session, priced, series, so_far) - session.hold_minor
     return over * 100 > session.hold_minor * OVER_PERCENT
 
 
@@ -199,12 +205,17 @@ def _stop(session: Session, priced: Priced, at: datetime) -> Errand:
 
     A station that keeps one of the limits `kept_by` itself needs no telling.
     """
-    return _errand(session, "station.stop", "stop", at, kept_by=keepers(priced.tariff))
+    return _errand(session, "station.stop", "stop", at, kept_by=_kept_by(session, priced))
 
 
 def _insist(session: Session, priced: Priced, at: datetime) -> Errand:
     """Has a station stop that was to keep a limit itself, and does not."""
-    return _errand(session, "station.stop", "stop-over", at, kept_by=keepers(priced.tariff), over=True)
+    return _errand(session, "station.stop", "stop-over", at, kept_by=_kept_by(session, priced), over=True)
+
+
+def _kept_by(session: Session, priced: Priced) -> list[str]:
+    """The limits that a station may keep itself; none where vouchers pay, which no station knows of."""
+    return [] if VOUCHERS in session.flags else keepers(priced.tariff)
 
 
 def _tell(session: Session, at: datetime) -> Errand:

@@ -50,10 +50,22 @@ class Usage:
     periods: tuple[Period, ...] | None = None
     reservation: Reservation | None = None
     own: tariff_own.Used | None = None
+    covered: tuple[tariff_own.Drawn, ...] = ()
+    """What vouchers pay of a charging session (`voucher_session.covered`)."""
 
     def __post_init__(self) -> None:
         assert self.energy_wh >= 0
         assert self.seconds >= 0
+
+    @property
+    def drawn(self) -> tuple[tariff_own.Drawn, ...]:
+        """What it takes of vouchers."""
+        return self.covered if self.own is None else self.own.drawn
+
+    @property
+    def drawn_minor(self) -> int:
+        """What vouchers release for it."""
+        return sum(part.minor for part in self.drawn)
 
 
 def price(usage: Usage, tariff: Tariff, zone: str | None = None) -> Price:
@@ -102,6 +114,7 @@ def calculate(usage: Usage, tariff: Tariff, zone: str | None = None) -> Exact:
         lines += [_whole(component, usage) for component in tariff.components]
     if tariff.min_price is not None or tariff.max_price is not None:
         lines += limited(tariff, lines, charging=charging)
+    lines += tariff_own.with_vouchers(lines, usage.covered)
     return Exact(tariff.currency, tuple(lines), sum_excl(lines), sum_incl(lines))
 
 

@@ -22,7 +22,7 @@ from csms.domain.billing import Bill
 from csms.domain.errand import Concern
 from csms.domain.events import Limit, Outcome, Reading
 from csms.domain.metering import TOLERANCE_WH
-from csms.domain.session import Priced, Progress, Session
+from csms.domain.session import VOUCHERS, Priced, Progress, Session
 from csms.domain.tariff import Tariff, Usage, price
 from csms.domain.tariff_limits import bound
 
@@ -95,15 +95,19 @@ def is_limited(session: Session) -> bool:
     """Whether it runs, and may cost no more than what is set aside for it."""
     return (
         session.state == "active"
-        and session.hold_minor > 0
+        and (session.hold_minor > 0 or (session.means == "balance" and VOUCHERS in session.flags))
         and session.started_at is not None
         and session.ended_at is None
     )
 
 
 def limit_for(session: Session, tariff: Tariff) -> Limit | None:
-    """What the station of a running session is told, if it keeps limits itself (OCPP 2.1 `transactionLimit`)."""
-    if not is_limited(session) or session.currency is None:
+    """
+    What the station of a running session is told, if it keeps limits itself (OCPP 2.1 `transactionLimit`).
+
+    Nothing where vouchers pay: no station knows what they cover, so that it would stop too early.
+    """
+    if not is_limited(session) or session.currency is None or VOUCHERS in session.flags:
         return None
     return Limit(session.hold_minor, session.currency, tariff)
 

@@ -124,6 +124,8 @@ class World:
     watches: dict[UUID, Watch] = field(default_factory=dict)
     signed: dict[bytes, UUID] = field(default_factory=dict)
     assets: Assets = field(default_factory=Assets)
+    vouchers_of: set[str] = field(default_factory=set)
+    """Drivers whose vouchers are among `assets`, if they have any."""
 
     def at_connector(self, station_id: str, connector: int) -> list[Session]:
         """The sessions at a connector, newest first; loaded for those of `Wanted.connectors` alone."""

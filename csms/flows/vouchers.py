@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -43,19 +45,26 @@ class ProductSpec:
     carry_over: bool
     overuse_price: Decimal | None
     refund: rules.Refund
+    effect: Mapping[str, object] | None = None
+    conditions: Mapping[str, object] | None = None
+    uses_max: int | None = None
+    quota: int | None = None
+    on_sale: bool = True
 
     def terms(self) -> tuple[object, ...]:
         """All that a version says, in the order of the table."""
         return (
             self.name, self.unit, self.amount, self.price.minor, self.price.currency, self.vat_percent,
-            self.valid_days, self.carry_over, self.overuse_price, self.refund,
+            self.valid_days, self.carry_over, self.overuse_price, self.refund, _text(self.effect),
+            _text(self.conditions), self.uses_max, self.quota, self.on_sale,
         )  # fmt: skip
 
 
 _TERMS = (
     *("name", "unit", "amount", "price_minor", "currency", "vat_percent", "valid_days", "carry_over"),
-    *("overuse_price", "refund"),
+    *("overuse_price", "refund", "effect", "conditions", "uses_max", "quota", "on_sale"),
 )
+_JSON = ("effect", "conditions")
 
 
 async def add_product(conn: Connection, spec: ProductSpec, now: datetime) -> tuple[Record, bool]:
@@ -71,11 +80,28 @@ async def add_product(conn: Connection, spec: ProductSpec, now: datetime) -> tup
     newest = await SQL.show_voucher_product.one(conn, spec.id)
     if newest is not None and newest["provider_id"] != spec.provider:
         raise Refused(f"the product {spec.id} belongs to {newest['provider_id'] or 'no provider'}", "/provider")
-    if newest is not None and tuple(newest[name] for name in _TERMS) == spec.terms():
+    if newest is not None and tuple(_known(newest, name) for name in _TERMS) == spec.terms():
         return newest, False
     version = 1 if newest is None else newest["version"] + 1
     await SQL.add_voucher_product.run(conn, spec.id, version, spec.provider, *spec.terms(), now)
     return await product(conn, spec.id), True
+
+
+def _text(document: Mapping[str, object] | None) -> str | None:
+    """JSON as it is compared and kept; numbers are written as they were told."""
+    return None if document is None else json.dumps(document, sort_keys=True, default=_number)
+
+
+def _number(value: object) -> float | int:
+    assert isinstance(value, Decimal)
+    return int(value) if value == int(value) else float(value)
+
+
+def _known(row: Record, name: str) -> object:
+    """What a row says, JSON as `_text` writes it: the database keeps it in a form of its own."""
+    if name in _JSON and row[name] is not None:
+        return _text(json.loads(row[name]))
+    return row[name]
 
 
 async def product(conn: Connection, product_id: str, version: int | None = None) -> Record:
@@ -103,11 +129,13 @@ async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: st
     found = await SQL.show_voucher_product.one(conn, product_id)
     if found is None:
         raise Refused(f"there is no product {product_id}", "/product")
+    await _on_sale(conn, found, now)
     price_minor, currency, unit = found["price_minor"], found["currency"], found["unit"]
     until, carry_until = rules.ends(now, found["valid_days"], carry_over=found["carry_over"])
     await SQL.add_voucher.run(
         conn, voucher_id, driver_id, found["provider_id"], product_id, found["version"], unit, found["amount"],
         price_minor, currency, found["vat_percent"], found["overuse_price"], now, until, carry_until, found["refund"],
+        found["uses_max"], terms_text(found),
     )  # fmt: skip
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
     answer = await _post(conn, posting)
@@ -116,6 +144,22 @@ async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: st
     if answer != "posted":
         raise PostingRefused(f"posting {posting.key}: {answer}")
     return await show(conn, driver_id, voucher_id, now)
+
+
+async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
+    """Conflict when a product is sold no more, or all that may be valid at one time are sold."""
+    if not found["on_sale"]:
+        raise Conflict(f"the product {found['id']} is not on sale any more")
+    if found["quota"] is not None:
+        await SQL.lock_voucher_product.run(conn, found["id"])
+        if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
+            raise Conflict(f"all {found['quota']} vouchers of {found['id']} are sold; try again when one has ended")
+
+
+def terms_text(product: Record) -> str | None:
+    """A product's effect and conditions, as a voucher keeps them (`voucher_terms.stored`)."""
+    told = {name: json.loads(product[name]) for name in _JSON if product[name] is not None}
+    return json.dumps(told, sort_keys=True) if told else None
 
 
 async def show(conn: Connection, driver_id: str, voucher_id: UUID, now: datetime) -> Record:

@@ -186,7 +186,7 @@ async def save(conn: Connection, changes: AssetChanges) -> None:
             [changes.packs[code] for code in sorted(changes.packs)],
             changes.pack_states,
             _sorted(changes.swaps.values()),
-            [(v.id, v.version, v.used, v.released_minor) for v in _sorted(changes.vouchers.values())],
+            [(v.id, v.version, v.used, v.released_minor, v.uses) for v in _sorted(changes.vouchers.values())],
             changes.voucher_uses,
             [(k.id, k.version, k.used_on) for k in _sorted(changes.reservations.values())],
         )

@@ -17,8 +17,9 @@ from csms.domain.billing import Bill
 from csms.domain.books import Books, Issued, Left
 from csms.domain.errand import Concern, Errand
 from csms.domain.events import Reading
+from csms.domain.pack_rows import Voucher
 from csms.domain.rental import ref_of
-from csms.domain.session import Priced, Progress, Session, Station, Terms
+from csms.domain.session import VOUCHERS, Priced, Progress, Session, Station, Terms
 from csms.domain.settlement import Split
 from csms.domain.tariff import as_json
 from csms.domain.token import key as token_key
@@ -95,8 +96,10 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
     assert row is not None
     for station in row["stations"]:
         world.stations.setdefault(station[0], _station(station))
+    loaded: set[UUID] = set()
     for fields in row["sessions"]:
         session = _session(fields)
+        loaded.add(session.id)
         world.sessions[session.station_id, session.ref] = session
         world.starts[session.station_id, session.start_key] = session.ref
         if session.authorization_id is not None and session.state in ("pending", "incomplete"):
@@ -106,6 +109,15 @@ async def load(conn: Connection, world: World, wanted: Wanted) -> None:
     for fields in row["tokens"]:
         budgets, spendings = (tuple(map(tuple, rows)) for rows in fields[-2:])
         world.tokens[fields[0]] = Token(*(*fields[:-2], budgets, spendings))
+    for fields in row["vouchers"]:
+        voucher = Voucher(*fields)
+        world.assets.vouchers[voucher.id] = voucher
+    world.vouchers_of |= {token.driver_id for token in world.tokens.values() if token.driver_id is not None}
+    world.vouchers_of |= {
+        session.driver_id
+        for session in world.sessions.values()
+        if session.driver_id is not None and VOUCHERS in session.flags and session.id in loaded
+    }
     for driver_id, asset, balance in row["balances"]:
         world.balances[driver_id, asset] = balance
     for driver_id, asset, minor in row["debts"]:

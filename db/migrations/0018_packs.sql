@@ -163,9 +163,17 @@ create table voucher_product (
     carry_over boolean not null,
     overuse_price numeric check (overuse_price >= 0),
     refund text not null check (refund in ('none', 'untouched', 'unused')),
+    effect jsonb,
+    conditions jsonb,
+    uses_max integer check (uses_max > 0),
+    quota integer check (quota > 0),
+    on_sale boolean not null default true,
     created_at timestamptz not null,
     primary key (id, version)
 );
+comment on column voucher_product.effect is 'what becomes of a price that is covered; null: nothing is left of it';
+comment on column voucher_product.conditions is 'where and when it covers; null: anywhere and always';
+comment on column voucher_product.quota is 'so many are sold at most that are valid at one time';
 comment on column voucher_product.overuse_price is 'per kWh, hour or delivery beyond it, tax included; null: the tariff';
 
 create table voucher (
@@ -189,8 +197,12 @@ create table voucher (
     refund text not null,
     state text not null check (state in ('active', 'refunded', 'expired')),
     bought_at timestamptz not null,
+    uses integer not null default 0,
+    uses_max integer check (uses <= uses_max),
+    terms text,
     foreign key (product_id, product_version) references voucher_product
 ) with (fillfactor = 70);
+comment on column voucher.terms is 'JSON {effect, conditions} as the product said when it was bought; null: none';
 create index voucher_driver on voucher (driver_id, valid_from, id);
 create index voucher_of_product on voucher (product_id, product_version);
 
@@ -320,7 +332,7 @@ create type swap_in as (
     proof text, wanted smallint, opened_at timestamptz, inserted_at timestamptz, ended_at timestamptz,
     checked_at timestamptz, units_in integer[], packs_in text[], rentals_in uuid[], units_out integer[],
     packs_out text[], rentals_out uuid[], flags text[], reason text);
-create type voucher_used_in as (id uuid, version integer, used bigint, released_minor bigint);
+create type voucher_used_in as (id uuid, version integer, used bigint, released_minor bigint, uses integer);
 create type voucher_use_in as (voucher_id uuid, session_id uuid, units bigint, minor bigint, at timestamptz);
 create type reservation_used_in as (id uuid, version integer, used_on date);
 
@@ -450,7 +462,7 @@ begin
     end;
 
     update voucher v
-    set version = n.version, used = n.used, released_minor = n.released_minor
+    set version = n.version, used = n.used, released_minor = n.released_minor, uses = n.uses
     from unnest(vouchers) n
     where v.id = n.id
     and v.version = n.version - 1

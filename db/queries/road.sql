@@ -119,6 +119,23 @@ select
         left join lateral (select * from driver d where d.id = t.person_id limit 1) d on true
     ) as tokens,
     array(
+        select row(
+            v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
+            v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
+            v.uses, v.uses_max, v.terms)
+        from (
+            select person_id as driver_id from wanted_tokens where person_id is not null
+            union
+            select driver_id from wanted_sessions where driver_id is not null and 'vouchers' = any (flags)) d
+        cross join lateral (
+            select *
+            from voucher
+            where driver_id = d.driver_id
+            and state = 'active'
+            order by valid_from desc, id desc
+            limit 200) v
+    ) as vouchers,
+    array(
         select row(t.person_id, g.asset, g.balance)
         from (select distinct person_id from wanted_tokens where psp is null) t
         cross join lateral (

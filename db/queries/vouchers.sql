@@ -7,13 +7,13 @@ select pg_advisory_xact_lock(hashtext('voucher product'), hashtext($1::text));
 -- name: add_voucher_product
 -- Adds a version of a product.
 insert into voucher_product (id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent,
-    valid_days, carry_over, overuse_price, refund, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+    valid_days, carry_over, overuse_price, refund, effect, conditions, uses_max, quota, on_sale, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15::text::jsonb, $16, $17, $18, $19);
 
 -- name: show_voucher_product
 -- The newest version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
 from voucher_product
 where id = $1
 order by version desc
@@ -22,7 +22,7 @@ limit 1;
 -- name: show_voucher_product_version
 -- One version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
 from voucher_product
 where id = $1
 and version = $2;
@@ -30,7 +30,7 @@ and version = $2;
 -- name: list_voucher_products
 -- The newest version of each product, by id.
 select distinct on (id) id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days,
-    carry_over, overuse_price, refund, created_at
+    carry_over, overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
 from voucher_product
 where id > $1
 and ($3::text is null or provider_id = $3)
@@ -41,14 +41,22 @@ limit $2;
 -- A voucher that was just paid.
 insert into voucher (id, version, driver_id, provider_id, product_id, product_version, unit, total, used, price_minor,
     released_minor, currency, vat_percent, overuse_price, valid_from, valid_until, carry_until, refund, state,
-    bought_at)
-values ($1, 1, $2, $3, $4, $5, $6, $7, 0, $8, 0, $9, $10, $11, $12, $13, $14, $15, 'active', $12);
+    bought_at, uses_max, terms)
+values ($1, 1, $2, $3, $4, $5, $6, $7, 0, $8, 0, $9, $10, $11, $12, $13, $14, $15, 'active', $12, $16, $17);
+
+-- name: count_valid_vouchers
+-- How many vouchers of a product are valid at $2.
+select count(*)
+from voucher
+where product_id = $1
+and state = 'active'
+and valid_until > $2;
 
 -- name: show_voucher
 -- A driver's voucher; `is_valid`: what is left may be used at $3, also what another one of its product carries on.
 select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
     v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-    v.carry_until, v.refund, v.state, v.bought_at, v.state = 'active' and v.valid_from <= $3 and (
+    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
         $3 < v.valid_until
         or $3 < v.carry_until and exists (
             select from voucher o
@@ -67,7 +75,7 @@ and v.id = $2;
 -- A driver's vouchers as `show_voucher` shows them, the newest first; goes on below ($2, $4).
 select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
     v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-    v.carry_until, v.refund, v.state, v.bought_at, v.state = 'active' and v.valid_from <= $3 and (
+    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
         $3 < v.valid_until
         or $3 < v.carry_until and exists (
             select from voucher o

@@ -1,0 +1,95 @@
+"""
+Vouchers of a driver who charges: whether they let a session begin, and what of it they pay for.
+
+A session whose driver has vouchers that cover charging there is flagged: its end finds them again. They must be
+valid when it begins (quirk Q-T11), whenever it is told. What they and the hold do not reach is owed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+from uuid import UUID
+
+from csms.domain import voucher, voucher_charge
+from csms.domain.assets import put_voucher
+from csms.domain.charge_pieces import pieces
+from csms.domain.pack_rows import Voucher, VoucherUse
+from csms.domain.session import VOUCHERS, Priced, Session, Station, flagged, opened
+from csms.domain.tariff import Usage, calculate
+from csms.domain.tariff_clock import zone_of
+from csms.domain.tariff_own import Drawn
+from csms.domain.tariff_restrictions import State
+from csms.domain.voucher_terms import HUNDRED, stored
+from csms.domain.world import Changes, Token, World
+
+UNBORN = UUID(int=0)
+"""The id of a session that is only thought of."""
+
+
+def begin(world: World, session: Session, driver_id: str | None) -> Session:
+    """The session, flagged if its driver has vouchers that may cover it."""
+    if session.use != "charge" or not _usable(world, session, driver_id):
+        return session
+    return session._replace(flags=flagged(session.flags, VOUCHERS))
+
+
+def stands_in(world: World, session: Session, driver_id: str | None) -> bool:
+    """Whether a voucher pays for all that such a session takes now, so that nothing need be set aside for it."""
+    if session.use != "charge":
+        return False
+    at = session.started_at or session.opened_at
+    local = at.astimezone(zone_of(session.time_zone)).replace(tzinfo=None)
+    state = State(local, 0, 0, None, None, None, None)
+    return any(_pays_all(one, state) for one in _usable(world, session, driver_id))
+
+
+def pays_at(world: World, station: Station, known: Token, at: datetime) -> bool:
+    """The same of a token that is shown at a station before any session."""
+    if known.driver_id is None:
+        return False
+    asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
+    return stands_in(world, asked, known.driver_id)
+
+
+def _pays_all(one: Voucher, state: State) -> bool:
+    terms = stored(one.terms, one.unit)
+    all_of_it = terms.effect.kind in ("included", "percent_off") and terms.effect.percent == HUNDRED
+    return one.unit in ("wh", "val") and one.used < one.total and all_of_it and terms.conditions.during(state)
+
+
+def _usable(world: World, session: Session, driver_id: str | None) -> list[Voucher]:
+    if driver_id is None or session.currency is None:
+        return []
+    mine = world.assets.vouchers.of("driver", driver_id)
+    at = session.started_at or session.opened_at
+    valid = voucher.valid(mine, session.provider_id, session.currency, at)
+    return voucher_charge.usable(valid, session.station_id, session.site_id)
+
+
+def lacks(world: World, changes: Changes, session: Session) -> bool:
+    """Whether its driver's vouchers are not loaded; then they are asked for, and all is decided again."""
+    if VOUCHERS not in session.flags or session.driver_id in world.vouchers_of:
+        return False
+    changes.lacking.add((session.station_id, session.ref))
+    return True
+
+
+def covered(world: World, session: Session, priced: Priced, used: Usage) -> Usage:
+    """`used` with what its driver's vouchers take of it. It has periods, its driver's vouchers are loaded."""
+    if VOUCHERS not in session.flags or used.periods is None or used.energy_wh == 0 or session.currency is None:
+        return used
+    mine = _usable(world, session, session.driver_id)
+    exact = calculate(used, priced.tariff, session.time_zone).exact_incl or Fraction(0)
+    cut = pieces(used.periods, priced.tariff, session.time_zone, voucher_charge.conditions(mine))
+    return replace(used, covered=voucher_charge.cover(mine, cut, exact, session.currency))
+
+
+def take(world: World, changes: Changes, session: Session, drawn: tuple[Drawn, ...], at: datetime) -> None:
+    """Writes down what a use took of each voucher."""
+    for part in drawn:
+        if part.units:
+            mine = world.assets.vouchers[part.voucher_id]
+            put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
+            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at))
