@@ -121,9 +121,9 @@ async def show_voucher(call: Call) -> VoucherWithUses:
 
 async def refund_voucher(call: Call) -> Voucher:
     """
-    Give what is left of a voucher back to its driver's balance, as far as its terms allow (else 409).
+    Give what is left of a voucher back to its driver's balance, once and as far as its terms allow (else 409).
 
-    A voucher that was given back before is answered as it is, whatever the key.
+    The same key again gets the first answer.
     """
     key, now = idempotency_key(call.request), call.parts.clock()
     voucher_id = UUID(call.path["voucher"])
