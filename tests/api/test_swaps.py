@@ -166,7 +166,6 @@ async def test_packs_that_are_reserved_are_left_for_whom_they_are_kept(town: Pla
         ("ann", {"days": ["FUN"]}, 422),
         ("ann", {"begins": "24:00"}, 422),
         ("ann", {"minutes": 0}, 422),
-        ("ann", {"until": "2026-11-19"}, 422),
         ("ann", {"from": "2026-11-31"}, 422),
     ],
 )
@@ -174,6 +173,29 @@ async def test_a_reservation_that_cannot_be_is_refused(town: Plaza, who: str, ch
     reply = await town.ask(who, "POST", "/reservations", {**WANTED, **change})
     assert reply.status == status, reply.body
     assert await town.count("pack_reservation") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"until": "2026-11-19"}, "/until"),
+        ({"from": "2026-10-01", "until": "2026-11-19"}, "/until"),
+        ({"days": ["TUE"], "until": "2026-11-23"}, "/days"),
+        ({"item_type": "nope"}, "/item_type"),
+        ({"count": 5}, "/count"),
+    ],
+)
+async def test_a_reservation_that_could_never_keep_a_pack_is_refused(town: Plaza, change: Any, pointer: str) -> None:
+    reply = await town.ask("ann", "POST", "/reservations", {**WANTED, **change})
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, pointer), reply.body
+    assert await town.count("pack_reservation") == 0
+
+
+async def test_a_reservation_whose_last_hour_is_to_come_is_taken(town: Plaza) -> None:
+    today = {"days": ["FRI"], "until": "2026-11-20", "item_type": "k1", "count": 4}
+    over = await town.ask("ann", "POST", "/reservations", {**WANTED, **today, "begins": "20:00", "minutes": 60})
+    runs = await town.ask("ann", "POST", "/reservations", {**WANTED, **today, "begins": "20:00", "minutes": 61})
+    assert (over.status, runs.status) == (422, 201), runs.body
 
 
 async def test_a_driver_has_so_many_reservations_and_no_more(town: Plaza) -> None:
