@@ -90,6 +90,7 @@ async def test_a_terminal_tells_of_the_own_pack_and_is_believed_less(town: Plaza
     code = await town.pack()
     town.later(10)
     said = {**SAID, "serial": code.upper(), "at": "2026-11-20T12:09:00Z"}
+    del said["soh"]  # a terminal need not know it
     told = await town.ask("ann", "POST", f"/items/{code}/state", said)
     assert (told.status, told.json["source"]) == (200, "terminal"), told.body
     await town.ask("ann", "POST", f"/items/{code}/state", said)
