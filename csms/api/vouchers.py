@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from csms.api.call import Call, Route, connection, idempotency_key, system
 from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
@@ -76,6 +79,13 @@ class VoucherWithUses(Voucher):
     uses: list[VoucherUse]
 
 
+class VoucherQuery(Paging):
+    """Which vouchers."""
+
+    state: Literal["active", "refunded"] | None = Field(None, description="in this state")
+    valid: bool | None = Field(None, description="that may be used now, or may not")
+
+
 async def buy_voucher(call: Call) -> Voucher:
     """Buy a voucher from a driver's balance: 402 when that is less than its price; then nothing is bought."""
     new: NewVoucher = call.body
@@ -95,10 +105,11 @@ async def buy_voucher(call: Call) -> Voucher:
 
 async def list_vouchers(call: Call) -> Page[Voucher]:
     """A driver's vouchers, the newest first."""
-    q: Paging = call.query
+    q: VoucherQuery = call.query
     driver_id = await known(call.conn, call.path["driver"])
     since, id_ = beside(q.cursor, (LAST_TIME, LAST_UUID))
-    rows = await SQL.list_vouchers.many(call.conn, driver_id, since, call.parts.clock(), id_, q.limit + 1)
+    now = call.parts.clock()
+    rows = await SQL.list_vouchers.many(call.conn, driver_id, since, now, id_, q.limit + 1, q.state, q.valid)
     return page(rows, q.limit, _voucher, place_in_time("valid_from"))
 
 
@@ -182,7 +193,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/drivers/{driver}/vouchers", list_vouchers, SEE, "List a driver's vouchers", Page[Voucher],
-        query=Paging,
+        query=VoucherQuery,
     ),
     Route(
         "GET", "/drivers/{driver}/vouchers/{voucher}", show_voucher, SEE, "Show a voucher and its uses",

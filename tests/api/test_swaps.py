@@ -126,6 +126,16 @@ async def test_staff_begin_a_swap_for_a_driver_and_find_it(town: Plaza) -> None:
     assert (await town.ask("bob", "GET", "/swaps")).json["items"] == []
 
 
+async def test_who_asks_for_what_is_not_there_is_told_what_is_wrong(town: Plaza) -> None:
+    for item_type, words in (("nope", "nothing of type nope at X1"), ("k1", "too few packs")):
+        for code in ("b1", "b2", "b3"):
+            await town.ask("staff", "POST", f"/items/{code}/quarantine", {"reason": "a test"})
+        reply = await town.rent("ann", "X1", item_type=item_type)
+        assert (reply.status, reply.json["error"]) == (409, "NoBatteryAvailable") and words in reply.json["detail"]
+    slot = await town.rent("ann", "X1", connector=9)
+    assert (slot.status, slot.json["detail"]) == (404, "station X1 has no slot 9")
+
+
 async def test_a_pack_is_reserved_in_the_time_of_the_stations_site(town: Plaza) -> None:
     made = await town.ask("ann", "POST", "/reservations", WANTED)
     assert made.status == 201, made.body

@@ -142,6 +142,12 @@ async def test_what_is_left_goes_back_once(town: Plaza) -> None:
     assert "already" in next(reply.json["detail"] for reply in replies if reply.status == 409)
     assert await balance(town) == before + 4_660
     assert (await town.ask("bob", "POST", path)).status == 404
+    other = (await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})).json
+    wanted = {"state=active": [other["id"]], "state=refunded": [voucher["id"]], "valid=true": [other["id"]]}
+    for query, ids in {**wanted, "valid=false": [voucher["id"]], "": [other["id"], voucher["id"]]}.items():
+        found = (await town.ask("ann", "GET", f"/drivers/me/vouchers?{query}")).json["items"]
+        assert [each["id"] for each in found] == ids, query
+    assert (await town.ask("ann", "GET", "/drivers/me/vouchers?state=used_up")).status == 400
 
 
 @pytest.mark.parametrize("refund", ["none", "untouched"])
