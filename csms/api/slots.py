@@ -57,8 +57,8 @@ class SlotPack(Answer):
     The pack in a slot; levels in 1/100 %.
 
     `fit`: the station may hand it out; else `unfit` is the protocol's word for why not. `ready_at` is when it will have
-    reached the station's target, null where nobody knows: then `unready` says why. `not_charged`: it is not fit to be, or
-    unknown. `no_power`: the limit of the site leaves nothing for it, or its slot's power is not known.
+    reached the station's target, null where nobody knows: then `unready` says why. `not_charged`: it is not fit to
+    be, or unknown. `no_power`: the limit of the site leaves nothing for it, or its slot's power is not known.
     """
 
     item: str
