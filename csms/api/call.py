@@ -140,6 +140,11 @@ class Route:
     """A POST, PUT, PATCH or DELETE that changes something leaves an event in the trail."""
 
     @property
+    def takes_a_body(self) -> bool:
+        """Whether a body means anything here: where the route has no model for it, it has no fields."""
+        return self.method != "GET"
+
+    @property
     def leaves_a_trail(self) -> bool:
         """Whether what is asked here is told in the trail."""
         return self.changes and self.method != "GET"
@@ -156,6 +161,8 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         if route.body is not None:
             raw = await read_body(request)
             body = check_body(raw, route.body)
+        elif route.takes_a_body and await request.read():
+            check_body(await read_body(request), Body)  # what nobody looks at is refused, not passed over
         own = replace(parts, client=client, reads=route.method == "GET")
         call = Call(own, client, path, query, body, request)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Literal, NamedTuple
 
 from csms.db import SQL, Connection, Record
 from csms.domain.charging_order import Charging, Place, Slot, need_of, plan
@@ -58,9 +59,21 @@ class Site:
         return [Change(*place, most[place], lifts=True) for place, limits in standing.items() if limits is not None]
 
 
-async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[int, datetime | None]:
+class Forecast(NamedTuple):
     """
-    When the pack in each slot of a battery station will have reached its target; None where nobody knows.
+    When a pack will have reached its target; else why that is not known.
+
+    `not_charged`: it has a fault, or nobody knows how it is. `no_power`: the site's limit leaves nothing for it in the
+    time that is planned, or how much its slot can take is not known.
+    """
+
+    ready_at: datetime | None
+    unready: Literal["not_charged", "no_power"] | None
+
+
+async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[int, Forecast]:
+    """
+    When the pack in each slot of a battery station will have reached its target.
 
     Reads as whoever may see the station; a driver sees no stations, so it is asked on a connection of staff.
     """
@@ -69,11 +82,13 @@ async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[
         return {}
     [site] = await _sites(conn, rows, now)
     found = site.plan()
-    return {unit: _later(now, found[at, unit].ready_at) for at, unit in found if at == station_id}
+    return {slot.unit: _forecast(slot, found[slot.place], now) for slot in site.slots if slot.station_id == station_id}
 
 
-def _later(now: datetime, minutes: int | None) -> datetime | None:
-    return None if minutes is None else now + timedelta(minutes=minutes)
+def _forecast(slot: Slot, charging: Charging, now: datetime) -> Forecast:
+    if charging.ready_at is not None:
+        return Forecast(now + timedelta(minutes=charging.ready_at), None)
+    return Forecast(None, "not_charged" if slot.need_wh is None else "no_power")
 
 
 async def sites_under_cap(conn: Connection, after: str, count: int, now: datetime) -> list[Site]:

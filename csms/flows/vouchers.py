@@ -174,12 +174,12 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
     """
     Give what is left of a voucher back to its driver's balance, once; in the caller's transaction.
 
-    Conflict when its terms do not allow it. A use that is first is counted first.
+    Conflict when its terms do not allow it, or it was given back before. A use that is first is counted first.
     """
     for _ in range(RETRIES_MAX):
         row = await show(conn, driver_id, voucher_id, now)
         if row["state"] == "refunded":
-            return row
+            raise Conflict("what was left of this voucher has been given back already")
         if row["state"] != "active":
             raise Conflict(f"this voucher is {row['state']}")
         if (why := rules.refusal(row["refund"], row["used"], row["total"])) is not None:

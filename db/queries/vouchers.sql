@@ -72,24 +72,30 @@ where v.driver_id = $1
 and v.id = $2;
 
 -- name: list_vouchers
--- A driver's vouchers as `show_voucher` shows them, the newest first; goes on below ($2, $4).
-select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
-    v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
-        $3 < v.valid_until
-        or $3 < v.carry_until and exists (
-            select from voucher o
-            where o.driver_id = v.driver_id
-            and o.product_id = v.product_id
-            and o.currency = v.currency
-            and o.state = 'active'
-            and o.valid_from <= $3
-            and $3 < o.valid_until)) is true as is_valid
-from voucher v
-join voucher_product p on p.id = v.product_id and p.version = v.product_version
-where v.driver_id = $1
-and (v.valid_from, v.id) < ($2::timestamptz, $4::uuid)
-order by v.valid_from desc, v.id desc
+-- A driver's vouchers as `show_voucher` shows them, in state $6, valid at $3 or not ($7); the newest first, below ($2, $4).
+select id, version, driver_id, provider_id, product_id, product_version, name, unit, total, used, price_minor, released_minor,
+    currency, vat_percent, overuse_price, valid_from, valid_until, carry_until, refund, state, bought_at, uses, uses_max,
+    terms, is_valid
+from (
+    select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
+        v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
+        v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
+            $3 < v.valid_until
+            or $3 < v.carry_until and exists (
+                select from voucher o
+                where o.driver_id = v.driver_id
+                and o.product_id = v.product_id
+                and o.currency = v.currency
+                and o.state = 'active'
+                and o.valid_from <= $3
+                and $3 < o.valid_until)) is true as is_valid
+    from voucher v
+    join voucher_product p on p.id = v.product_id and p.version = v.product_version
+    where v.driver_id = $1
+    and (v.valid_from, v.id) < ($2::timestamptz, $4::uuid)
+    and ($6::text is null or v.state = $6)) w
+where ($7::boolean is null or is_valid = $7)
+order by valid_from desc, id desc
 limit $5;
 
 -- name: list_voucher_uses
