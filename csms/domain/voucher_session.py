@@ -30,7 +30,8 @@ UNBORN = UUID(int=0)
 
 def begin(world: World, session: Session, driver_id: str | None) -> Session:
     """The session, flagged if its driver has vouchers that may cover it."""
-    if session.use != "charge" or not _usable(world, session, driver_id):
+    mine = _usable(world, session, driver_id) if session.use == "charge" else []
+    if not any(one.used < one.total or one.overuse_price is not None for one in mine):
         return session
     return session._replace(flags=flagged(session.flags, VOUCHERS))
 
