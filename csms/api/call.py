@@ -57,6 +57,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
     "client": CHOSEN_ID,
     "exception": _UUID,
+    "country": re.compile(r"[A-Z]{2}"),
     "meter_key": _UUID,
     "tag": OUTLET_TAG,
     "item": STATION_ID,

@@ -7,6 +7,7 @@ from csms.api import (
     audit,
     balance,
     bodies,
+    breakage,
     cabinets,
     charging_requests,
     clients,
@@ -183,5 +184,6 @@ ROUTES: tuple[Route, ...] = (
     *reservations.ROUTES,
     *voucher_products.ROUTES,
     *vouchers.ROUTES,
+    *breakage.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

@@ -68,13 +68,18 @@ class Voucher(Answer):
 
 
 class VoucherUse(Answer):
-    """What one use took: so many units, which released so much."""
+    """
+    What one use took: so many units, which released so much of what was paid for them.
+
+    `saved` is the part of the price that was not asked for them, less that; null where quantities were covered.
+    """
 
     session: str
     station: str | None
     item: str | None
     units: int
     released: Money
+    saved: Money | None
     at: Moment
 
 
@@ -129,6 +134,8 @@ async def show_voucher(call: Call) -> VoucherWithUses:
             VoucherUse(
                 session=str(use["session_id"]), station=use["station_id"], item=use["item"], units=use["units"],
                 released=money(use["minor"], row["currency"]), at=use["at"],
+                saved=None if use["value_minor"] is None else money(
+                    use["value_minor"] - use["minor"], row["currency"]),
             )
             for use in uses
         ],

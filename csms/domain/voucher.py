@@ -22,8 +22,8 @@ from csms.domain.ledger import Posting, Transfer
 from csms.domain.pack_rows import Unit, Voucher
 from csms.domain.tariff_own import VOUCHER_UNITS, Drawn, Name, Own, Used
 
-BUY_PLACE, REFUND_PLACE = 1, 2
-"""The derived ids of a voucher's purchase and refund."""
+BUY_PLACE, REFUND_PLACE, LAPSE_PLACE = 1, 2, 3
+"""The derived ids of a voucher's purchase, refund and breakage."""
 
 Refund = Literal["none", "untouched", "unused"]
 """What of a voucher its driver may give back: nothing, all of it before its first use, or what is left of it."""
@@ -169,13 +169,18 @@ def refusal(policy: Refund, used: int, total: int) -> str | None:
 
 def given_back(voucher: Voucher, at: datetime) -> Posting:
     """What is left of a voucher goes back: the units where they came from, the money to its driver's balance."""
+    key, moved = f"voucher/{voucher.id}/refund", _left_to(voucher, ledger.driver_balance(voucher.driver_id))
+    return Posting(derived(voucher.id, REFUND_PLACE), key, "voucher_refunded", str(voucher.id), at, moved)
+
+
+def lapsed(voucher: Voucher, at: datetime) -> Posting:
+    """What is left of a voucher is lost: what was paid for it is earned."""
+    key, moved = f"voucher/{voucher.id}/lapse", _left_to(voucher, ledger.BREAKAGE)
+    return Posting(derived(voucher.id, LAPSE_PLACE), key, "voucher_lapsed", str(voucher.id), at, moved)
+
+
+def _left_to(voucher: Voucher, account: str) -> tuple[Transfer, ...]:
     left, minor = voucher.total - voucher.used, voucher.price_minor - voucher.released_minor
     units = ledger.voucher_units(voucher.id, voucher.unit)
-    transfers = (
-        Transfer(units, ledger.units(voucher.unit), ledger.UNIT_ASSETS[voucher.unit], left),
-        *ledger.transfers(
-            voucher.currency, (ledger.voucher_deferred(voucher.id), ledger.driver_balance(voucher.driver_id), minor)
-        ),
-    )
-    key = f"voucher/{voucher.id}/refund"
-    return Posting(derived(voucher.id, REFUND_PLACE), key, "voucher_refunded", str(voucher.id), at, transfers)
+    money = ledger.transfers(voucher.currency, (ledger.voucher_deferred(voucher.id), account, minor))
+    return (Transfer(units, ledger.units(voucher.unit), ledger.UNIT_ASSETS[voucher.unit], left), *money)

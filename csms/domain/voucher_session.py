@@ -12,6 +12,7 @@ from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
+from csms.base.money import to_minor
 from csms.domain import voucher, voucher_charge
 from csms.domain.assets import put_voucher
 from csms.domain.charge_pieces import pieces
@@ -93,4 +94,5 @@ def take(world: World, changes: Changes, session: Session, drawn: tuple[Drawn, .
         if part.units:
             mine = world.assets.vouchers[part.voucher_id]
             put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
-            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at))
+            value = to_minor(part.value, part.currency) if part.value else None
+            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at, value))

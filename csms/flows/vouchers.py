@@ -50,19 +50,20 @@ class ProductSpec:
     uses_max: int | None = None
     quota: int | None = None
     on_sale: bool = True
+    country: str | None = None
 
     def terms(self) -> tuple[object, ...]:
         """All that a version says, in the order of the table."""
         return (
             self.name, self.unit, self.amount, self.price.minor, self.price.currency, self.vat_percent,
             self.valid_days, self.carry_over, self.overuse_price, self.refund, _text(self.effect),
-            _text(self.conditions), self.uses_max, self.quota, self.on_sale,
+            _text(self.conditions), self.uses_max, self.quota, self.on_sale, self.country,
         )  # fmt: skip
 
 
 _TERMS = (
     *("name", "unit", "amount", "price_minor", "currency", "vat_percent", "valid_days", "carry_over"),
-    *("overuse_price", "refund", "effect", "conditions", "uses_max", "quota", "on_sale"),
+    *("overuse_price", "refund", "effect", "conditions", "uses_max", "quota", "on_sale", "country"),
 )
 _JSON = ("effect", "conditions")
 
@@ -138,7 +139,7 @@ async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: st
         found["uses_max"], terms_text(found),
     )  # fmt: skip
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
-    answer = await _post(conn, posting)
+    answer = await post(conn, posting)
     if answer == "insufficient":
         raise NotEnough(f"the balance is less than the {decimal_text(price_minor, currency)} {currency} it costs")
     if answer != "posted":
@@ -187,13 +188,14 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
         if await SQL.give_voucher_back.value(conn, voucher_id, row["version"]) is None:
             continue
         posting = rules.given_back(Voucher(**{name: row[name] for name in Voucher._fields}), now)
-        if (answer := await _post(conn, posting)) != "posted":
+        if (answer := await post(conn, posting)) != "posted":
             raise PostingRefused(f"posting {posting.key}: {answer}")
         return await show(conn, driver_id, voucher_id, now)
     raise Conflict("this voucher is in use all the time; try again")
 
 
-async def _post(conn: Connection, posting: Posting) -> str:
+async def post(conn: Connection, posting: Posting) -> str:
+    """Post one posting; answers what the ledger says of it."""
     head = (posting.id, posting.key, posting.kind, posting.ref, posting.event_at)
     moves = [(1, seq, t.debit, t.credit, t.asset, t.minor) for seq, t in enumerate(posting.transfers, 1)]
     [answer] = await SQL.post.value(conn, [head], moves)

@@ -7,13 +7,14 @@ select pg_advisory_xact_lock(hashtext('voucher product'), hashtext($1::text));
 -- name: add_voucher_product
 -- Adds a version of a product.
 insert into voucher_product (id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent,
-    valid_days, carry_over, overuse_price, refund, effect, conditions, uses_max, quota, on_sale, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15::text::jsonb, $16, $17, $18, $19);
+    valid_days, carry_over, overuse_price, refund, effect, conditions, uses_max, quota, on_sale, country, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15::text::jsonb, $16, $17, $18, $19,
+    $20);
 
 -- name: show_voucher_product
 -- The newest version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id = $1
 order by version desc
@@ -22,7 +23,7 @@ limit 1;
 -- name: show_voucher_product_version
 -- One version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id = $1
 and version = $2;
@@ -30,7 +31,7 @@ and version = $2;
 -- name: list_voucher_products
 -- The newest version of each product, by id.
 select distinct on (id) id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days,
-    carry_over, overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    carry_over, overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id > $1
 and ($3::text is null or provider_id = $3)
@@ -100,7 +101,7 @@ limit $5;
 
 -- name: list_voucher_uses
 -- What uses took of a voucher, in their order.
-select u.session_id, u.units, u.minor, u.at, s.station_id, r.item
+select u.session_id, u.units, u.minor, u.value_minor, u.at, s.station_id, r.item
 from voucher_use u
 left join lateral (select station_id from session where session.id = u.session_id limit 1) s on true
 left join rental r on r.id = u.session_id
