@@ -37,6 +37,7 @@ from csms.api import (
     swaps,
     tariffs,
     voucher_products,
+    voucher_windows,
     vouchers,
 )
 from csms.api.call import Route
@@ -185,5 +186,6 @@ ROUTES: tuple[Route, ...] = (
     *voucher_products.ROUTES,
     *vouchers.ROUTES,
     *breakage.ROUTES,
+    *voucher_windows.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

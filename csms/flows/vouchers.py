@@ -15,6 +15,7 @@ from csms.db import SQL, Connection, Record
 from csms.domain import voucher as rules
 from csms.domain.ledger import Posting
 from csms.domain.pack_rows import Unit, Voucher
+from csms.flows import voucher_windows
 from csms.flows.books import PostingRefused
 from csms.flows.parties import check_id
 
@@ -148,13 +149,15 @@ async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: st
 
 
 async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
-    """Conflict when a product is sold no more, or all that may be valid at one time are sold."""
+    """Conflict when a product is sold no more, all that may be valid at one time are sold, or its window is full."""
     if not found["on_sale"]:
         raise Conflict(f"the product {found['id']} is not on sale any more")
     if found["quota"] is not None:
         await SQL.lock_voucher_product.run(conn, found["id"])
         if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
             raise Conflict(f"all {found['quota']} vouchers of {found['id']} are sold; try again when one has ended")
+    if (site := await voucher_windows.full_site(conn, found, now, sells=True)) is not None:
+        raise Conflict(f"the hours of {found['id']} are sold out at {site}: its power is limited")
 
 
 def terms_text(product: Record) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.base.errors import Conflict
 from csms.base.money import Money
 from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
-from csms.flows import vouchers
+from csms.flows import voucher_windows, vouchers
 from csms.flows.vouchers import ProductSpec
 from tests import make
 from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, new_id, presented, started, verdict
@@ -270,3 +272,38 @@ async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
 
     assert await used(conn, voucher_id) == (0, 0, 0)
     await in_order(conn)
+
+
+async def test_more_is_not_sold_for_hours_that_are_full_at_a_site(dsn: str, conn: Any) -> None:
+    await conn.execute("update site set power_cap_w = 500")
+    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
+    free = Money(0, "KRW")
+    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
+    await vouchers.add_product(conn, spec, NOON)
+
+    async def buy() -> None:
+        async with conn.transaction():
+            await vouchers.buy(conn, new_id(), "ann", "night", NOON)
+
+    await buy()
+    await buy()
+    with pytest.raises(Conflict, match="sold out at site"):
+        await buy()
+
+    load = (await voucher_windows.loads(conn, ["site"], NOON))["site"]
+    assert {int(watts) for watts in load} == {0, 500}
+    assert await voucher_windows.loads(conn, ["site"], NOON + timedelta(days=29)) == {}
+
+
+async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
+    spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
+    await vouchers.add_product(conn, spec, NOON)
+    async with conn.transaction():
+        await vouchers.buy(conn, new_id(), "ann", "few", NOON)
+
+    with pytest.raises(Conflict, match="all 1"):
+        await vouchers.buy(conn, new_id(), "bob", "few", NOON)
+    await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=28))
+    await vouchers.add_product(conn, replace(spec, on_sale=False), NOON)
+    with pytest.raises(Conflict, match="not on sale"):
+        await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=80))
