@@ -167,3 +167,12 @@ def test_a_token_that_pays_is_judged_anew_though_it_was_for_one_use(town: PackTo
     world.tokens[key(ANN)] = replace(world.tokens[key(ANN)], single_use=True, session_id=town.new_id())
     town.put_in(7, {4: mine})
     assert town.swap(7).state == "releasing"
+
+
+def test_where_nothing_is_free_for_being_short_a_pack_that_is_back_at_once_is_billed(town: PackTown) -> None:
+    rental = town.rent_pack()
+    assert rental.item is not None
+    town.levels[rental.item] = town.levels[rental.item]._replace(soc=5_000, discharge_wh=None)
+    town.later(0.08)
+    town.put_in(7, {4: rental.item})
+    assert town.rental(rental.id).battery_wh == 641 and town.fees() == [100 + 321]
