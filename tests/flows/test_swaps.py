@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from csms import db
+from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
 from csms.domain.voucher import bought
 from csms.domain.world import World
@@ -164,3 +165,18 @@ async def test_a_reservation_keeps_the_last_fit_packs_for_its_driver(road: Told,
     )
     [outcome] = await road.tell(lending.rent(after(1), station="X2"))
     assert outcome.asset is not None and outcome.asset.error == "NoBatteryAvailable"
+
+
+async def test_a_pack_moved_to_the_workshop_while_it_was_to_be_handed_out_is_nobodys(road: Told, conn: Any) -> None:
+    wish = lending.rent(after(1), station="X1")
+    answer = lending.granted((await road.tell(wish))[0])
+    code = await conn.fetchval("select item from rental where id = $1", wish.rental_id)
+    await road.tell(
+        said.ItemMoved("", after(2), code, "workshop", None, "broken", "staff", "cracked", "~staff/1"),
+        said.GrantAnswered("X1", after(2), answer.grant_id or wish.grant_id, "accepted", None),
+    )
+    row = await conn.fetchrow("select state, reason from rental where id = $1", wish.rental_id)
+    assert tuple(row) == ("cancelled", "handed in") and await balance(conn) == 100_000
+    row = await conn.fetchrow("select place, rental_id from item where code = $1", code)
+    assert tuple(row) == ("workshop", None)
+    assert await conn.fetchval("select state from door_grant where rental_id = $1", wish.rental_id) == "revoked"
