@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -180,3 +181,20 @@ async def test_a_pack_moved_to_the_workshop_while_it_was_to_be_handed_out_is_nob
     row = await conn.fetchrow("select place, rental_id from item where code = $1", code)
     assert tuple(row) == ("workshop", None)
     assert await conn.fetchval("select state from door_grant where rental_id = $1", wish.rental_id) == "revoked"
+
+
+@pytest.mark.parametrize("token", [None, "unknown", ANN])
+async def test_a_promised_pack_that_left_by_another_visit_is_replaced_by_a_release_of_the_first(
+    road: Told, conn: Any, token: str | None
+) -> None:
+    wish = lending.rent(after(1), station="X1")
+    answer = lending.granted((await road.tell(wish))[0])
+    code = await conn.fetchval("select item from rental where id = $1", wish.rental_id)
+    await road.tell(moved("out", 901, {answer.unit or 0: state(code)}, after(1.1), token=token))
+    rid = await conn.fetchval(
+        "select rid from swap s join rental r on r.swap_id = s.id where r.id = $1", wish.rental_id
+    )
+    rows = await conn.fetch("select payload from outbox where kind = 'door.open' order by id")
+    payloads = sorted((json.loads(row["payload"]) for row in rows), key=lambda it: it["grant"] != str(wish.grant_id))
+    assert [payload.get("rid") for payload in payloads] == [rid, rid]
+    assert payloads[0]["unit"] != payloads[1]["unit"]
