@@ -12,14 +12,14 @@ from uuid import UUID
 
 from csms.domain import custody, packs, payer, token
 from csms.domain.assets import LIVE, OVER, Grant, Key, Rental, put_item, put_swap
-from csms.domain.folding import put
+from csms.domain.folding import lacks, put
 from csms.domain.grants import end
 from csms.domain.heard import alarm, named
 from csms.domain.openings import failed, opened_at, resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
 from csms.domain.rental import UNSEEN, begin, cancel, free_door, returned, session_of, taken, taken_again, write
-from csms.domain.session import flagged
+from csms.domain.session import Session, flagged
 from csms.domain.swap_pay import LEFT, settle_in
 from csms.domain.swap_state import (
     brought,
@@ -194,28 +194,77 @@ def _without_leave(
 
     Where its driver is known, it is a rental begun offline: recorded and billed, what cannot be held is debt.
     """
-    place, now = (event.station_id, unit), event.received_at
-    kind = "pack_out_without_in" if swap.inserted_at is None else "pack_out_without_leave"
-    paid_by = payer_of(world, swap)
+    place, now, alone = (event.station_id, unit), event.received_at, _is_alone(world, swap)
+    kind = "pack_out_without_in" if alone else "pack_out_without_leave"
+    paid_by = _payer(world, swap, event)
+    if paid_by is not None and _is_token_lacking(world, changes, paid_by):
+        return swap, None
     key_of_token = None if paid_by is None else paid_by.token_key
     masked = None if paid_by is None else paid_by.token_masked
-    if key_of_token is None and event.token is not None:
+    if paid_by is None and event.token is not None:
         key_of_token, masked = token.key(event.token), token.masked(event.token)
-    id_ = named(swap.id, f"taken/{code}/{len(swap.rentals_out)}")
-    swap = swap._replace(units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code))
+    offered = _offered(world, swap, code)
+    id_ = named(swap.id, f"taken/{code}/{len(swap.rentals_out)}" if offered is None else f"taken late/{code}/{offered}")
     alarm(world, changes, event, kind, unit=unit, item=code)
     rental = None
     if key_of_token is not None and not _is_lent(world, code, key[0]):
         rental = _lent_late(world, changes, swap, id_, (unit, code, level), key_of_token, masked, key, now)
     if rental is None:
         custody.left(world.assets, changes.assets, code, place, key, None, "unknown")
-    swap = swap._replace(rentals_out=(*swap.rentals_out, None if rental is None else rental.id))
-    swap = put_swap(world.assets, changes.assets, swap)
-    if swap.inserted_at is None:
+    else:
+        swap = swap._replace(driver_id=swap.driver_id or rental.driver_id)
+    swap = _listed(world, changes, swap, offered, unit, code, None if rental is None else rental.id)
+    if alone:
         swap = move(world, changes, swap, "orphaned", now, kind)
         keep_no_slots(world, changes, swap)
         swap = put_swap(world.assets, changes.assets, swap._replace(checked_at=now + ORPHAN))
+    elif rental is not None and (swap.state, swap.reason) == ("aborted", LEFT):
+        missing = any(rental.taken_at is None for rental in rentals_out(world, swap))
+        swap = swap._replace(state="completed", reason=LEFT if missing else None)
+        swap = put_swap(world.assets, changes.assets, swap)
     return swap, "NoCustody"
+
+
+def _payer(world: World, swap: Swap, event: PacksMoved) -> Session | None:
+    """Whose visit it is: of the pack that was put in; else, if no token was shown, of what it was to hand out."""
+    paid_by = payer_of(world, swap)
+    if paid_by is not None or event.token is not None:
+        return paid_by
+    return next((session_of(world, rental) for rental in rentals_out(world, swap)), None)
+
+
+def _is_token_lacking(world: World, changes: Changes, session: Session) -> bool:
+    """Whether the token of a session is still to be loaded: after its bill it is not looked for without need."""
+    return session.token_key is not None and session.token_key not in world.tokens and lacks(world, changes, session)
+
+
+def _is_alone(world: World, swap: Swap) -> bool:
+    """Whether nothing was put in by a swap, and nothing was to be handed out by it without that."""
+    return swap.inserted_at is None and (swap.state == "orphaned" or not rentals_out(world, swap))
+
+
+def _offered(world: World, swap: Swap, code: str) -> int | None:
+    """Where in a swap's row a pack stands that was to be handed out by it, and was not taken then."""
+    for place, (its, id_) in enumerate(zip(swap.packs_out, swap.rentals_out, strict=True)):
+        rental = None if id_ is None else world.assets.rentals.get(id_)
+        if its == code and rental is not None and rental.taken_at is None and rental.state in OVER:
+            return place
+    return None
+
+
+def _listed(
+    world: World, changes: Changes, swap: Swap, place: int | None, unit: int, code: str, id_: UUID | None
+) -> Swap:
+    """The swap's row names a pack that left by it once: where it was offered before, there."""
+    if place is None:
+        swap = swap._replace(
+            units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code), rentals_out=(*swap.rentals_out, id_)
+        )
+    else:
+        units, ids = list(swap.units_out), list(swap.rentals_out)
+        units[place], ids[place] = unit, id_
+        swap = swap._replace(units_out=tuple(units), rentals_out=tuple(ids))
+    return put_swap(world.assets, changes.assets, swap)
 
 
 def claimed(world: World, changes: Changes, swap: Swap, now: datetime) -> Swap:
@@ -262,7 +311,7 @@ def _lent_late(
     """The rental of a pack that is out already, None where nobody can be billed for it."""
     unit, code, level = what
     place = swap.station_id, unit
-    flags = ("told_late",) if swap.inserted_at is not None else ("told_late", "out_without_in")
+    flags = ("told_late", "out_without_in") if _is_alone(world, swap) else ("told_late",)
     rental = begin(
         world, changes, id_, place, world.assets.items[code], now, asked_by=swap.asked_by, proof=swap.proof,
         swap_id=swap.id, offline=True, flags=flags,

@@ -198,3 +198,19 @@ async def test_a_promised_pack_that_left_by_another_visit_is_replaced_by_a_relea
     payloads = sorted((json.loads(row["payload"]) for row in rows), key=lambda it: it["grant"] != str(wish.grant_id))
     assert [payload.get("rid") for payload in payloads] == [rid, rid]
     assert payloads[0]["unit"] != payloads[1]["unit"]
+
+
+async def test_a_pack_taken_after_it_was_locked_again_is_billed_though_its_drivers_bill_was_made(
+    road: Told, conn: Any
+) -> None:
+    _, mine = await swaps.take(road, conn, after(1))
+    await road.tell(moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60)))
+    row = await conn.fetchrow("select units_out[1], packs_out[1] from swap where rid = 7")
+    unit, code = tuple(row)
+    await road.tell(moved("timeout", 7, {unit: state(code)}, after(62)))
+    await road.tell(moved("out", 7, {unit: state(code)}, after(64)))
+    row = await conn.fetchrow("select state, driver_id, flags from rental where item = $1 and taken_at is not null", code)
+    assert tuple(row) == ("active", "ann", ["told_late"])
+    row = await conn.fetchrow("select state, packs_out from swap where rid = 7")
+    assert tuple(row) == ("completed", [code])
+    assert await conn.fetchval("select place from item where code = $1", code) == "driver"
