@@ -63,7 +63,7 @@ def _one(
         offer_back(world, changes, swap, len(swap.units_in) - 1, "BatteryUnknown", now)
         return over_unless(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
     known = assets.packs.get(code)
-    packs.told(world, changes, code, slot.pack, key, "station", place, now)
+    packs.told(world, changes, code, slot.pack, key, "station", place, now, was_away=True)
     rental = assets.rental_of(code)
     if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
         return _of_nobody(world, changes, swap, event, slot, assets.items[code], key)

@@ -96,7 +96,7 @@ def _is_known(rental: Rental, code: str, key: Key) -> bool:
 
 
 def _once_more(
-    world: World, changes: Changes, rental: Rental, place: tuple[str, int], level: Level, key: Key, now: datetime
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], level: Level | None, key: Key, now: datetime
 ) -> None:
     """Told before, in other words; or only concluded until now: then when it left, and how full, is news."""
     assets, code = world.assets, rental.item or ""
@@ -106,7 +106,7 @@ def _once_more(
     custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
     if UNSEEN in rental.flags:
         used_up(world, changes, place, rental, key)
-        taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+        taken(world, changes, rental._replace(level_out=level or rental.level_out), code, key[0], now)
 
 
 def used_up(world: World, changes: Changes, place: tuple[str, int], rental: Rental | None, key: Key) -> None:
@@ -187,7 +187,7 @@ def _taken_by_others(world: World, changes: Changes, swap: Swap, code: str, key:
 
 
 def _without_leave(
-    world: World, changes: Changes, swap: Swap, event: PacksMoved, unit: int, code: str, level: Level, key: Key
+    world: World, changes: Changes, swap: Swap, event: PacksMoved, unit: int, code: str, level: Level | None, key: Key
 ) -> tuple[Swap, str | None]:
     """
     A pack left that nobody was to have, or whose release had been given up: custody moves all the same.

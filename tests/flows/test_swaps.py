@@ -15,6 +15,7 @@ import pytest
 from csms import db
 from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
+from csms.domain.pack_state import NoLevel
 from csms.domain.voucher import bought
 from csms.domain.world import World
 from csms.flows.memory import Memory
@@ -214,3 +215,14 @@ async def test_a_pack_taken_after_it_was_locked_again_is_billed_though_its_drive
     row = await conn.fetchrow("select state, packs_out from swap where rid = 7")
     assert tuple(row) == ("completed", [code])
     assert await conn.fetchval("select place from item where code = $1", code) == "driver"
+
+
+async def test_a_pack_that_comes_back_without_a_level_is_stored_and_billed_no_energy(road: Told, conn: Any) -> None:
+    wish, mine = await swaps.take(road, conn, after(1))
+    event = moved("in", 7, {4: state(mine)}, after(60))
+    await road.tell(replace(event, slots=(packs.InSlot(4, NoLevel(mine.upper(), 9_500)),)))
+    row = await conn.fetchrow("select state, battery_wh, level_in, flags from rental where id = $1", wish.rental_id)
+    assert tuple(row) == ("closed", 0, None, ["usage_unmeasured"])
+    row = await conn.fetchrow("select soc, soh, source, at from pack where code = $1", mine)
+    assert tuple(row) == (None, 9_500, "station", after(60))
+    assert await conn.fetchval("select state from swap where rid = 7") == "releasing"
