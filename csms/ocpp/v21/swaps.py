@@ -15,6 +15,7 @@ from csms.domain.pack_state import NoLevel, PackState
 from csms.ocpp.calls import CONNECTOR_MAX, Call, Unclear
 from csms.ocpp.levels import hundredths
 from csms.ocpp.masking import without_tokens
+from csms.ocpp.v21.commands import REQUEST_ID_MAX
 from csms.ocpp.v201.tokens import token_of
 
 WHAT: dict[str, Literal["in", "out", "timeout"]] = {
@@ -34,7 +35,7 @@ def packs_moved(call: Call) -> PacksMoved:
     payload = call.payload
     what = WHAT.get((payload.eventType or "").casefold())
     rid = payload.requestId
-    if what is None or rid is None or rid < 0:
+    if what is None or rid is None or not 0 <= rid <= REQUEST_ID_MAX:
         raise Unclear(f"a BatterySwap of type {str(payload.eventType)[:20]} with requestId {rid}")
     slots = _slots(payload.batteryData or ())
     told = [(slot.unit, *slot.pack[:3]) for slot in slots]  # serial, level, health
