@@ -37,7 +37,7 @@ def keep_no_slots(world: World, changes: Changes, swap: Swap) -> None:
 
 
 def brought(world: World, swap: Swap) -> list[Rental]:
-    """The rentals whose packs were put in for others and are not billed yet; a plain return only waits for its level."""
+    """The rentals whose packs were put in for others and are not billed yet. A plain return waits for its level."""
     found = [world.assets.rentals.get(id_) for id_ in swap.rentals_in if id_ is not None]
     return [it for it in found if it is not None and it.state == "returning" and it.reason == EXCHANGE]
 

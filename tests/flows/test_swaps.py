@@ -210,7 +210,9 @@ async def test_a_pack_taken_after_it_was_locked_again_is_billed_though_its_drive
     unit, code = tuple(row)
     await road.tell(moved("timeout", 7, {unit: state(code)}, after(62)))
     await road.tell(moved("out", 7, {unit: state(code)}, after(64)))
-    row = await conn.fetchrow("select state, driver_id, flags from rental where item = $1 and taken_at is not null", code)
+    row = await conn.fetchrow(
+        "select state, driver_id, flags from rental where item = $1 and taken_at is not null", code
+    )
     assert tuple(row) == ("active", "ann", ["told_late"])
     row = await conn.fetchrow("select state, packs_out from swap where rid = 7")
     assert tuple(row) == ("completed", [code])
@@ -226,3 +228,21 @@ async def test_a_pack_that_comes_back_without_a_level_is_stored_and_billed_no_en
     row = await conn.fetchrow("select soc, soh, source, at from pack where code = $1", mine)
     assert tuple(row) == (None, 9_500, "station", after(60))
     assert await conn.fetchval("select state from swap where rid = 7") == "releasing"
+
+
+async def test_a_state_told_again_by_its_id_is_one_row_and_keeps_the_newest_level(road: Told, conn: Any) -> None:
+    def stated(id_: str, seq: int, minutes: float, soc: int, station: str = "X1") -> packs.PackStated:
+        report = lending.report(station, after(minutes)) | {"id": id_, "seq": seq}
+        return packs.PackStated(**report, pack=state("b1", soc), unit=1, source="station")
+
+    await road.tell(stated("state-01", 3, 5, 9_600))
+    await road.tell(stated("state-02", 4, 6, 9_700))
+    [again] = await road.tell(stated("state-01", 5, 7, 100))
+    assert again.asset is not None and again.asset.repeated
+    await road.tell(stated("state-03", 6, 8, 9_800), stated("state-03", 7, 9, 200))
+    await road.tell(stated("state-03", 8, 10, 300), moved("timeout", 7, {2: state("b2")}, after(10)))
+    rows = await conn.fetch("select soc from pack_state where code = 'b1' and at >= $1 order by at", after(5))
+    assert [row["soc"] for row in rows] == [9_600, 9_700, 9_800]
+    assert await conn.fetchval("select soc from pack where code = 'b1'") == 9_800
+    await road.tell(stated("state-03", 3, 11, 400, "X2"), stated("state-03", 9, 60 * 24, 9_900))
+    assert await conn.fetchval("select count(*) from pack_state where code = 'b1' and at >= $1", after(5)) == 5
