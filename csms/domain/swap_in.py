@@ -18,9 +18,9 @@ from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Swap, alias_of
 from csms.domain.rental import EXCHANGE, opened_at, returned, taken, write
 from csms.domain.session import flagged
-from csms.domain.swap_out import claimed
 from csms.domain.swap_pay import AWAIT, carry_on, offer_back
 from csms.domain.swap_state import keep_no_slots, move, over_unless, tell_staff
+from csms.domain.swap_unasked import claimed
 from csms.domain.world import Changes, World
 
 GRANT_S = 600
