@@ -36,6 +36,21 @@ async def bought(town: Plaza, **more: Any) -> Any:
     return reply.json
 
 
+async def test_what_a_product_does_and_where_is_shown_as_it_was_told(town: Plaza) -> None:
+    effect = {"kind": "percent_off", "percent": 12.5}
+    conditions = {"start_time": "21:00", "end_time": "07:00", "day_of_week": ["MONDAY"], "sites": ["site"]}
+    told = {**TERMS, "effect": effect, "conditions": conditions, "uses_max": 3, "quota": 9, "country": "KR"}
+    first = await town.ask("staff", "POST", "/voucher-products", told)
+    same = await town.ask("staff", "POST", "/voucher-products", told)
+    assert (first.status, same.status) == (201, 200), first.body
+    assert {name: first.json[name] for name in told} == {**told, "price": first.json["price"]}
+    mine = await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})
+    assert (mine.json["effect"], mine.json["conditions"], mine.json["used_times"]) == (effect, conditions, 0)
+    gone = await town.ask("staff", "POST", "/voucher-products", {**told, "on_sale": False})
+    assert gone.status == 201
+    assert (await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})).status == 409
+
+
 async def test_other_terms_are_a_new_version_and_the_same_are_not(town: Plaza) -> None:
     first = await town.ask("staff", "POST", "/voucher-products", TERMS)
     same = await town.ask("staff", "POST", "/voucher-products", {**TERMS, "vat_percent": "10.0"})
@@ -64,6 +79,11 @@ async def test_other_terms_are_a_new_version_and_the_same_are_not(town: Plaza) -
         {"overuse_price": "-1"},
         {"provider": "nobody"},
         {"id": "a b"},
+        {"effect": {"kind": "percent_off"}},
+        {"effect": {"kind": "fee_waived", "fees": ["FLAT"]}},
+        {"conditions": {"start_time": "9"}},
+        {"uses_max": 0},
+        {"country": "Korea"},
     ],
 )
 async def test_terms_that_cannot_be_are_refused(town: Plaza, change: dict[str, Any]) -> None:
@@ -246,3 +266,18 @@ async def test_a_voucher_of_value_pays_what_a_swap_costs(town: Plaza) -> None:
     assert answer.bill.fee_minor == 528
     after = (await town.ask("ann", "GET", f"/drivers/me/vouchers/{voucher['id']}")).json
     assert (after["used"], after["released"]["minor"]) == (634, 528)
+
+
+async def test_a_voucher_for_elsewhere_for_charging_or_with_a_percentage_pays_no_swap(town: Plaza) -> None:
+    others = (
+        {"conditions": {"stations": ["ELSEWHERE"]}},
+        {"conditions": {"uses": ["charge"]}},
+        {"effect": {"kind": "percent_off", "percent": 50}, "unit": "wh"},
+    )
+    for number, terms in enumerate(others):
+        await bought(town, **{"unit": "val", "amount": 12_000 + number, **terms})
+    mine = await town.pack()
+    town.later(60)
+    await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
+    rows = (await town.ask("ann", "GET", "/drivers/me/vouchers")).json["items"]
+    assert [row["used"] for row in rows] == [0, 0, 0]

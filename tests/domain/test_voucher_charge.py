@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.base.errors import Refused
+from csms.base.money import half_up
 from csms.domain import voucher_terms
 from csms.domain.charge_pieces import pieces
 from csms.domain.pack_rows import Unit, Voucher
@@ -40,7 +41,7 @@ def voucher(
 ) -> Voucher:
     told = {"effect": effect, "conditions": conditions or None}
     used = total - left
-    released = -(-price_minor * used // total)
+    released = half_up(price_minor * used, total)
     return Voucher(
         UUID(int=number), 1, "ada", None, f"p{number}", unit, total, used, price_minor, released, "KRW",
         Decimal(10), None if overuse is None else Decimal(overuse), EVENING - timedelta(days=1),
