@@ -139,6 +139,9 @@ class Route:
     changes: bool = True
     """A POST, PUT, PATCH or DELETE that changes something leaves an event in the trail."""
 
+    body_bytes_max: int | None = None
+    """What a body may be long; None: as all of them (`app.BODY_BYTES_MAX`)."""
+
     @property
     def leaves_a_trail(self) -> bool:
         """Whether what is asked here is told in the trail."""
@@ -154,7 +157,7 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         query = read_query(request, route.query)
         raw = body = None
         if route.body is not None:
-            raw = await read_body(request)
+            raw = await read_body(request if route.body_bytes_max is None else larger(request, route.body_bytes_max))
             body = check_body(raw, route.body)
         own = replace(parts, client=client, reads=route.method == "GET")
         call = Call(own, client, path, query, body, request)
@@ -343,6 +346,11 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
         return model.model_validate(given)
     except ValidationError as error:
         raise of_validation(400, error, "parameter") from None
+
+
+def larger(request: web.Request, bytes_max: int) -> web.Request:
+    """The same request, whose body may be so long."""
+    return request.clone(client_max_size=bytes_max)
 
 
 async def read_body(request: web.Request) -> object:

@@ -35,6 +35,7 @@ from csms.api import (
     stations,
     swaps,
     tariffs,
+    voucher_preview,
     voucher_products,
     vouchers,
 )
@@ -182,6 +183,7 @@ ROUTES: tuple[Route, ...] = (
     *swaps.ROUTES,
     *reservations.ROUTES,
     *voucher_products.ROUTES,
+    *voucher_preview.ROUTES,
     *vouchers.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""
