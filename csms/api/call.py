@@ -66,6 +66,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "reservation": _UUID,
     "product": CHOSEN_ID,
     "voucher": _UUID,
+    "vehicle": _UUID,
     "connector": re.compile(r"[1-9][0-9]{0,3}"),
 }
 """What each `{name}` in a path can be; anything else is not found."""

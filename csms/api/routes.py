@@ -35,6 +35,7 @@ from csms.api import (
     stations,
     swaps,
     tariffs,
+    vehicles,
     voucher_preview,
     voucher_products,
     vouchers,
@@ -185,5 +186,6 @@ ROUTES: tuple[Route, ...] = (
     *voucher_products.ROUTES,
     *voucher_preview.ROUTES,
     *vouchers.ROUTES,
+    *vehicles.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""
