@@ -36,8 +36,10 @@ from csms.api import (
     swaps,
     tariffs,
     vehicles,
+    voucher_offers,
     voucher_preview,
     voucher_products,
+    voucher_purchases,
     vouchers,
 )
 from csms.api.call import Route
@@ -187,5 +189,7 @@ ROUTES: tuple[Route, ...] = (
     *voucher_preview.ROUTES,
     *vouchers.ROUTES,
     *vehicles.ROUTES,
+    *voucher_offers.ROUTES,
+    *voucher_purchases.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

@@ -42,7 +42,7 @@ async def add(conn: Connection, wish: Wish, now: datetime) -> tuple[Record, bool
     """
     text = vehicle.read(wish.kind, wish.value)
     key = tokens.key(text)
-    if await SQL.count_vehicles.value(conn, wish.driver_id) >= VEHICLES_MAX:
+    if await SQL.count_vehicles.value(conn, wish.driver_id, wish.kind, key) >= VEHICLES_MAX:
         raise Conflict(f"a driver has at most {VEHICLES_MAX} vehicles; take one away first")
     proof = await _proof(conn, wish, key)
     id_ = uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))

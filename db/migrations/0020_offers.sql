@@ -70,10 +70,12 @@ create table voucher_payment (
     reason text,
     asked_at timestamptz not null,
     decided_at timestamptz,
+    request bytea not null,
     check ((state = 'asking') = (decided_at is null)),
     check (state <> 'taken' or psp_ref is not null)
 );
 comment on column voucher_payment.id is 'the idempotency key at the psp is made of it';
+comment on column voucher_payment.request is 'hash of the client and its key: a repeat is answered with what it bought';
 create unique index voucher_payment_live on voucher_payment (offer_id) where state <> 'declined';
 create index voucher_payment_driver on voucher_payment (driver_id) where state = 'asking';
 

@@ -68,10 +68,11 @@ order by id
 limit $3;
 
 -- name: count_vehicles
--- How many vehicles a driver has.
+-- How many vehicles a driver has beside this one.
 select count(*)
 from vehicle
-where driver_id = $1;
+where driver_id = $1
+and (kind, key) <> ($2, $3::bytea);
 
 -- name: drop_vehicle
 -- Takes a vehicle away from its driver; no row comes back when it is not there.
@@ -103,3 +104,104 @@ update vehicle
 set proven_at = $2, proof = $3
 where id = $1
 and proven_at is null;
+
+-- name: list_products_on_sale
+-- The newest version of each product that is sold now ($1): of those with a quota, where not all are taken.
+select p.id, p.version, p.provider_id, p.name, p.unit, p.amount, p.price_minor, p.currency, p.valid_days, p.effect::text,
+    p.conditions::text, p.uses_max
+from (
+    select distinct on (id) *
+    from voucher_product
+    order by id, version desc) p
+where p.on_sale
+and (p.quota is null or p.quota > (
+    select count(*)
+    from voucher v
+    where v.product_id = p.id
+    and v.state = 'active'
+    and v.valid_until > $1))
+order by p.id;
+
+-- name: add_inquiry
+-- A question of a vehicle.
+insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, tendency_version,
+    confidence, sessions, days)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: add_offers
+-- What it is offered, in order.
+insert into voucher_offer (id, inquiry_id, place, product_id, product_version, price_minor, currency, expected_minor,
+    worst_minor, gain, recommended, windows)
+select o.id, $1, o.place, o.product_id, o.product_version, o.price_minor, $2, o.expected, o.worst, o.gain, o.recommended,
+    o.windows
+from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[],
+    $10::boolean[], $11::smallint[]) with ordinality
+    o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place);
+
+-- name: place_of_station
+-- Whose a station is, where, and in which currency it asks now ($2; null: nothing).
+select s.id, s.site_id, s.provider_id, (
+    select t.currency
+    from tariff t
+    where t.id = s.tariff_id
+    and (t.valid_from is null or t.valid_from <= $2)
+    and (t.valid_until is null or t.valid_until > $2)
+    order by t.version desc
+    limit 1) as currency
+from station s
+where s.id = $1;
+
+-- name: lock_offer
+-- Lets one request at a time take an offer; what it finds then is read afterwards.
+select id
+from voucher_offer
+where id = $1
+for update;
+
+-- name: show_offer
+-- An offer with its inquiry, and the payment that is being made for it or was.
+select o.id, o.product_id, o.product_version, o.price_minor, o.currency, o.voucher_id, i.driver_id, i.vehicle_id,
+    i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request
+from voucher_offer o
+join voucher_inquiry i on i.id = o.inquiry_id
+left join voucher_payment p on p.offer_id = o.id and p.state <> 'declined'
+where o.id = $1;
+
+-- name: lock_offer_of_payment
+-- The offer that a payment is for.
+select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id
+from voucher_payment p
+join voucher_offer o on o.id = p.offer_id
+join voucher_inquiry i on i.id = o.inquiry_id
+where p.id = $1
+for update of o;
+
+-- name: take_offer
+-- An offer has bought a voucher.
+update voucher_offer
+set voucher_id = $2
+where id = $1;
+
+-- name: add_voucher_payment
+-- A psp will be asked for the price of an offer.
+insert into voucher_payment (id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, asked_at,
+    request)
+values ($1, $2, $3, $4, $5, $6, $7, $8, 'asking', $9, $10);
+
+-- name: show_voucher_payment
+-- A payment for an offer.
+select id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, psp_ref, reason
+from voucher_payment
+where id = $1;
+
+-- name: decide_voucher_payment
+-- What became of it; what is decided stays.
+update voucher_payment
+set state = $2, psp_ref = $3, reason = $4, decided_at = $5
+where id = $1
+and state = 'asking';
+
+-- name: add_later_job
+-- Work that is due only $6 from now.
+insert into outbox (id, kind, key, subject, payload, next_at)
+values ($1, $2, $3, $4, $5::text::jsonb, now() + $6);
