@@ -28,7 +28,7 @@ from csms.db import SQL
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
 from csms.embedded import Embedded, home
-from csms.flows import idempotency
+from csms.flows import idempotency, station_vouchers
 from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
@@ -177,6 +177,7 @@ async def running(
             alias_age=ALIAS_AGE_SIMULATED if isinstance(clock, clocks.Simulated) else ALIAS_AGE,
             setup=Setup(SetupBook(edge_pool, clock)),
             quotes=partial(quote_of, edge_pool, clock),
+            vouchers=partial(station_vouchers.serve, edge_pool, clock),
         )
 
         def ready() -> dict[str, bool]:

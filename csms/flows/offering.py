@@ -26,12 +26,17 @@ OFFER_AGE = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a vehicle asks: for vouchers in a currency (None: what it pays in), where it stands at a station."""
+    """
+    What a vehicle asks: for vouchers in a currency (None: what it pays in), where it stands at a station.
+
+    `message_id`: the station asks for it.
+    """
 
     vehicle_id: UUID
     driver_id: str
     currency: str | None
     station_id: str | None
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ async def _store(conn: Connection, inquiry: Inquiry) -> None:
     asked, known, offers = inquiry.question, inquiry.known, inquiry.offers
     await SQL.add_inquiry.run(
         conn, inquiry.id, asked.driver_id, asked.vehicle_id, asked.station_id, inquiry.currency, inquiry.asked_at,
-        inquiry.valid_until, None, known.confidence, known.sessions, known.days,
+        inquiry.valid_until, None, known.confidence, known.sessions, known.days, asked.message_id,
     )  # fmt: skip
     await SQL.add_offers.run(
         conn, inquiry.id, inquiry.currency, list(inquiry.ids), [o.product.id for o in offers],

@@ -30,9 +30,12 @@ create table voucher_inquiry (
     tendency_version integer,
     confidence text not null check (confidence in ('high', 'medium', 'low')),
     sessions integer not null check (sessions >= 0),
-    days integer not null check (days between 0 and 56)
+    days integer not null check (days between 0 and 56),
+    message_id text check (message_id is null or station_id is not null),
+    unique (station_id, message_id)
 );
 comment on column voucher_inquiry.tendency_version is 'of the driver''s tendency, older than the question; null: none is kept';
+comment on column voucher_inquiry.message_id is 'of the station that asked for the vehicle; null: an app, or staff';
 create index voucher_inquiry_driver on voucher_inquiry (driver_id, asked_at, id);
 create index voucher_inquiry_vehicle on voucher_inquiry (vehicle_id);
 

@@ -125,8 +125,8 @@ order by p.id;
 -- name: add_inquiry
 -- A question of a vehicle.
 insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, tendency_version,
-    confidence, sessions, days)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    confidence, sessions, days, message_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: add_offers
 -- What it is offered, in order.
@@ -205,3 +205,33 @@ and state = 'asking';
 -- Work that is due only $6 from now.
 insert into outbox (id, kind, key, subject, payload, next_at)
 values ($1, $2, $3, $4, $5::text::jsonb, now() + $6);
+
+-- name: lock_station_inquiry
+-- Lets one repeat at a time of a station's message ask.
+select pg_advisory_xact_lock(hashtext('station inquiry'), hashtext($1::text));
+
+-- name: find_station_inquiry
+-- What became of a message of a station.
+select id
+from voucher_inquiry
+where station_id = $1
+and message_id = $2;
+
+-- name: list_station_offers
+-- What a vehicle was offered by a message of a station.
+select o.id, p.name, o.price_minor, o.currency, i.valid_until
+from voucher_inquiry i
+join voucher_offer o on o.inquiry_id = i.id
+join voucher_product p on p.id = o.product_id and p.version = o.product_version
+where i.station_id = $1
+and i.message_id = $2
+and i.vehicle_id = $3
+order by o.place;
+
+-- name: charges_at
+-- Whether a driver charges at a station now.
+select exists (
+    select from session
+    where driver_id = $1
+    and station_id = $2
+    and state = 'active');

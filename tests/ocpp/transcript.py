@@ -32,6 +32,7 @@ from csms.domain.asset_events import AssetAnswer, BillTold
 from csms.domain.commands import Answer, Command, LimitSlot, OpenDoor, ReleasePack, ReportUnits, StartSwap
 from csms.domain.events import RECORDED, Event, Outcome
 from csms.domain.pack_events import PackStated
+from csms.domain.voucher_asks import VoucherAnswer
 from csms.ocpp.calls import BATTERY_STATION, Desk
 from csms.ocpp.draw import Draw
 from csms.ocpp.gateway import COMMANDS
@@ -58,6 +59,7 @@ class Conversation:
         self.pending: list[Callable[[], None]] = []
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.stalled = False
+        self.vouchers = VoucherAnswer()
         self.desk = Desk(
             submit=self._submit,
             clock=lambda: NOON,
@@ -65,6 +67,7 @@ class Conversation:
             draw=Draw(_counted()),
             later=lambda seconds, action: self.timers.append((seconds, action)),
             backlog_max=backlog_max,
+            consult=lambda question, reply: self.pending.append(lambda: reply(self.vouchers)),
         )
         self.peer = Peer(self.desk, self, "S1", version, 1, strict)
 
