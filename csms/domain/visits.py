@@ -11,7 +11,7 @@ from csms.base.units import SECONDS_PER_HOUR
 from csms.domain.charge_pieces import pieces
 from csms.domain.offers import HISTORY_DAYS, Product, Visit
 from csms.domain.tariff_document import Tariff
-from csms.domain.tariff_periods import Number, Period
+from csms.domain.tariff_periods import MICROSECOND, SECOND_US, Number, Period
 from csms.domain.tariff_restrictions import Restrictions
 
 
@@ -38,10 +38,10 @@ def begin(now: datetime) -> datetime:
 
 def charged(start: datetime, seconds: Number, wh: Number) -> Period:
     """So many Wh, evenly in so many seconds from `start` on; none: parked. The power is the mean."""
-    end = start + timedelta(microseconds=int(seconds * 1_000_000))
+    end = start + int(seconds * SECOND_US) * MICROSECOND
     if not wh:
         return Period(start, end, 0, 0, seconds, 0, 0)
-    power_w = Fraction(wh) * SECONDS_PER_HOUR / seconds if seconds else None
+    power_w = Fraction(wh * SECONDS_PER_HOUR, seconds) if seconds else None
     return Period(start, end, wh, seconds, 0, power_w, power_w)
 
 

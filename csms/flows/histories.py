@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -86,24 +87,28 @@ async def kept(conn: Connection, driver_id: str, products: Iterable[Product], no
     segments = await SQL.list_usage_segments.many(conn, driver_id, begin, now, SEGMENTS_MAX)
     rows = await SQL.list_tariffs_of_stations.many(conn, list({row["station_id"] for row in segments}), now)
     places = {row["id"]: _place(row) for row in rows}
-    asked = visits.cuts(products)
-    found: dict[str, list[Visit]] = {}
-    sessions, last = 0, None
-    everything: list[Visit] = []
+    found = await asyncio.to_thread(_built, segments, places, visits.cuts(products))
+    since = segments[0]["since"] if segments else None
+    known = [visit for _, visit in found]
+    days = days_known(known, now, since)
+    by_currency: dict[str, list[Visit]] = {}
+    for currency, visit in found:
+        by_currency.setdefault(currency, []).append(visit)
+    last = max(found, key=lambda one: one[1].start, default=None)
+    return History(by_currency, since, len(found), days, None if last is None else last[0])
+
+
+def _built(
+    segments: Sequence[Record], places: Mapping[str, Place], asked: Sequence[Restrictions]
+) -> list[tuple[str, Visit]]:
+    """Each session with its currency. Of a long history it takes a while: beside the event loop."""
+    found: list[tuple[str, Visit]] = []
     for _, group in groupby(segments, key=lambda row: row["session_id"]):
         quarters = list(group)
         place = places.get(quarters[0]["station_id"])
-        if place is None:
-            continue
-        one = visit_of(quarters, place, asked)
-        sessions += 1
-        everything.append(one)
-        found.setdefault(place.tariff.currency, []).append(one)
-        if last is None or one.start > last[0]:
-            last = (one.start, place.tariff.currency)
-    since = segments[0]["since"] if segments else None
-    days = days_known(everything, now, since)
-    return History(found, since, sessions, days, None if last is None else last[1])
+        if place is not None:
+            found.append((place.tariff.currency, visit_of(quarters, place, asked)))
+    return found
 
 
 def visit_of(quarters: Sequence[Record], place: Place, asked: Iterable[Restrictions]) -> Visit:
