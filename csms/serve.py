@@ -28,7 +28,7 @@ from csms.db import SQL
 from csms.domain.events import AuthorizationDecided, Event, Outcome, SessionMetered
 from csms.domain.world import Rules
 from csms.embedded import Embedded, home
-from csms.flows import idempotency
+from csms.flows import idempotency, station_vouchers
 from csms.flows.authorize import Asker
 from csms.flows.command import Commands, end_forgotten
 from csms.flows.connect import Admission, pepper_of
@@ -48,6 +48,7 @@ from csms.worker.charging import CHARGING_SWEEP_S, ChargingTimer
 from csms.worker.lending import LENDING_SWEEP_S, LendingTimer
 from csms.worker.loop import Worker
 from csms.worker.notify import NEWS, NEWS_SWEEP_S, Herald
+from csms.worker.purchases import VOUCHERS
 from csms.worker.settling import SETTLING
 from csms.worker.spending import SPENDING_SWEEP_S, SpendingTimer
 from csms.worker.sweep import sweeping
@@ -129,7 +130,7 @@ async def running(
         of_balance = balance.tasks(lambda event: road.check(event))
         of_cabinets = cabinets.tasks(commands, lambda event, reply: road.submit(event, reply))
         of_stations = {**stations.tasks(commands), **of_cabinets, **charging.tasks(commands)}
-        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **of_stations, **of_balance})
+        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **VOUCHERS, **of_stations, **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
             road.submit(verdict, _nobody_waits)
@@ -176,6 +177,7 @@ async def running(
             alias_age=ALIAS_AGE_SIMULATED if isinstance(clock, clocks.Simulated) else ALIAS_AGE,
             setup=Setup(SetupBook(edge_pool, clock)),
             quotes=partial(quote_of, edge_pool, clock),
+            vouchers=partial(station_vouchers.serve, edge_pool, clock),
         )
 
         def ready() -> dict[str, bool]:

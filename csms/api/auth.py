@@ -15,6 +15,7 @@ from typing import Any
 from authlib.oauth2 import OAuth2Error, ResourceProtector
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc import jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from csms.api.issuers import Bearer, Checker, NotGood
@@ -77,9 +78,10 @@ class Access:
     ) -> None:
         self._signer, self._issuer, self._audience, self._ttl_s = keys[0], issuer, audience, ttl_s
         self._checkers, self._driver_of = checkers, driver_of
+        self._keys = KeySet(list(keys))
         self.jwks = {"keys": [key.as_dict(private=False) for key in keys]}
         self._protector = ResourceProtector()
-        self._protector.register_token_validator(Validator(issuer, audience, KeySet(list(keys))))
+        self._protector.register_token_validator(Validator(issuer, audience, self._keys))
 
     def issue(self, client_id: str, scopes: Sequence[str], provider: str | None) -> dict[str, object]:
         """The answer of the token endpoint: a token of `ttl_s` seconds with these scopes."""
@@ -98,6 +100,22 @@ class Access:
         header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": self._signer.kid}
         token = jwt.encode(header, claims, self._signer, algorithms=[ALGORITHM])
         return {"access_token": token, "token_type": "Bearer", "expires_in": self._ttl_s, "scope": claims["scope"]}
+
+    def sign(self, kind: str, purpose: str, claims: Mapping[str, Any]) -> str:
+        """A document of ours that is no access token: `kind` is its type, `purpose` part of its audience."""
+        header = {"alg": ALGORITHM, "typ": kind, "kid": self._signer.kid}
+        whole = {"iss": self._issuer, "aud": f"{self._audience}/{purpose}", **claims}
+        return jwt.encode(header, whole, self._signer, algorithms=[ALGORITHM])
+
+    def signed(self, kind: str, purpose: str, text: str) -> dict[str, Any] | None:
+        """The claims of such a document, whatever its time; None when it is not signed by us, or for something else."""
+        try:
+            token = jwt.decode(text, self._keys, algorithms=[ALGORITHM])
+        except (JoseError, ValueError):
+            return None
+        claims: dict[str, Any] = token.claims
+        ours = (claims.get("iss"), claims.get("aud")) == (self._issuer, f"{self._audience}/{purpose}")
+        return claims if ours and token.header.get("typ") == kind else None
 
     async def require(self, authorization: str | None, scopes: Sequence[str]) -> Client:
         """

@@ -67,6 +67,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "reservation": _UUID,
     "product": CHOSEN_ID,
     "voucher": _UUID,
+    "vehicle": _UUID,
     "connector": re.compile(r"[1-9][0-9]{0,3}"),
 }
 """What each `{name}` in a path can be; anything else is not found."""
@@ -140,6 +141,9 @@ class Route:
     changes: bool = True
     """A POST, PUT, PATCH or DELETE that changes something leaves an event in the trail."""
 
+    body_bytes_max: int | None = None
+    """What a body may be long; None: as all of them (`app.BODY_BYTES_MAX`)."""
+
     @property
     def takes_a_body(self) -> bool:
         """Whether a body means anything here: where the route has no model for it, it has no fields."""
@@ -160,7 +164,7 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         query = read_query(request, route.query)
         raw = body = None
         if route.body is not None:
-            raw = await read_body(request)
+            raw = await read_body(request if route.body_bytes_max is None else larger(request, route.body_bytes_max))
             body = check_body(raw, route.body)
         elif route.takes_a_body and await request.read():
             check_body(await read_body(request), Body)  # what nobody looks at is refused, not passed over
@@ -351,6 +355,11 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
         return model.model_validate(given)
     except ValidationError as error:
         raise of_validation(400, error, "parameter") from None
+
+
+def larger(request: web.Request, bytes_max: int) -> web.Request:
+    """The same request, whose body may be so long."""
+    return request.clone(client_max_size=bytes_max)
 
 
 async def read_body(request: web.Request) -> object:

@@ -36,7 +36,11 @@ from csms.api import (
     stations,
     swaps,
     tariffs,
+    vehicles,
+    voucher_offers,
+    voucher_preview,
     voucher_products,
+    voucher_purchases,
     voucher_windows,
     vouchers,
 )
@@ -184,8 +188,12 @@ ROUTES: tuple[Route, ...] = (
     *swaps.ROUTES,
     *reservations.ROUTES,
     *voucher_products.ROUTES,
+    *voucher_preview.ROUTES,
     *vouchers.ROUTES,
     *breakage.ROUTES,
     *voucher_windows.ROUTES,
+    *vehicles.ROUTES,
+    *voucher_offers.ROUTES,
+    *voucher_purchases.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

@@ -103,6 +103,13 @@ class ProductQuery(Paging):
 async def add_product(call: Call) -> tuple[int, VoucherProduct]:
     """Offer a product, or new terms of it: 201, or 200 when its newest version has these terms."""
     new: NewVoucherProduct = call.body
+    spec = spec_of(new, call.client.provider)
+    row, is_new = await vouchers.add_product(call.conn, spec, call.parts.clock())
+    return 201 if is_new else 200, _product(row)
+
+
+def spec_of(new: NewVoucherProduct, provider_id: str | None) -> vouchers.ProductSpec:
+    """What a body says; Refused, with the place, where that can be none. Without a provider it is `provider_id`'s."""
     price = new.price.read("/price")
     vat_percent = Decimal(new.vat_percent)
     if price.minor < 0:
@@ -111,13 +118,11 @@ async def add_product(call: Call) -> tuple[int, VoucherProduct]:
         raise Refused("a tax is at most 100 percent", "/vat_percent")
     voucher_terms.read(new.effect, new.conditions, new.unit)
     overuse = None if new.overuse_price is None else Decimal(new.overuse_price)
-    spec = vouchers.ProductSpec(
-        new.id, new.provider or call.client.provider, new.name, new.unit, new.amount, price, vat_percent,
-        new.valid_days, new.carry_over, overuse, new.refund, new.effect, new.conditions, new.uses_max, new.quota,
-        new.on_sale, new.country,
+    return vouchers.ProductSpec(
+        new.id, new.provider or provider_id, new.name, new.unit, new.amount, price, vat_percent, new.valid_days,
+        new.carry_over, overuse, new.refund, new.effect, new.conditions, new.uses_max, new.quota, new.on_sale,
+        new.country,
     )  # fmt: skip
-    row, is_new = await vouchers.add_product(call.conn, spec, call.parts.clock())
-    return 201 if is_new else 200, _product(row)
 
 
 async def list_products(call: Call) -> Page[VoucherProduct]:

@@ -104,7 +104,7 @@ async def buy_voucher(call: Call) -> Voucher:
 
         async def work() -> tuple[int, object]:
             row = await vouchers.buy(conn, new_id(), driver_id, new.product, now)
-            return 201, _voucher(row).model_dump(mode="json")
+            return 201, voucher(row).model_dump(mode="json")
 
         try:
             _, told = await once(conn, call.client.id, key, _asked(call), work)
@@ -120,7 +120,7 @@ async def list_vouchers(call: Call) -> Page[Voucher]:
     since, id_ = beside(q.cursor, (LAST_TIME, LAST_UUID))
     now = call.parts.clock()
     rows = await SQL.list_vouchers.many(call.conn, driver_id, since, now, id_, q.limit + 1, q.state, q.valid)
-    return page(rows, q.limit, _voucher, place_in_time("valid_from"))
+    return page(rows, q.limit, voucher, place_in_time("valid_from"))
 
 
 async def show_voucher(call: Call) -> VoucherWithUses:
@@ -129,7 +129,7 @@ async def show_voucher(call: Call) -> VoucherWithUses:
     row = await vouchers.show(call.conn, driver_id, UUID(call.path["voucher"]), call.parts.clock())
     uses = await SQL.list_voucher_uses.many(call.conn, row["id"], USES_MAX)
     return VoucherWithUses(
-        **dict(_voucher(row)),
+        **dict(voucher(row)),
         uses=[
             VoucherUse(
                 session=str(use["session_id"]), station=use["station_id"], item=use["item"], units=use["units"],
@@ -156,7 +156,7 @@ async def refund_voucher(call: Call) -> Voucher:
 
         async def work() -> tuple[int, object]:
             row = await vouchers.give_back(conn, driver_id, voucher_id, now)
-            return 200, _voucher(row).model_dump(mode="json")
+            return 200, voucher(row).model_dump(mode="json")
 
         _, told = await once(conn, call.client.id, key, _asked(call), work)
     return Voucher.model_validate(told)
@@ -179,7 +179,8 @@ def _asked(call: Call) -> str:
     return f"{call.request.method} {call.request.path}\n{'' if call.body is None else call.body.model_dump_json()}"
 
 
-def _voucher(row: Record) -> Voucher:
+def voucher(row: Record) -> Voucher:
+    """A row of `show_voucher` as it is told."""
     names = (
         *("product_version", "name", "unit", "total", "used", "valid_from", "valid_until", "carry_until", "refund"),
         *("state", "bought_at", "uses_max"),

@@ -36,6 +36,14 @@ async def once(
     return status, answer
 
 
+async def first_answer(conn: Connection, client_id: str, key: str, request: str) -> Answered | None:
+    """The stored answer of a key, None while it has none; for work that cannot be one transaction."""
+    digest = hashlib.sha256(request.encode()).digest()
+    if await SQL.find_idempotency_key.one(conn, client_id, key) is None:
+        return None
+    return await _first_answer(conn, client_id, key, digest)
+
+
 async def sweep(conn: Connection) -> None:
     """Forget first answers that are older than `KEPT`."""
     await SQL.sweep_idempotency_keys.run(conn, KEPT)

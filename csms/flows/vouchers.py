@@ -117,21 +117,18 @@ async def product(conn: Connection, product_id: str, version: int | None = None)
     return row
 
 
-async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: str, now: datetime) -> Record:
+async def buy(
+    conn: Connection, voucher_id: UUID, driver_id: str, product_id: str, now: datetime, version: int | None = None
+) -> Record:
     """
-    Sell a driver a voucher of a product's newest version, paid from the balance; in the caller's transaction.
+    Sell a driver a voucher of a product, paid from the balance; in the caller's transaction.
 
+    Of its newest version, or of the `version` that was offered: whether it is sold still is the newest one's word.
     Refused without the product, Conflict while the driver is blocked, NotEnough when the balance does not reach.
     """
-    driver = await SQL.show_driver.one(conn, driver_id)
-    if driver is None:
-        raise NotFound(f"there is no driver {driver_id}")
-    if driver["status"] == "blocked":
-        raise Conflict(f"the driver {driver_id} is blocked")
-    found = await SQL.show_voucher_product.one(conn, product_id)
-    if found is None:
-        raise Refused(f"there is no product {product_id}", "/product")
-    await _on_sale(conn, found, now)
+    found = await sold(conn, driver_id, product_id, now)
+    if version not in (None, found["version"]):
+        found = await product(conn, product_id, version)
     price_minor, currency, unit = found["price_minor"], found["currency"], found["unit"]
     until, carry_until = rules.ends(now, found["valid_days"], carry_over=found["carry_over"])
     await SQL.add_voucher.run(
@@ -146,6 +143,20 @@ async def buy(conn: Connection, voucher_id: UUID, driver_id: str, product_id: st
     if answer != "posted":
         raise PostingRefused(f"posting {posting.key}: {answer}")
     return await show(conn, driver_id, voucher_id, now)
+
+
+async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime) -> Record:
+    """A product's newest version, if a driver may buy it now; in the caller's transaction."""
+    driver = await SQL.show_driver.one(conn, driver_id)
+    if driver is None:
+        raise NotFound(f"there is no driver {driver_id}")
+    if driver["status"] == "blocked":
+        raise Conflict(f"the driver {driver_id} is blocked")
+    found = await SQL.show_voucher_product.one(conn, product_id)
+    if found is None:
+        raise Refused(f"there is no product {product_id}", "/product")
+    await _on_sale(conn, found, now)
+    return found
 
 
 async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from csms.base.clock import Clock
 from csms.domain.events import Event, Outcome
+from csms.domain.voucher_asks import VoucherAnswer, VoucherAsk
 from csms.ocpp.draw import Draw
 from csms.ocpp.schemas import Version
 from csms.ocpp.slot_uses import SlotUses
@@ -115,13 +116,21 @@ class Hurried:
 
 
 @dataclass(frozen=True, slots=True)
+class Consult:
+    """A question that the road has nothing to do with: somebody is asked, and `answered` writes what they said."""
+
+    question: VoucherAsk
+    answered: Callable[[VoucherAnswer], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Together:
     """Several events in one call, at least one: recorded in their order, answered when the last is."""
 
     events: tuple[Event, ...]
 
 
-Read = Event | Reply | VerifyToken | Hurried | Together
+Read = Event | Reply | VerifyToken | Hurried | Consult | Together
 Reader = Callable[[Call], Read]
 Writer = Callable[[Outcome, Call], bytes]
 
@@ -165,6 +174,8 @@ class Desk:
     offline_age: timedelta = OFFLINE_AGE
     backlog_max: int = STATION_BACKLOG_MAX
     log_calls: bool = False
+    consult: Callable[[VoucherAsk, Callable[[VoucherAnswer], None]], None] | None = None
+    """Asks for vouchers and calls back once, never before it returns; None where there are none."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Calls by (version, action, what became of them) since the gateway last added them to the metrics."""
 

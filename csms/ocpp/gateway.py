@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -19,6 +20,7 @@ from csms.bus import Bus, subject
 from csms.db import TROUBLE
 from csms.domain.commands import FEATURE_ABSENT, Answer, Command, EndConnection, News, UseMeterKeys
 from csms.domain.quote import Quote
+from csms.domain.voucher_asks import VoucherAnswer, VoucherAsk
 from csms.flows.connect import CHARGER, Admission, Admitted, Arrival
 from csms.ocpp import frames, schemas
 from csms.ocpp.asking import Asked
@@ -50,6 +52,7 @@ UNANSWERED_MAX = 3
 """So many calls of ours in a row may go without an answer before a connection is worth nothing."""
 
 VERIFY_S_MAX = 10
+VOUCHERS_S_MAX = 10
 """How long an issuer may take to stand for a long token."""
 
 DRAIN_S = 3
@@ -61,6 +64,7 @@ COMMANDS = {"ocpp1.6": commands_16.write, "ocpp2.0.1": commands_201.write, "ocpp
 
 Verify = Callable[[str, str], Awaitable[VerifiedToken | Denied]]
 Quotes = Callable[[str], Awaitable[Quote | None]]
+Vouchers = Callable[[VoucherAsk], Awaitable[VoucherAnswer]]
 
 log = structlog.get_logger("csms.ocpp")
 
@@ -71,7 +75,7 @@ class Gateway:
     for `alias_age` on the system's clock: where that is simulated, it runs faster than drivers do.
     `setup` tells new stations which readings to send; None leaves them as they are. `quotes` says what
     a use at a station is priced by; None shows stations neither prices nor costs. Running costs are told
-    every `cost_s`.
+    every `cost_s`. `vouchers` answers vehicles that ask for them through stations; None knows no such messages.
 
     Build it inside the running loop; `start` opens the port, `stop` drains.
     """
@@ -89,6 +93,7 @@ class Gateway:
         setup: Setup | None = None,
         quotes: Quotes | None = None,
         cost_s: int = COST_S,
+        vouchers: Vouchers | None = None,
     ) -> None:
         self.wheel = Wheel()
         self.silence_s = max(3 * heartbeat_s, SILENCE_S_MIN)
@@ -96,6 +101,8 @@ class Gateway:
         log_calls = log.is_enabled_for(logging.DEBUG)
         later = asyncio.get_running_loop().call_later
         self._desk = Desk(submit, clock, self._ask_issuer, Draw(), later, heartbeat_s, alias_age, log_calls=log_calls)
+        if vouchers is not None:
+            self._desk = replace(self._desk, consult=partial(self._ask_for_vouchers, vouchers))
         self._admission = admission
         self._bus = bus
         self._verify = verify
@@ -336,6 +343,19 @@ class Gateway:
                 log.exception("an issuer could not be asked", station=station_id)
                 word = Denied(type(error).__name__)
             on_word(word)
+
+        self._spawn(ask())
+
+    def _ask_for_vouchers(
+        self, vouchers: Vouchers, question: VoucherAsk, on_answer: Callable[[VoucherAnswer], None]
+    ) -> None:
+        async def ask() -> None:
+            try:
+                answer = await asyncio.wait_for(vouchers(question), VOUCHERS_S_MAX)
+            except Exception:  # also no answer in time: it may be asked again under the same id
+                log.exception("vouchers could not be asked for", station=question.station_id)
+                answer = VoucherAnswer("Busy")
+            on_answer(answer)
 
         self._spawn(ask())
 

@@ -19,11 +19,13 @@ import structlog
 from csms.base.clock import rfc3339
 from csms.base.errors import WireError
 from csms.domain.events import RECORDED, Outcome, SessionMetered, Unreadable
+from csms.domain.voucher_asks import VoucherAnswer
 from csms.ocpp import envelope, repair, schemas, wire
 from csms.ocpp.asking import Asking
 from csms.ocpp.calls import (
     NO_KEYS,
     Call,
+    Consult,
     Desk,
     Hurried,
     OtherVersion,
@@ -221,6 +223,8 @@ class Peer:
             self._verify(call, read)
         elif type(read) is Hurried:
             self._hurry(call, read)
+        elif type(read) is Consult:
+            self._consult(call, read)
         elif type(read) is Together:
             for event in read.events[:-1]:
                 desk.submit(event, _unheard)
@@ -271,6 +275,14 @@ class Peer:
                 submit(ask.issued(word), lambda outcome: submit(then(), decided))
 
         self.desk.verify(ask.token, self.station_id, on_word)
+
+    def _consult(self, call: Call, consult: Consult) -> None:
+        def on_answer(answer: VoucherAnswer) -> None:
+            if self._current is call:
+                self._answer(call, consult.answered(answer))
+
+        assert self.desk.consult is not None, "what nobody can be asked about is not read"
+        self.desk.consult(consult.question, on_answer)
 
     def _hurry(self, call: Call, hurried: Hurried) -> None:
         """Record it; whichever comes first is the answer, the outcome or `pending`."""

@@ -20,6 +20,7 @@ from csms.flows import settle
 from csms.psp.base import Answer
 from csms.store import outbox
 from csms.store.outbox import Job, Result
+from csms.worker.purchases import VOUCHERS
 from csms.worker.settling import SETTLING
 from csms.worker.tasks import CLAIMS_MAX, TASKS, Outside, Task, later
 
@@ -40,7 +41,7 @@ REFUSED = "the books would not take what came of it"
 DRAIN_S_MAX = 10.0
 """How long jobs in hand may take to finish when the worker is closed; their leases lapse otherwise."""
 
-ALL_TASKS: Mapping[str, Task] = {**TASKS, **SETTLING}
+ALL_TASKS: Mapping[str, Task] = {**TASKS, **SETTLING, **VOUCHERS}
 
 log = structlog.get_logger("worker")
 

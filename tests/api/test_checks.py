@@ -8,6 +8,7 @@ import pytest
 
 from csms import db
 from tests.api.books import a_day, a_hosted_charge, settled
+from tests.api.offered import bazaar
 from tests.api.plaza import plaza
 from tests.flows import lending, swaps
 from tests.make import Told, after
@@ -97,6 +98,16 @@ PLANTED_AT_BATTERY_STATIONS: dict[str, tuple[str, ...]] = {
 }
 """Likewise, where packs are exchanged: every kind of error that a check must see."""
 
+PLANTED_WITH_OFFERS: dict[str, tuple[str, ...]] = {
+    "offers_kept": (
+        "update voucher_offer set price_minor = price_minor + 1 where voucher_id is not null",
+        "update voucher_inquiry set driver_id = 'bob'",
+        "update payment set amount_minor = amount_minor - 1",
+        "delete from payment",
+    ),
+}
+"""Likewise, where offered vouchers are paid through a psp."""
+
 
 async def test_good_books_pass_every_check(conn: Any, dsn: str) -> None:
     sessions = await a_day(conn, dsn)
@@ -115,7 +126,7 @@ async def test_an_empty_system_passes_every_check(conn: Any) -> None:
 
 def test_every_check_has_its_planted_error() -> None:
     planted = PLANTED.keys() | PLANTED_AT_CABINETS.keys() | PLANTED_AT_BATTERY_STATIONS.keys()
-    assert planted == db.checks().keys()
+    assert planted | PLANTED_WITH_OFFERS.keys() == db.checks().keys()
 
 
 @pytest.fixture
@@ -161,8 +172,19 @@ async def test_each_error_planted_at_battery_stations_is_found_by_its_check(conn
         answer = await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
         out = await conn.fetchval("select packs_out[1] from swap where rid = 7")
         await town.told("out", 7, {answer.units_out[0]: swaps.state(out)})
+    await _are_found(conn, PLANTED_AT_BATTERY_STATIONS)
+
+
+async def test_each_error_planted_with_offers_is_found_by_its_check(conn: Any, dsn: str, pool: db.Pool) -> None:
+    async with bazaar(dsn, pool) as town:
+        offer = await town.offer()
+        assert (await town.buy(offer["offer"], pay={"psp": "social", "token": "token-of-ann"})).status == 201
+    await _are_found(conn, PLANTED_WITH_OFFERS)
+
+
+async def _are_found(conn: Any, planted: dict[str, tuple[str, ...]]) -> None:
     await conn.execute("set session_replication_role = replica")
-    for name, statements in PLANTED_AT_BATTERY_STATIONS.items():
+    for name, statements in planted.items():
         for statement in statements:
             planting = conn.transaction()
             await planting.start()

@@ -112,6 +112,20 @@ select gen_random_uuid(), 1, $2, provider_id, id, 1, 'wh', 10, 0, 100, 0, 'KRW',
 from voucher_product where id = $1 || '-product';
 insert into voucher_use (voucher_id, session_id, units, minor, at)
 select v.id, r.id, 1, 10, now() from voucher v, rental r where v.product_id = $1 || '-product' and r.asked_by = $1;
+insert into vehicle (id, driver_id, kind, key, masked, vehicle_class, proven_at, proof, created_at)
+values (gen_random_uuid(), $2, 'VIN', sha256(($1 || '-vin')::bytea), $1, $1, now(), 'staff', now());
+insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, confidence,
+    sessions, days)
+select gen_random_uuid(), $2, id, $1, 'KRW', now(), now() + interval '15 minutes', 'low', 0, 0
+from vehicle where masked = $1;
+insert into voucher_offer (id, inquiry_id, place, product_id, product_version, price_minor, currency, expected_minor,
+    worst_minor, gain, recommended, windows)
+select gen_random_uuid(), id, 1, $1 || '-product', 1, 100, 'KRW', -100, -100, 0, false, 0
+from voucher_inquiry where station_id = $1;
+insert into voucher_payment (id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, asked_at,
+    decided_at, request)
+select gen_random_uuid(), o.id, $2, 'social', $1, $1 || '-subject', 100, 'KRW', 'declined', now(), now(), ''
+from voucher_offer o where o.product_id = $1 || '-product';
 """
 """A pack in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
 
@@ -135,6 +149,7 @@ IDS = {
     "reservation": "select id from pack_reservation where station_id = $1",
     "product": "select id from voucher_product where id = $1 || '-product'",
     "voucher": "select id from voucher where product_id = $1 || '-product'",
+    "vehicle": "select id from vehicle where masked = $1",
 }
 """How the ids that were made are found, by the name they have in addresses."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.offers import Offer, Visit, judge, offers
+from csms.domain.offers import Offer, Visit, blend, confidence, judge, offers
 from tests.domain.histories import BASE, P1, P2, P3, P4, product, tariff, visit, weeks
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -160,3 +160,54 @@ def test_an_offer_says_what_it_is_made_of() -> None:
 
     assert (offer.windows, offer.gain, offer.covered, offer.used) == (29, Fraction(1), 160_000, 160_000)
     assert BASE.currency == offer.product.currency
+
+
+def test_a_driver_who_is_known_for_longer_is_judged_on_days_without_charging_too() -> None:
+    driver = weeks(NOW, 22, 8_000, WEEKDAYS, count=2)
+
+    known = judge(driver, P1, NOW, since=NOW - timedelta(days=300))
+
+    assert (known.extrapolated, known.windows) == (False, 29)
+    assert known.expected < judge(driver, P1, NOW).expected
+
+
+def test_a_providers_voucher_counts_at_its_own_stations() -> None:
+    own = product("p", 100, 10**6)._replace(provider_id="P")
+    driver = night_driver()
+
+    assert judge(driver, own, NOW).expected == -100
+    assert judge([one._replace(provider_id="P") for one in driver], own, NOW).expected == 48_000 - 100
+
+
+@pytest.mark.parametrize(
+    ("sessions", "days", "word"),
+    [(12, 56, "high"), (11, 56, "medium"), (40, 49, "medium"), (4, 14, "medium"), (3, 56, "low"), (40, 7, "low")],
+)
+def test_what_rests_on_little_is_said_to(sessions: int, days: int, word: str) -> None:
+    assert confidence(sessions, days) == word
+
+
+def test_who_is_hardly_known_is_judged_by_others_too() -> None:
+    own, cohort = judge(night_driver(), P1, NOW), judge(weekend_driver(), P1, NOW)
+
+    assert (own.expected, cohort.expected) == (9_300, -9_900)
+    assert blend(own, cohort, 0) == own._replace(expected=-9_900, worst=-9_900, gain=Fraction(0))
+    assert blend(own, cohort, 6).expected == -300
+    assert blend(own, cohort, 3).gain == Fraction(1, 3)
+
+
+@given(st.integers(0, 50))
+def test_with_every_session_the_own_counts_more(sessions: int) -> None:
+    own, cohort = judge(night_driver(), P1, NOW), judge(weekend_driver(), P1, NOW)
+
+    less, more = blend(own, cohort, sessions), blend(own, cohort, sessions + 1)
+
+    assert cohort.expected <= less.expected <= more.expected <= own.expected
+
+
+def test_all_fees_of_the_last_session_that_a_voucher_covers_are_waived() -> None:
+    fees = [{"type": "FLAT", "price": 1_000, "vat": 10}, {"type": "TIME", "price": 600, "vat": 10}]
+    waived = product("p", 0, 2, days=7, unit="cnt", effect={"kind": "fee_waived", "fees": ["FLAT", "TIME"]})
+    driver = weeks(NOW, 22, 8_000, set(range(7)), of=tariff(300, "KRW", {"price_components": fees}))
+
+    assert judge(driver, waived, NOW).worst == 2 * 1_600

@@ -17,8 +17,8 @@ SCHEMA = json.loads((ROOT / "docs" / "reference" / "assets" / "v1.schema.json").
 
 _PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SHARED = ("envelope", "event", "command")
-NOT_SERVED = ("Session.", "Voucher.")
-"""Messages that are specified, and come with vouchers."""
+NOT_SERVED = ("Session.", "Voucher.Deliver")
+"""Messages that are specified, and not served yet."""
 
 
 def made(page: str) -> str:

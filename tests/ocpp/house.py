@@ -16,6 +16,7 @@ from csms import db
 from csms.bus import LocalBus
 from csms.domain.credential import canonical_key, seal
 from csms.domain.events import Event, Outcome
+from csms.flows import station_vouchers
 from csms.flows.command import Commands
 from csms.flows.connect import Admission, pepper_of
 from csms.flows.setup import SetupBook
@@ -63,6 +64,7 @@ class Rig:
             clock=self.clock,
             setup=Setup(SetupBook(self.pool, self.clock)),
             quotes=partial(quote_of, self.pool, self.clock) if self.shows_costs else None,
+            vouchers=partial(station_vouchers.serve, self.pool, self.clock),
         )
         self.port = await self.gateway.start("127.0.0.1", 0)
         return self

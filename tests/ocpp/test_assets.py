@@ -50,6 +50,8 @@ EVENTS = {
     "Battery.Released": [PacksMoved],
     "Battery.ReleaseTimeout": [PacksMoved],
     "Battery.State": [PackStated],
+    "Voucher.Inquire": [],
+    "Voucher.Purchase": [],
 }
 
 

@@ -33,6 +33,7 @@ from csms.domain.commands import Answer, Command, LimitSlot, OpenDoor, ReleasePa
 from csms.domain.events import RECORDED, Event, Outcome
 from csms.domain.pack_events import PackStated
 from csms.domain.pack_state import PackState
+from csms.domain.voucher_asks import VoucherAnswer
 from csms.ocpp.calls import BATTERY_STATION, Desk
 from csms.ocpp.draw import Draw
 from csms.ocpp.gateway import COMMANDS
@@ -59,6 +60,7 @@ class Conversation:
         self.pending: list[Callable[[], None]] = []
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.stalled = False
+        self.vouchers = VoucherAnswer()
         self.desk = Desk(
             submit=self._submit,
             clock=lambda: NOON,
@@ -66,6 +68,7 @@ class Conversation:
             draw=Draw(_counted()),
             later=lambda seconds, action: self.timers.append((seconds, action)),
             backlog_max=backlog_max,
+            consult=lambda question, reply: self.pending.append(lambda: reply(self.vouchers)),
         )
         self.peer = Peer(self.desk, self, "S1", version, 1, strict)
 

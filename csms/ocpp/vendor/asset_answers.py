@@ -8,6 +8,7 @@ from typing import Any, Literal
 from csms.base.clock import rfc3339
 from csms.domain.asset_events import AssetAnswer
 from csms.domain.events import Outcome
+from csms.domain.voucher_asks import VoucherAnswer
 from csms.ocpp.calls import Call
 from csms.ocpp.vendor.bodies import VERSION
 
@@ -34,6 +35,18 @@ def request_answer(call: Call, body_id: str, outcome: Outcome) -> bytes:
     """A request is Accepted or Rejected."""
     fields = _fields(outcome.asset or AssetAnswer(error=NO_ANSWER))
     return _answer(call, "Rejected" if "err" in fields else "Accepted", {"v": VERSION, "id": body_id, **fields})
+
+
+def voucher_answer(call: Call, body_id: str, answer: VoucherAnswer) -> bytes:
+    """Offers, or what was bought: its price under `bill`, valid until `exp`."""
+    if answer.error is not None:
+        return refused(call, body_id, answer.error)
+    fields: dict[str, object] = {} if answer.expires_at is None else {"exp": rfc3339(answer.expires_at)}
+    if answer.voucher_id is None:
+        offers = [{"offer": o.id, "name": o.name, "fee": o.fee_minor, "currency": o.currency} for o in answer.offers]
+        return accepted(call, body_id, offers=offers, **fields)
+    bill = {"ref": answer.voucher_id, "fee": answer.fee_minor, "currency": answer.currency}
+    return accepted(call, body_id, bill=bill, **fields)
 
 
 def _fields(answer: AssetAnswer) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csms.domain.events import Outcome
 from csms.ocpp.calls import Call, Read, Reader, Reply
-from csms.ocpp.vendor import assets, packs
+from csms.ocpp.vendor import assets, packs, vouchers
 from csms.ocpp.vendor.bodies import VENDOR, BadBody
 
 TRANSFERS: dict[str, dict[str, Reader]] = {
@@ -22,10 +22,12 @@ TRANSFERS: dict[str, dict[str, Reader]] = {
         "Battery.Released": packs.packs_moved,
         "Battery.ReleaseTimeout": packs.packs_moved,
         "Battery.State": packs.pack_stated,
+        "Voucher.Inquire": vouchers.asked,
+        "Voucher.Purchase": vouchers.asked,
     },
 }
 """
-By vendor and message. Session.Cost and Voucher.* of `org.csms.assets` are specified and not served yet.
+By vendor and message. Session.Cost of `org.csms.assets` is specified and not served yet.
 
 A payload that depends on who built the station will need its model as a third key; none does yet.
 """

@@ -1,0 +1,149 @@
+"""Vouchers that are offered: products on sale, chosen by how a driver charged; each offer is stored, at its price."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from csms.base.errors import Refused
+from csms.db import SQL, Connection, Record
+from csms.domain import voucher_terms
+from csms.domain.offer_words import Known, share_text
+from csms.domain.offers import Offer, Product, Visit, choose, confidence, judge
+from csms.domain.voucher_charge import COUNTED
+from csms.flows import histories
+from csms.flows.books import new_id
+from csms.flows.histories import History
+from csms.flows.vouchers import ProductSpec, terms_text
+
+OFFER_AGE = timedelta(minutes=15)
+"""How long a voucher may be bought at the price that was offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """
+    What a vehicle asks: for vouchers in a currency (None: what it pays in), where it stands at a station.
+
+    `message_id`: the station asks for it.
+    """
+
+    vehicle_id: UUID
+    driver_id: str
+    currency: str | None
+    station_id: str | None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question and what was offered; `rows` are the products' versions, in the order of `offers`."""
+
+    id: UUID
+    question: Question
+    currency: str
+    asked_at: datetime
+    valid_until: datetime
+    known: Known
+    ids: tuple[UUID, ...]
+    offers: tuple[Offer, ...]
+    rows: tuple[Record, ...]
+
+
+async def inquire(conn: Connection, question: Question, now: datetime) -> Inquiry:
+    """
+    Choose and store what a vehicle is offered: at least one voucher where any is on sale; in the caller's transaction.
+
+    Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known.
+    """
+    rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
+    products = [product for product in map(product_of, rows.values()) if for_charging(product)]
+    history = await histories.kept(conn, question.driver_id, products, now)
+    station = await _station(conn, question.station_id, now)
+    currency = _currency(question, station, history, products)
+    products = _there([product for product in products if product.currency == currency], station)
+    judged = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
+    known = Known(history.sessions, history.days, confidence(history.sessions, history.days))
+    chosen = tuple(choose(judged))
+    inquiry = Inquiry(
+        new_id(), question, currency, now, now + OFFER_AGE, known, tuple(new_id() for _ in chosen), chosen,
+        tuple(rows[offer.product.id] for offer in chosen),
+    )  # fmt: skip
+    await _store(conn, inquiry)
+    return inquiry
+
+
+def _judged(visits: Sequence[Visit], products: Sequence[Product], now: datetime, since: datetime | None) -> list[Offer]:
+    """A long history and many products may take a while: beside the event loop, in which stations are served."""
+    return [judge(visits, product, now, since) for product in products]
+
+
+async def _station(conn: Connection, station_id: str | None, now: datetime) -> Record | None:
+    if station_id is None:
+        return None
+    row = await SQL.place_of_station.one(conn, station_id, now)
+    if row is None:
+        raise Refused(f"there is no station {station_id}", "/station")
+    return row
+
+
+def _currency(question: Question, station: Record | None, history: History, products: Sequence[Product]) -> str:
+    """The one that is asked for, else that of the station, of the last session, or the only one there is."""
+    sold = sorted({product.currency for product in products})
+    told = (question.currency, None if station is None else station["currency"], history.currency)
+    currency = next((one for one in told if one is not None), sold[0] if len(sold) == 1 else None)
+    if currency is None:
+        raise Refused(f"say in which currency: {', '.join(sold) or 'nothing is on sale now'}", "/currency")
+    return currency
+
+
+def _there(products: list[Product], station: Record | None) -> list[Product]:
+    """Those that count at the station that was named; all of them where none does: some offer is always made."""
+    if station is None:
+        return products
+    found = [
+        product
+        for product in products
+        if product.provider_id in (None, station["provider_id"])
+        and product.terms.conditions.at(station["id"], station["site_id"], "charge")
+    ]
+    return found or products
+
+
+def for_charging(product: Product) -> bool:
+    """Whether it could ever pay for charging; others are for batteries and what is lent."""
+    counted = product.unit == "val" or COUNTED[product.unit] or product.terms.effect.kind == "fee_waived"
+    return bool(counted) and "charge" in product.terms.conditions.uses
+
+
+async def _store(conn: Connection, inquiry: Inquiry) -> None:
+    asked, known, offers = inquiry.question, inquiry.known, inquiry.offers
+    await SQL.add_inquiry.run(
+        conn, inquiry.id, asked.driver_id, asked.vehicle_id, asked.station_id, inquiry.currency, inquiry.asked_at,
+        inquiry.valid_until, None, known.confidence, known.sessions, known.days, asked.message_id,
+    )  # fmt: skip
+    await SQL.add_offers.run(
+        conn, inquiry.id, inquiry.currency, list(inquiry.ids), [o.product.id for o in offers],
+        [o.product.version for o in offers], [o.product.price_minor for o in offers], [o.expected for o in offers],
+        [o.worst for o in offers], [Decimal(share_text(o.gain)) for o in offers], [o.recommended for o in offers],
+        [o.windows for o in offers],
+    )  # fmt: skip
+
+
+def product_of(row: Record) -> Product:
+    """A version of a product that is stored, as choosing sees it."""
+    names = ("id", "version", "unit", "amount", "price_minor", "currency", "valid_days", "uses_max", "provider_id")
+    terms = voucher_terms.stored(terms_text(row), row["unit"])
+    return Product(terms=terms, **{name: row[name] for name in names})
+
+
+def product_of_spec(spec: ProductSpec) -> Product:
+    """A product that somebody thinks of: version 0, of no provider."""
+    terms = voucher_terms.read(spec.effect, spec.conditions, spec.unit)
+    return Product(
+        spec.id, 0, spec.unit, spec.amount, spec.price.minor, spec.price.currency, spec.valid_days, spec.uses_max, terms
+    )

@@ -1,0 +1,92 @@
+"""
+Vouchers that vehicles ask for and buy through stations, with the pool of the gateway.
+
+What a vehicle shows to stations (EVCCID, eMAID, MAC) counts as it does when it charges. A VIN stands on every
+windscreen, so that with it, or with an app's id, only a driver who is charging at this very station buys; all pay
+from the balance alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from csms.base.clock import Clock
+from csms.base.errors import Conflict, NotFound, Refused
+from csms.db import SQL, WRITER, Connection, Pool, Record
+from csms.domain import token as tokens
+from csms.domain import vehicle
+from csms.domain.vehicle import SHOWN
+from csms.domain.voucher_asks import NAME_LENGTH_MAX, OfferTold, VoucherAnswer, VoucherAsk
+from csms.flows import offering, purchases
+from csms.flows.idempotency import once
+from csms.flows.offering import Question
+from csms.flows.purchases import Expired, Wish
+from csms.flows.vouchers import NotEnough
+
+NOT_AUTHORIZED, NO_CREDIT, EXPIRED, BUSY = "NotAuthorized", "NoCredit", "GrantExpired", "Busy"
+
+
+async def serve(pool: Pool, clock: Clock, ask: VoucherAsk) -> VoucherAnswer:
+    """What a vehicle that asks at a station is answered; whatever goes wrong is one of the protocol's codes."""
+    try:
+        async with pool.acquire() as conn, conn.transaction():
+            await SQL.act_as.run(conn, WRITER, "", "", "")
+            row = await _vehicle(conn, ask)
+            if row is None:
+                return VoucherAnswer(NOT_AUTHORIZED)
+            if ask.offer is None:
+                return await _inquire(conn, ask, row, clock())
+            return await _purchase(conn, ask, row, clock())
+    except NotEnough:
+        return VoucherAnswer(NO_CREDIT)
+    except Expired:
+        return VoucherAnswer(EXPIRED)
+    except (Conflict, NotFound, Refused):
+        return VoucherAnswer(NOT_AUTHORIZED)
+
+
+async def _vehicle(conn: Connection, ask: VoucherAsk) -> Record | None:
+    """The vehicle, if it is proven whose it is."""
+    row: Record | None = await SQL.find_proven_vehicle.one(
+        conn, ask.kind, tokens.key(vehicle.read(ask.kind, ask.value))
+    )
+    return row
+
+
+async def _inquire(conn: Connection, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
+    """New offers, or those that this very message got before."""
+    await SQL.lock_station_inquiry.run(conn, f"{ask.station_id}/{ask.id}")
+    if await SQL.find_station_inquiry.value(conn, ask.station_id, ask.id) is None:
+        question = Question(row["id"], row["driver_id"], None, ask.station_id, ask.id)
+        await offering.inquire(conn, question, now)
+    rows = await SQL.list_station_offers.many(conn, ask.station_id, ask.id, row["id"])
+    offers = tuple(OfferTold(str(one["id"]), _shown(one["name"]), one["price_minor"], one["currency"]) for one in rows)
+    return VoucherAnswer(offers=offers, expires_at=rows[0]["valid_until"] if rows else None)
+
+
+async def _purchase(conn: Connection, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
+    """One voucher for one message, however often it is said."""
+    offers = await SQL.list_station_offers.many(conn, ask.station_id, ask.inquiry, row["id"])
+    if ask.offer not in {str(one["id"]) for one in offers}:
+        return VoucherAnswer(NOT_AUTHORIZED)
+    if ask.kind not in SHOWN and not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
+        return VoucherAnswer(NOT_AUTHORIZED)
+    client = f"station:{ask.station_id}"
+    wish = Wish(UUID(ask.offer), row["id"], f"{client}\n{ask.id}")
+
+    async def work() -> tuple[int, object]:
+        bought = await purchases.from_balance(conn, wish, now)
+        return 201, [str(bought["id"]), bought["price_minor"], bought["currency"], bought["valid_until"].isoformat()]
+
+    _, told = await once(conn, client, ask.id, repr(ask), work)
+    assert isinstance(told, list)
+    voucher_id, fee_minor, currency, until = told
+    return VoucherAnswer(
+        voucher_id=voucher_id, fee_minor=fee_minor, currency=currency, expires_at=datetime.fromisoformat(until)
+    )
+
+
+def _shown(name: str) -> str:
+    """A product's name, as far as a station can show it."""
+    return "".join(character for character in name if character >= " ")[:NAME_LENGTH_MAX]

@@ -1,0 +1,237 @@
+-- Vehicles, what they are offered, and the history by which that is chosen.
+
+-- name: list_usage_segments
+-- A driver's quarters of an hour from $2 to $3, session by session; `since`: when the very first one was. A session that
+-- began before $2 is none of them.
+select u.session_id, u.station_id, u.at, u.wh, u.seconds,
+    (select min(f.at) from usage_segment f where f.driver_id = $1) as since
+from (
+    select session_id, station_id, at, wh, seconds
+    from usage_segment
+    where driver_id = $1
+    and at >= $2
+    and at < $3
+    order by at desc
+    limit $4) u
+where not exists (
+    select from usage_segment e
+    where e.driver_id = $1
+    and e.session_id = u.session_id
+    and e.at >= $2::timestamptz - interval '1 hour'
+    and e.at < $2)
+order by u.session_id, u.at;
+
+-- name: list_tariffs_of_stations
+-- What is asked at these stations now ($2), whose they are, and the zone of their site.
+select s.id, s.site_id, s.provider_id, site.time_zone, t.document::text as document
+from station s
+join lateral (
+    select t.document
+    from tariff t
+    where t.id = s.tariff_id
+    and (t.valid_from is null or t.valid_from <= $2)
+    and (t.valid_until is null or t.valid_until > $2)
+    order by t.version desc
+    limit 1) t on true
+left join site on site.id = s.site_id
+where s.id = any ($1::text[]);
+
+-- name: add_vehicle
+-- A vehicle of a driver, who may have it already; proven if $7 says how. No row comes back when it is another's.
+insert into vehicle (id, driver_id, kind, key, masked, vehicle_class, proven_at, proof, created_at)
+select $1, $2, $3, $4, $5, $6, case when $7::text is not null then $8::timestamptz end, $7::text, $8::timestamptz
+where not exists (
+    select from vehicle o
+    where o.kind = $3
+    and o.key = $4
+    and o.driver_id <> $2
+    and o.proven_at is not null)
+on conflict (driver_id, kind, key) do update
+set vehicle_class = coalesce(excluded.vehicle_class, vehicle.vehicle_class),
+    proven_at = coalesce(vehicle.proven_at, excluded.proven_at),
+    proof = coalesce(vehicle.proof, excluded.proof)
+returning id, xmax = 0 as is_new;
+
+-- name: show_vehicle
+-- A vehicle that the client may know of.
+select v.id, v.driver_id, v.kind, v.key, v.masked, v.vehicle_class, v.proven_at, v.proof, v.created_at
+from vehicle v
+where v.id = $1;
+
+-- name: list_vehicles
+-- A driver's vehicles, by id.
+select id, driver_id, kind, key, masked, vehicle_class, proven_at, proof, created_at
+from vehicle
+where driver_id = $1
+and id > $2
+order by id
+limit $3;
+
+-- name: count_vehicles
+-- How many vehicles a driver has beside this one.
+select count(*)
+from vehicle
+where driver_id = $1
+and (kind, key) <> ($2, $3::bytea);
+
+-- name: drop_vehicle
+-- Takes a vehicle away from its driver; no row comes back when it is not there.
+delete from vehicle
+where id = $1
+and driver_id = $2
+returning id;
+
+-- name: find_proven_vehicle
+-- The vehicle behind an identification that is proven, and its driver.
+select id, driver_id
+from vehicle
+where kind = $1
+and key = $2
+and proven_at is not null;
+
+-- name: charged_with
+-- Whether a driver has charged with this token.
+select exists (
+    select from session
+    where driver_id = $1
+    and token_key = $2
+    and started_at is not null
+    and state <> 'invalid');
+
+-- name: prove_vehicle
+-- How it was proven whose a vehicle is, the first time.
+update vehicle
+set proven_at = $2, proof = $3
+where id = $1
+and proven_at is null;
+
+-- name: list_products_on_sale
+-- The newest version of each product that is sold now ($1): of those with a quota, where not all are taken.
+select p.id, p.version, p.provider_id, p.name, p.unit, p.amount, p.price_minor, p.currency, p.valid_days, p.effect::text,
+    p.conditions::text, p.uses_max
+from (
+    select distinct on (id) *
+    from voucher_product
+    order by id, version desc) p
+where p.on_sale
+and (p.quota is null or p.quota > (
+    select count(*)
+    from voucher v
+    where v.product_id = p.id
+    and v.state = 'active'
+    and v.valid_until > $1))
+order by p.id;
+
+-- name: add_inquiry
+-- A question of a vehicle.
+insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, tendency_version,
+    confidence, sessions, days, message_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: add_offers
+-- What it is offered, in order.
+insert into voucher_offer (id, inquiry_id, place, product_id, product_version, price_minor, currency, expected_minor,
+    worst_minor, gain, recommended, windows)
+select o.id, $1, o.place, o.product_id, o.product_version, o.price_minor, $2, o.expected, o.worst, o.gain, o.recommended,
+    o.windows
+from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[],
+    $10::boolean[], $11::smallint[]) with ordinality
+    o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place);
+
+-- name: place_of_station
+-- Whose a station is, where, and in which currency it asks now ($2; null: nothing).
+select s.id, s.site_id, s.provider_id, (
+    select t.currency
+    from tariff t
+    where t.id = s.tariff_id
+    and (t.valid_from is null or t.valid_from <= $2)
+    and (t.valid_until is null or t.valid_until > $2)
+    order by t.version desc
+    limit 1) as currency
+from station s
+where s.id = $1;
+
+-- name: lock_offer
+-- Lets one request at a time take an offer; what it finds then is read afterwards.
+select id
+from voucher_offer
+where id = $1
+for update;
+
+-- name: show_offer
+-- An offer with its inquiry, and the payment that is being made for it or was.
+select o.id, o.product_id, o.product_version, o.price_minor, o.currency, o.voucher_id, i.driver_id, i.vehicle_id,
+    i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request
+from voucher_offer o
+join voucher_inquiry i on i.id = o.inquiry_id
+left join voucher_payment p on p.offer_id = o.id and p.state <> 'declined'
+where o.id = $1;
+
+-- name: lock_offer_of_payment
+-- The offer that a payment is for.
+select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id
+from voucher_payment p
+join voucher_offer o on o.id = p.offer_id
+join voucher_inquiry i on i.id = o.inquiry_id
+where p.id = $1
+for update of o;
+
+-- name: take_offer
+-- An offer has bought a voucher.
+update voucher_offer
+set voucher_id = $2
+where id = $1;
+
+-- name: add_voucher_payment
+-- A psp will be asked for the price of an offer.
+insert into voucher_payment (id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, asked_at,
+    request)
+values ($1, $2, $3, $4, $5, $6, $7, $8, 'asking', $9, $10);
+
+-- name: show_voucher_payment
+-- A payment for an offer.
+select id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, psp_ref, reason
+from voucher_payment
+where id = $1;
+
+-- name: decide_voucher_payment
+-- What became of it; what is decided stays.
+update voucher_payment
+set state = $2, psp_ref = $3, reason = $4, decided_at = $5
+where id = $1
+and state = 'asking';
+
+-- name: add_later_job
+-- Work that is due only $6 from now.
+insert into outbox (id, kind, key, subject, payload, next_at)
+values ($1, $2, $3, $4, $5::text::jsonb, now() + $6);
+
+-- name: lock_station_inquiry
+-- Lets one repeat at a time of a station's message ask.
+select pg_advisory_xact_lock(hashtext('station inquiry'), hashtext($1::text));
+
+-- name: find_station_inquiry
+-- What became of a message of a station.
+select id
+from voucher_inquiry
+where station_id = $1
+and message_id = $2;
+
+-- name: list_station_offers
+-- What a vehicle was offered by a message of a station.
+select o.id, p.name, o.price_minor, o.currency, i.valid_until
+from voucher_inquiry i
+join voucher_offer o on o.inquiry_id = i.id
+join voucher_product p on p.id = o.product_id and p.version = o.product_version
+where i.station_id = $1
+and i.message_id = $2
+and i.vehicle_id = $3
+order by o.place;
+
+-- name: charges_at
+-- Whether a driver charges at a station now.
+select exists (
+    select from session
+    where driver_id = $1
+    and station_id = $2
+    and state = 'active');

@@ -1,0 +1,14 @@
+"""Products that are on sale in tests."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from csms.base.money import Money
+from csms.flows.vouchers import ProductSpec
+
+
+def spec(name: str, price_minor: int) -> ProductSpec:
+    """A hundred kWh for four weeks, of the operator."""
+    price = Money(price_minor, "KRW")
+    return ProductSpec(name, None, name, "wh", 100_000, price, Decimal(10), 28, False, None, "none")
