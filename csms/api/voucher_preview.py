@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, WithJsonSchema
 
-from csms.api.call import Call, Route
+from csms.api.call import Call, Route, connection
 from csms.api.offer_answers import Figures, figures
 from csms.api.problems import Problem, of_validation
 from csms.api.shapes import Answer, Body, ChosenId, Json, Moment, Query, StationId
 from csms.api.voucher_products import NewVoucherProduct, spec_of
 from csms.base.errors import NotFound, Refused
+from csms.db import Connection
 from csms.domain import tariff as tariffs
 from csms.domain.offer_words import Known
 from csms.domain.offers import Offer, Product, choose, confidence, days_known, judge
@@ -84,7 +85,8 @@ async def preview_offers(call: Call) -> OfferPreview:
     asked: OfferQuestion = call.body
     check_zone(asked.time_zone, "/time_zone")
     tariff = _tariff(asked.tariff)
-    products = [await _product(call, named, f"/products/{place}") for place, named in enumerate(asked.products)]
+    async with connection(call.parts) as conn:
+        products = [await _product(conn, named, f"/products/{place}") for place, named in enumerate(asked.products)]
     histories.check_currency(tariff, products)
     if len(asked.history) * len(products) > WORK_MAX:
         detail = f"sessions times products are at most {WORK_MAX}: ask for fewer products at once"
@@ -128,11 +130,11 @@ def _tariff(document: dict[str, Json]) -> tariffs.Tariff:
         raise Refused(error.reason, f"/tariff{error.field or ''}") from None
 
 
-async def _product(call: Call, named: Json, at: str) -> Product:
+async def _product(conn: Connection, named: Json, at: str) -> Product:
     """A product that is stored under this id, or as a body says; Refused or Problem 422 with the place in it."""
     if isinstance(named, str):
         try:
-            return offering.product_of(await vouchers.product(call.conn, named))
+            return offering.product_of(await vouchers.product(conn, named))
         except NotFound:
             raise Refused(f"there is no product {named}", at) from None
     try:
@@ -150,6 +152,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/voucher-products/preview", preview_offers, ("tariff:write", "stations:read"),
         "Preview which products would be offered", OfferPreview, OfferQuestion, Wording, changes=False,
+        connects=False,
         body_bytes_max=BODY_BYTES_MAX,
     ),
 )  # fmt: skip

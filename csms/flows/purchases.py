@@ -169,18 +169,36 @@ async def taken(conn: Connection, payment_id: UUID, psp_ref: str, now: datetime)
     offer = await SQL.lock_offer_of_payment.one(conn, payment_id)
     payment = await SQL.show_voucher_payment.one(conn, payment_id)
     assert offer is not None and payment is not None, "neither is ever removed"
-    await SQL.lock_voucher_product.run(conn, offer["product_id"])  # before the balance, as whoever buys without a psp
+    refused = await _refusal(conn, offer, now)
     if payment["state"] != "taken":
         money = Money(payment["amount_minor"], payment["currency"])
         await top_up.fund(conn, payment["driver_id"], money, payment["psp"], psp_ref, now)
         await SQL.decide_voucher_payment.run(conn, payment_id, "taken", psp_ref, None, now)
     if offer["voucher_id"] is not None:
         return await vouchers.show(conn, offer["driver_id"], offer["voucher_id"], now)
+    if refused is not None:
+        return refused
     try:
         async with conn.transaction():
             return await _bought(conn, offer, now)
     except (Conflict, NotEnough) as error:
         return error
+
+
+async def _refusal(conn: Connection, offer: Record, now: datetime) -> CsmsError | None:
+    """
+    Why the voucher cannot be bought any more.
+
+    What is locked to know it is locked before the balance is, as by whoever buys without a psp.
+    """
+    if offer["voucher_id"] is not None:
+        return None
+    try:
+        async with conn.transaction():
+            await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now)
+    except Conflict as error:
+        return error
+    return None
 
 
 async def declined(conn: Connection, payment_id: UUID, reason: str, now: datetime) -> None:
