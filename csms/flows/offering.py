@@ -15,7 +15,7 @@ from csms.domain import voucher_terms
 from csms.domain.offer_words import Known, share_text
 from csms.domain.offers import Offer, Product, Visit, choose, confidence, judge
 from csms.domain.voucher_charge import COUNTED
-from csms.flows import histories
+from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id
 from csms.flows.histories import History
 from csms.flows.vouchers import ProductSpec, terms_text
@@ -60,7 +60,8 @@ async def inquire(conn: Connection, question: Question, now: datetime) -> Inquir
 
     Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known.
     """
-    rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
+    on_sale = await SQL.list_products_on_sale.many(conn, now)
+    rows = {row["id"]: row for row in on_sale if await voucher_windows.full_site(conn, row, now) is None}
     products = [product for product in map(product_of, rows.values()) if for_charging(product)]
     history = await histories.kept(conn, question.driver_id, products, now)
     station = await _station(conn, question.station_id, now)

@@ -108,6 +108,30 @@ async def test_what_is_not_sold_now_is_not_offered(town: Bazaar) -> None:
     assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["P3"]
 
 
+async def test_what_is_sold_out_for_the_power_of_a_site_is_not_offered(town: Bazaar) -> None:
+    body = {
+        "id": "site-night", "name": "Night", "unit": "wh", "amount": 28_000, "valid_days": 28,
+        "price": {"minor": 0, "currency": "KRW"},
+        "conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]},
+    }  # fmt: skip
+    await town.charged("ann", 22, 4_000, {0, 1, 2, 3, 4, 5, 6})
+    assert (await town.ask("staff", "POST", "/voucher-products", body)).status == 201
+    await town.ask("staff", "PATCH", "/sites/site", {"power_cap_w": 250})
+
+    before = (await town.inquire("ann")).json["offers"]
+    assert "site-night" in [offer["product"] for offer in before]
+    assert (await town.ask("bob", "POST", "/drivers/me/vouchers", {"product": "site-night"})).status == 201
+    after = (await town.inquire("ann")).json["offers"]
+
+    assert "site-night" not in [offer["product"] for offer in after]
+    windows = await town.rest.get("/sites/site/voucher-windows")
+    assert (windows["limit_w"], {half["expected_w"] for half in windows["items"]}, len(windows["items"])) == (
+        250,
+        {250},
+        56,
+    )
+
+
 async def test_at_a_station_what_counts_there_is_offered(town: Bazaar) -> None:
     await town.rest.post("/voucher-products", product("elsewhere", 1, 1, conditions={"stations": ["S2"]}))
 
