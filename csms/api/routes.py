@@ -35,6 +35,7 @@ from csms.api import (
     stations,
     swaps,
     tariffs,
+    tendency,
     voucher_products,
     vouchers,
 )
@@ -183,5 +184,6 @@ ROUTES: tuple[Route, ...] = (
     *reservations.ROUTES,
     *voucher_products.ROUTES,
     *vouchers.ROUTES,
+    *tendency.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

@@ -104,9 +104,10 @@ $$;
 create function forget_tendency_of_erased() returns trigger language plpgsql as $$
 begin
     perform forget_tendency(new.id);
-    return null;
+    new.vehicle_class := null;
+    return new;
 end $$;
-create trigger driver_erased_has_no_tendency after update of erased_at on driver
+create trigger driver_erased_has_no_tendency before update of erased_at on driver
     for each row when (new.erased_at is not null) execute function forget_tendency_of_erased();
 
 -- Everything belongs to csms_owner (0011), also what was added since.

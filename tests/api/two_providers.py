@@ -112,6 +112,15 @@ select gen_random_uuid(), 1, $2, provider_id, id, 1, 'wh', 10, 0, 100, 0, 'KRW',
 from voucher_product where id = $1 || '-product';
 insert into voucher_use (voucher_id, session_id, units, minor, at)
 select v.id, r.id, 1, 10, now() from voucher v, rental r where v.product_id = $1 || '-product' and r.asked_by = $1;
+insert into usage_segment (driver_id, at, session_id, station_id, wh, seconds)
+values ($2, '2026-11-20Z', gen_random_uuid(), $1, 10, 900);
+insert into tendency (driver_id, version, computed_at, sessions, weeks, wh, week_wh_mean, week_wh_median, bands_wh,
+    session_wh, session_s, stations, stations_wh, station_count, entropy, power_wh, cheap_wh, priced_wh, swaps, region,
+    confidence)
+values ($2, 1, now(), 1, 1, 10, 10, 10, '{0,0,10,0,0,0,0,0,0,0,0,0}', '{10,10,10}', '{900,900,900}', array[$1], '{10}',
+    1, 0, '{10,0,0}', 0, 0, 1, $1 || '-region', 'low');
+insert into cohort (class, region, drivers, median_driver, computed_at)
+values ('any', $1 || '-region', 20, $2, now());
 """
 """A pack in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
 
