@@ -8,10 +8,10 @@ from csms.flows import tendency
 
 TENDENCY_SWEEP_S = 5.0
 
-BILLS = 100
-"""Bills in one transaction: some 0.1 s of work, between whose sessions others get their turn."""
+BILLS = 50
+"""Bills in one transaction: some 0.05 s of work (0.3 to 2 ms a session), between whose sessions others get a turn."""
 
-TURNS_MAX = 5
+TURNS_MAX = 10
 """Transactions in one sweep: at most 100 sessions a second, so that a burst of them is worked off beside the road."""
 
 

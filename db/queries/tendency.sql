@@ -80,108 +80,97 @@ on conflict do nothing;
 -- name: compute_tendency
 -- The tendency at $2 of the drivers $1, as domain/tendency.py says; its version grows where anything has changed, and it
 -- goes where there is nothing any more. The drivers are locked before, by `lock_drivers_to_keep`.
+-- Driver by driver within one statement: joins of sums of many drivers would be guessed wrongly, and take their square.
 with who as (
     select id, greatest(tendency_since, $2::timestamptz - interval '56 days') as since
     from driver
     where id = any ($1::text[])
     and keeps_tendency
     and erased_at is null),
-segment as materialized (
-    select w.id as driver_id, u.session_id, u.station_id, u.at, u.wh, u.seconds, u.cheap,
-        coalesce(site.id, '') as site_id, coalesce(site.region, 'any') as region,
-        case when extract(isodow from l.local) >= 6 then 7 else 1 end + extract(hour from l.local)::integer / 4 as band,
-        case
-            when u.seconds = 0 then 0
-            when u.wh::bigint * 3600 < 7400::bigint * u.seconds then 1
-            when u.wh::bigint * 3600 <= 22000::bigint * u.seconds then 2
-            else 3
-        end as power
-    from who w
-    join usage_segment u on u.driver_id = w.id
-        and u.at > $2::timestamptz - interval '56 days'
-        and u.at <= $2::timestamptz
-    left join station s on s.id = u.station_id
-    left join site on site.id = s.site_id
-    cross join lateral (select u.at at time zone coalesce(site.time_zone, 'UTC') as local) l),
-total as (
-    select driver_id, sum(wh) as wh, max(floor(extract(epoch from $2::timestamptz - at) / 604800))::integer + 1 as weeks,
-        array[
-            coalesce(sum(wh) filter (where band = 1), 0), coalesce(sum(wh) filter (where band = 2), 0),
-            coalesce(sum(wh) filter (where band = 3), 0), coalesce(sum(wh) filter (where band = 4), 0),
-            coalesce(sum(wh) filter (where band = 5), 0), coalesce(sum(wh) filter (where band = 6), 0),
-            coalesce(sum(wh) filter (where band = 7), 0), coalesce(sum(wh) filter (where band = 8), 0),
-            coalesce(sum(wh) filter (where band = 9), 0), coalesce(sum(wh) filter (where band = 10), 0),
-            coalesce(sum(wh) filter (where band = 11), 0), coalesce(sum(wh) filter (where band = 12), 0)] as bands_wh,
-        array[
-            coalesce(sum(wh) filter (where power = 1), 0), coalesce(sum(wh) filter (where power = 2), 0),
-            coalesce(sum(wh) filter (where power = 3), 0)] as power_wh,
-        coalesce(sum(wh) filter (where cheap), 0) as cheap_wh,
-        coalesce(sum(wh) filter (where cheap is not null), 0) as priced_wh
-    from segment
-    group by driver_id),
-per_session as (
-    select driver_id, sum(wh) as wh, sum(seconds) as seconds,
-        floor(extract(epoch from $2::timestamptz - min(at)) / 604800)::integer as week
-    from segment
-    group by driver_id, session_id),
-of_sessions as (
-    select driver_id, count(*) as sessions,
-        percentile_disc(array[0.25, 0.5, 0.75]) within group (order by wh) as session_wh,
-        percentile_disc(array[0.25, 0.5, 0.75]) within group (order by seconds) as session_s,
-        array[
-            coalesce(sum(wh) filter (where week = 0), 0), coalesce(sum(wh) filter (where week = 1), 0),
-            coalesce(sum(wh) filter (where week = 2), 0), coalesce(sum(wh) filter (where week = 3), 0),
-            coalesce(sum(wh) filter (where week = 4), 0), coalesce(sum(wh) filter (where week = 5), 0),
-            coalesce(sum(wh) filter (where week = 6), 0), coalesce(sum(wh) filter (where week = 7), 0)] as weeks_wh
-    from per_session
-    group by driver_id),
-per_station as (
-    select driver_id, station_id, site_id, region, sum(wh) as wh
-    from segment
-    group by driver_id, station_id, site_id, region),
-of_stations as (
-    select p.driver_id, count(*) as station_count,
-        (array_agg(p.station_id order by p.wh desc, p.station_id collate "C"))[1:5] as stations,
-        (array_agg(p.wh::bigint order by p.wh desc, p.station_id collate "C"))[1:5] as stations_wh,
-        abs(coalesce(sum(
-            p.wh::float8 / t.wh::float8 * ln(p.wh::float8 / t.wh::float8) / ln(2::float8)
-            order by p.wh) filter (where p.wh > 0), 0)) as entropy
-    from per_station p
-    join total t on t.driver_id = p.driver_id
-    group by p.driver_id),
-of_sites as (
-    select distinct on (driver_id) driver_id, region
-    from (
-        select driver_id, site_id, region, sum(wh) as wh
-        from per_station
-        group by driver_id, site_id, region) s
-    order by driver_id, wh desc, site_id collate "C"),
 fresh as (
-    select w.id, s.sessions, t.weeks, t.wh, div(m.wh, t.weeks) as week_wh_mean, m.median, t.bands_wh, s.session_wh,
-        s.session_s, p.stations, p.stations_wh, p.station_count, round(p.entropy::numeric, 3) as entropy, t.power_wh,
-        t.cheap_wh, t.priced_wh, r.rented, o.region,
-        case
-            when t.weeks >= 8 and s.sessions >= 12 then 'high'
-            when t.weeks >= 2 and s.sessions >= 4 then 'medium'
-            else 'low'
-        end as confidence
+    select w.id, f.*
     from who w
-    join total t on t.driver_id = w.id
-    join of_sessions s on s.driver_id = w.id
-    join of_stations p on p.driver_id = w.id
-    join of_sites o on o.driver_id = w.id
     cross join lateral (
-        select sum(week_wh) as wh, percentile_disc(0.5) within group (order by week_wh) as median
-        from unnest(s.weeks_wh[1:t.weeks]) week_wh) m
-    cross join lateral (
-        select count(*) as rented
-        from rental r
-        join item i on i.code = r.item
-        where r.driver_id = w.id
-        and r.requested_at > w.since
-        and r.requested_at <= $2::timestamptz
-        and r.taken_at is not null
-        and i.kind = 'battery') r),
+        with segment as materialized (
+            select u.session_id, u.station_id, u.at, u.wh, u.seconds, u.cheap, coalesce(site.id, '') as site_id,
+                coalesce(site.region, 'any') as region,
+                case when date_part('isodow', l.local) >= 6 then 7 else 1 end
+                    + date_part('hour', l.local)::integer / 4 as band,
+                case
+                    when u.seconds = 0 then 0
+                    when u.wh::bigint * 3600 < 7400::bigint * u.seconds then 1
+                    when u.wh::bigint * 3600 <= 22000::bigint * u.seconds then 2
+                    else 3
+                end as power
+            from usage_segment u
+            left join station s on s.id = u.station_id
+            left join site on site.id = s.site_id
+            cross join lateral (select u.at at time zone coalesce(site.time_zone, 'UTC') as local) l
+            where u.driver_id = w.id
+            and u.at > $2::timestamptz - interval '56 days'
+            and u.at <= $2::timestamptz),
+        total as (
+            select sum(wh) as wh, max(floor(date_part('epoch', $2::timestamptz - at) / 604800))::integer + 1 as weeks,
+                array[
+                    coalesce(sum(wh) filter (where power = 1), 0), coalesce(sum(wh) filter (where power = 2), 0),
+                    coalesce(sum(wh) filter (where power = 3), 0)] as power_wh,
+                coalesce(sum(wh) filter (where cheap), 0) as cheap_wh,
+                coalesce(sum(wh) filter (where cheap is not null), 0) as priced_wh
+            from segment),
+        of_bands as (
+            select array_agg(coalesce(b.wh, 0) order by n) as bands_wh
+            from generate_series(1, 12) n
+            left join (select band, sum(wh) as wh from segment group by band) b on b.band = n),
+        per_session as (
+            select sum(wh) as wh, sum(seconds) as seconds,
+                floor(date_part('epoch', $2::timestamptz - min(at)) / 604800)::integer as week
+            from segment
+            group by session_id),
+        of_sessions as (
+            select count(*) as sessions,
+                percentile_disc(array[0.25, 0.5, 0.75]) within group (order by wh) as session_wh,
+                percentile_disc(array[0.25, 0.5, 0.75]) within group (order by seconds) as session_s
+            from per_session),
+        of_weeks as (
+            select div(sum(coalesce(p.wh, 0)), count(*)) as week_wh_mean,
+                percentile_disc(0.5) within group (order by coalesce(p.wh, 0)) as week_wh_median
+            from generate_series(0, (select weeks from total) - 1) n
+            left join (select week, sum(wh) as wh from per_session group by week) p on p.week = n),
+        per_station as (
+            select station_id, site_id, region, sum(wh) as wh
+            from segment
+            group by station_id, site_id, region),
+        of_stations as (
+            select count(*) as station_count,
+                (array_agg(station_id order by wh desc, station_id collate "C"))[1:5] as stations,
+                (array_agg(wh order by wh desc, station_id collate "C"))[1:5] as stations_wh,
+                round(abs(coalesce(sum(share * ln(share) / ln(2::float8) order by share) filter (where share > 0), 0)
+                    )::numeric, 3) as entropy
+            from (select station_id, wh, wh::float8 / nullif(sum(wh) over (), 0)::float8 as share from per_station) p),
+        of_sites as (
+            select region
+            from per_station
+            group by site_id, region
+            order by sum(wh) desc, site_id collate "C"
+            limit 1)
+        select s.sessions, t.weeks, t.wh, m.week_wh_mean, m.week_wh_median, b.bands_wh, s.session_wh, s.session_s,
+            p.stations, p.stations_wh, p.station_count, p.entropy, t.power_wh, t.cheap_wh, t.priced_wh,
+            (
+                select count(*)
+                from rental r
+                join item i on i.code = r.item
+                where r.driver_id = w.id
+                and r.requested_at > w.since
+                and r.requested_at <= $2::timestamptz
+                and r.taken_at is not null
+                and i.kind = 'battery') as swaps,
+            o.region,
+            case
+                when t.weeks >= 8 and s.sessions >= 12 then 'high'
+                when t.weeks >= 2 and s.sessions >= 4 then 'medium'
+                else 'low'
+            end as confidence
+        from total t, of_bands b, of_sessions s, of_weeks m, of_stations p, of_sites o) f),
 gone as (
     delete from tendency
     where driver_id = any ($1::text[])
@@ -189,8 +178,8 @@ gone as (
 insert into tendency as t (driver_id, version, computed_at, sessions, weeks, wh, week_wh_mean, week_wh_median, bands_wh,
     session_wh, session_s, stations, stations_wh, station_count, entropy, power_wh, cheap_wh, priced_wh, swaps, region,
     confidence)
-select id, 1, $2::timestamptz, sessions, weeks, wh, week_wh_mean, median, bands_wh, session_wh, session_s, stations,
-    stations_wh, station_count, entropy, power_wh, cheap_wh, priced_wh, rented, region, confidence
+select id, 1, $2::timestamptz, sessions, weeks, wh, week_wh_mean, week_wh_median, bands_wh, session_wh, session_s,
+    stations, stations_wh, station_count, entropy, power_wh, cheap_wh, priced_wh, swaps, region, confidence
 from fresh
 on conflict (driver_id) do update
 set version = t.version + 1, computed_at = excluded.computed_at, sessions = excluded.sessions, weeks = excluded.weeks,

@@ -22,8 +22,8 @@ from csms.flows import tendency
 from tests.benchmarks.partners import Bench
 
 DRIVERS, DRIVERS_QUICK = 100_000, 10_000
-SESSIONS, QUARTERS = 14, 3
-"""Two sessions a week."""
+SESSIONS, QUARTERS = 14, 2
+"""Two sessions a week, in two quarters of an hour each."""
 TAKES = 50
 
 
