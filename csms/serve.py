@@ -53,6 +53,7 @@ from csms.worker.settling import SETTLING
 from csms.worker.spending import SPENDING_SWEEP_S, SpendingTimer
 from csms.worker.sweep import sweeping
 from csms.worker.tasks import TASKS, Outside
+from csms.worker.tendency import TENDENCY_SWEEP_S, TendencyTimer
 from csms.worker.timers import TIMERS_SWEEP_S, Timers
 from csms.worker.watchdog import SILENT_AFTER, SILENT_AFTER_SIMULATED, WATCHDOG_SWEEP_S, Watchdog
 
@@ -153,6 +154,7 @@ async def running(
         )
         lending = LendingTimer(worker_pool, lambda event, reply: road.submit(event, reply), clock)
         order = ChargingTimer(worker_pool, worker.wake, clock)
+        tendency = TendencyTimer(worker_pool, clock)
         async with edge_pool.acquire() as conn:
             await SQL.cabinets_away.run(conn, clock())
         for sweeps in (
@@ -162,6 +164,7 @@ async def running(
             sweeping("spending", spending.sweep, SPENDING_SWEEP_S),
             sweeping("news", herald.sweep, NEWS_SWEEP_S),
             sweeping("watchdog", watchdog.sweep, WATCHDOG_SWEEP_S),
+            sweeping("tendency", tendency.sweep, TENDENCY_SWEEP_S),
             sweeping("commands", partial(_end_forgotten, edge_pool, clock), FORGOTTEN_SWEEP_S, at_once=True),
             sweeping("books", partial(_check_books, api_pool), CHECK_S),
             sweeping("answers", partial(_forget_answers, api_pool), ANSWERS_SWEEP_S, at_once=True),

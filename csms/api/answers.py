@@ -88,7 +88,7 @@ class Site(Answer):
     """
     A site, and who is reimbursed for the electricity of its outlets, by which share of a fee (basis points).
 
-    `power_cap_w` is what its battery stations may draw together; null: no limit.
+    `power_cap_w` is what its battery stations may draw together; null: no limit. In a `region` drivers are compared.
     """
 
     id: str
@@ -98,12 +98,13 @@ class Site(Answer):
     host_bp: int
     host_name: str | None
     power_cap_w: int | None
+    region: str | None
     created_at: Moment
 
 
 def site(row: Record) -> Site:
     """A row of `show_site`."""
-    names = ("id", "name", "time_zone", "host_bp", "host_name", "power_cap_w", "created_at")
+    names = ("id", "name", "time_zone", "host_bp", "host_name", "power_cap_w", "region", "created_at")
     return Site(provider=row["provider_id"], **{name: row[name] for name in names})
 
 
@@ -155,12 +156,13 @@ class PricePreview(ExactPrice):
 
 
 class Driver(Answer):
-    """A driver."""
+    """A driver; `vehicle_class` is what kind of vehicle, in the operator's words."""
 
     id: str
     name: str | None
     status: str
     rest: str
+    vehicle_class: str | None
     created_at: Moment
 
 

@@ -94,7 +94,8 @@ class NewSite(Body):
     A site; `time_zone` is an IANA name.
 
     Its host is who is reimbursed for the electricity that portable chargers take from its outlets, by a share of
-    their fees. `power_cap_w` is what its battery stations may draw together; null: no limit.
+    their fees. `power_cap_w` is what its battery stations may draw together; null: no limit. `region`: your word for
+    where drivers are compared with each other.
     """
 
     id: ChosenId
@@ -104,14 +105,16 @@ class NewSite(Body):
     host_bp: Share = 0
     host_name: Name | None = None
     power_cap_w: PowerCap | None = None
+    region: ChosenId | None = None
 
 
 class SitePatch(Body):
-    """What is given is changed, a share for sessions that start from now on. `power_cap_w` null: no limit."""
+    """What is given is changed, a share for sessions that start from now on. A `power_cap_w` of null: no limit."""
 
     host_bp: Share = 0
     host_name: Name | None = None
     power_cap_w: PowerCap | None = None
+    region: ChosenId | None = None
 
 
 class NewTariff(Body):
@@ -137,10 +140,11 @@ class NewTariff(Body):
 
 
 class NewDriver(Body):
-    """A driver; without `id` one is made."""
+    """A driver; without `id` one is made. `vehicle_class`: what kind of vehicle, in your words."""
 
     id: ChosenId | None = None
     name: Name | None = None
+    vehicle_class: ChosenId | None = None
 
 
 class DriverPatch(Body):
@@ -149,6 +153,7 @@ class DriverPatch(Body):
     name: Name | None = None
     status: Literal["active", "blocked"] | None = None
     rest: Literal["keep", "refund"] | None = None
+    vehicle_class: ChosenId | None = None
 
 
 class NewToken(Body):

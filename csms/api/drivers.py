@@ -16,7 +16,7 @@ from csms.flows import drivers
 async def add_driver(call: Call) -> answers.Driver:
     """Add a driver."""
     new: NewDriver = call.body
-    driver_id = await drivers.add_driver(call.conn, new.id, new.name, call.parts.clock())
+    driver_id = await drivers.add_driver(call.conn, new.id, new.name, call.parts.clock(), new.vehicle_class)
     return await _driver(call.conn, driver_id)
 
 
@@ -35,9 +35,11 @@ async def show_driver(call: Call) -> answers.Driver:
 async def change_driver(call: Call) -> answers.Driver:
     """Change what is given."""
     patch: DriverPatch = call.body
+    given = patch.model_fields_set
     await SQL.change_driver.run(
-        call.conn, call.path["driver"], "name" in patch.model_fields_set, patch.name, patch.status, patch.rest
-    )
+        call.conn, call.path["driver"], "name" in given, patch.name, patch.status, patch.rest,
+        "vehicle_class" in given, patch.vehicle_class,
+    )  # fmt: skip
     return await _driver(call.conn, call.path["driver"])
 
 

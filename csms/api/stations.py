@@ -108,7 +108,9 @@ async def add_site(call: Call) -> answers.Site:
     new: NewSite = call.body
     await parties.add_site(
         call.conn,
-        parties.SiteSpec(new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name, new.power_cap_w),
+        parties.SiteSpec(
+            new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name, new.power_cap_w, new.region
+        ),
         call.parts.clock(),
     )
     return await _site(call.conn, new.id)

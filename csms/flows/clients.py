@@ -64,7 +64,7 @@ async def driver_of(conn: Connection, issuer: str, subject: str, now: datetime) 
     if known is None:
         new = str(uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)))
         async with conn.transaction():
-            await SQL.add_driver.value(conn, new, None, now)
+            await SQL.add_driver.value(conn, new, None, now, None)
             known = await SQL.claim_identity.value(conn, issuer, subject, new)
             if known != new:
                 await SQL.drop_driver.run(conn, new)  # another request made the driver first

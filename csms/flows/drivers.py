@@ -33,14 +33,16 @@ class TokenRow:
     is_new: bool
 
 
-async def add_driver(conn: Connection, driver_id: str | None, name: str | None, now: datetime) -> str:
+async def add_driver(
+    conn: Connection, driver_id: str | None, name: str | None, now: datetime, vehicle_class: str | None = None
+) -> str:
     """Add a driver and answer the id, a new one when none was chosen; Conflict when it is taken."""
     if driver_id is None:
         driver_id = str(uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)))
     else:
         check_pseudonym(driver_id)
     check_id(driver_id)
-    if await SQL.add_driver.value(conn, driver_id, name, now) is None:
+    if await SQL.add_driver.value(conn, driver_id, name, now, vehicle_class) is None:
         raise Conflict(f"there is a driver {driver_id} already")
     return driver_id
 

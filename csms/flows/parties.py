@@ -32,7 +32,7 @@ class SiteSpec:
     A site as staff describe it; `time_zone` is an IANA name such as `Asia/Seoul`.
 
     `host_bp` is the share of each fee that reimburses its host for the electricity of portable chargers, `power_cap_w`
-    what its battery stations may draw together (None: no limit).
+    what its battery stations may draw together (None: no limit). In a `region` drivers are compared with each other.
     """
 
     id: str
@@ -42,6 +42,7 @@ class SiteSpec:
     host_bp: int = 0
     host_name: str | None = None
     power_cap_w: int | None = None
+    region: str | None = None
 
 
 async def add_provider(conn: Connection, spec: ProviderSpec, now: datetime) -> None:
@@ -94,7 +95,7 @@ async def add_site(conn: Connection, spec: SiteSpec, now: datetime) -> None:
             raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
         added = await SQL.add_site.value(
             conn, spec.id, spec.provider, spec.name, spec.time_zone, now, spec.host_bp, spec.host_name,
-            spec.power_cap_w,
+            spec.power_cap_w, spec.region,
         )  # fmt: skip
         if added is None:
             raise Conflict(f"there is a site {spec.id} already")
@@ -102,7 +103,7 @@ async def add_site(conn: Connection, spec: SiteSpec, now: datetime) -> None:
 
 async def change_site(conn: Connection, site_id: str, changed: Mapping[str, object]) -> None:
     """
-    Change what is given of `host_bp`, `host_name` and `power_cap_w`.
+    Change what is given of `host_bp`, `host_name`, `power_cap_w` and `region`.
 
     Sessions that have begun keep the share they began with.
     """
@@ -111,7 +112,8 @@ async def change_site(conn: Connection, site_id: str, changed: Mapping[str, obje
         if row is None:
             raise NotFound(f"there is no site {site_id}")
         site = {**row, **changed}
-        await SQL.change_site.run(conn, site_id, site["host_bp"], site["host_name"], site["power_cap_w"])
+        values = [site[name] for name in ("host_bp", "host_name", "power_cap_w", "region")]
+        await SQL.change_site.run(conn, site_id, *values)
 
 
 def check_id(chosen: str) -> None:

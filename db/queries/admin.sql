@@ -56,36 +56,36 @@ limit $2;
 
 -- name: add_site
 -- Adds a site; no row comes back when the id is taken.
-insert into site (id, provider_id, name, time_zone, created_at, host_bp, host_name, power_cap_w)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into site (id, provider_id, name, time_zone, created_at, host_bp, host_name, power_cap_w, region)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (id) do nothing
 returning id;
 
 -- name: show_site
 -- One site.
-select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, created_at
 from site
 where id = $1;
 
 -- name: list_sites
 -- Sites by id.
-select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, created_at
 from site
 where id > $1
 order by id
 limit $2;
 
 -- name: lock_site_to_change
--- The host of a site and its limit, kept from other writers until the transaction ends.
-select host_bp, host_name, power_cap_w
+-- What of a site may change, kept from other writers until the transaction ends.
+select host_bp, host_name, power_cap_w, region
 from site
 where id = $1
 for update;
 
 -- name: change_site
--- Who hosts a site, the share of sessions that start from now on, and what its battery stations may draw.
+-- Who hosts a site, the share of sessions that start from now on, what its battery stations may draw, its region.
 update site
-set host_bp = $2, host_name = $3, power_cap_w = $4
+set host_bp = $2, host_name = $3, power_cap_w = $4, region = $5
 where id = $1;
 
 -- name: site_to_tag

@@ -2,27 +2,28 @@
 
 -- name: add_driver
 -- Adds a driver; no row comes back when the id is taken.
-insert into driver (id, name, created_at)
-values ($1, $2, $3)
+insert into driver (id, name, created_at, vehicle_class)
+values ($1, $2, $3, $4)
 on conflict (id) do nothing
 returning id;
 
 -- name: change_driver
--- Sets what is given of a driver's name, status and choice; no row comes back when there is no such driver.
+-- Sets what is given of a driver's name, status, choice and vehicle; no row comes back when there is no such driver.
 update driver
-set name = case when $2 then $3 else name end, status = coalesce($4, status), rest = coalesce($5, rest)
+set name = case when $2 then $3 else name end, status = coalesce($4, status), rest = coalesce($5, rest),
+    vehicle_class = case when $6 then $7 else vehicle_class end
 where id = $1
 returning id;
 
 -- name: show_driver
 -- One driver.
-select id, name, status, rest, created_at
+select id, name, status, rest, vehicle_class, created_at
 from driver
 where id = $1;
 
 -- name: list_drivers
 -- Drivers by id.
-select id, name, status, rest, created_at
+select id, name, status, rest, vehicle_class, created_at
 from driver
 where id > $1
 order by id

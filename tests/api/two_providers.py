@@ -126,6 +126,15 @@ insert into voucher_payment (id, offer_id, driver_id, psp, issuer, subject, amou
     decided_at, request)
 select gen_random_uuid(), o.id, $2, 'social', $1, $1 || '-subject', 100, 'KRW', 'declined', now(), now(), ''
 from voucher_offer o where o.product_id = $1 || '-product';
+insert into usage_segment (driver_id, at, session_id, station_id, wh, seconds)
+values ($2, '2026-11-20Z', gen_random_uuid(), $1, 10, 900);
+insert into tendency (driver_id, version, computed_at, sessions, weeks, wh, week_wh_mean, week_wh_median, bands_wh,
+    session_wh, session_s, stations, stations_wh, station_count, entropy, power_wh, cheap_wh, priced_wh, swaps, region,
+    confidence)
+values ($2, 1, now(), 1, 1, 10, 10, 10, '{0,0,10,0,0,0,0,0,0,0,0,0}', '{10,10,10}', '{900,900,900}', array[$1], '{10}',
+    1, 0, '{10,0,0}', 0, 0, 1, $1 || '-region', 'low');
+insert into cohort (class, region, drivers, median_driver, computed_at)
+values ('any', $1 || '-region', 20, $2, now());
 """
 """A pack in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
 
