@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from csms.base.errors import Refused
+from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher_terms
 from csms.domain.offer_words import Known, share_text
@@ -22,6 +22,14 @@ from csms.flows.vouchers import ProductSpec, terms_text
 
 OFFER_AGE = timedelta(minutes=15)
 """How long a voucher may be bought at the price that was offered."""
+
+
+INQUIRIES_MAX = 60
+"""So often a driver's vehicles may ask within `OFFER_AGE`: each time all products are tried out."""
+
+
+class TooMany(CsmsError):
+    """Asked so often that the offers of before are to be looked at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,11 @@ async def inquire(conn: Connection, question: Question, now: datetime) -> Inquir
     """
     Choose and store what a vehicle is offered: at least one voucher where any is on sale; in the caller's transaction.
 
-    Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known.
+    Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known;
+    TooMany of one driver's.
     """
+    if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
+        raise TooMany("too many questions; the offers of before still stand")
     rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
     products = [product for product in map(product_of, rows.values()) if for_charging(product)]
     history = await histories.kept(conn, question.driver_id, products, now)

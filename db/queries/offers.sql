@@ -122,6 +122,13 @@ and (p.quota is null or p.quota > (
     and v.valid_until > $1))
 order by p.id;
 
+-- name: count_inquiries
+-- How often a driver's vehicles have asked since $2.
+select count(*)
+from voucher_inquiry
+where driver_id = $1
+and asked_at > $2;
+
 -- name: add_inquiry
 -- A question of a vehicle.
 insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, tendency_version,
