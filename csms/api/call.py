@@ -57,6 +57,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "report": re.compile(r"[a-z0-9_-]{1,48}"),
     "client": CHOSEN_ID,
     "exception": _UUID,
+    "country": re.compile(r"[A-Z]{2}"),
     "meter_key": _UUID,
     "tag": OUTLET_TAG,
     "item": STATION_ID,
@@ -144,6 +145,11 @@ class Route:
     """What a body may be long; None: as all of them (`app.BODY_BYTES_MAX`)."""
 
     @property
+    def takes_a_body(self) -> bool:
+        """Whether a body means anything here: where the route has no model for it, it has no fields."""
+        return self.method != "GET"
+
+    @property
     def leaves_a_trail(self) -> bool:
         """Whether what is asked here is told in the trail."""
         return self.changes and self.method != "GET"
@@ -160,6 +166,8 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         if route.body is not None:
             raw = await read_body(request if route.body_bytes_max is None else larger(request, route.body_bytes_max))
             body = check_body(raw, route.body)
+        elif route.takes_a_body and await request.read():
+            check_body(await read_body(request), Body)  # what nobody looks at is refused, not passed over
         own = replace(parts, client=client, reads=route.method == "GET")
         call = Call(own, client, path, query, body, request)
         try:

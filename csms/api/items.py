@@ -108,6 +108,8 @@ class ItemQuery(Paging):
     place: Place | None = Field(None, description="in such a place")
     state: ItemState | None = Field(None, description="in this state")
     type: Parameter | None = Field(None, description="of this type")
+    kind: Literal["portable", "battery"] | None = Field(None, description="of this kind")
+    quarantined: bool | None = Field(None, description="batteries in quarantine, or all others")
 
 
 async def add_item(call: Call) -> Item:
@@ -124,8 +126,9 @@ async def list_items(call: Call) -> Page[Item]:
     """Items by code."""
     q: ItemQuery = call.query
     rows = await SQL.list_items.many(
-        call.conn, after_id(q.cursor), q.limit + 1, q.provider, q.station, q.place, q.state, q.type
-    )
+        call.conn, after_id(q.cursor), q.limit + 1, q.provider, q.station, q.place, q.state, q.type, q.kind,
+        q.quarantined,
+    )  # fmt: skip
     shown = page(rows, q.limit, lambda row: row, lambda row: str(row["code"]))
     return Page(items=await items_of(call.conn, shown.items), next_cursor=shown.next_cursor)
 

@@ -151,6 +151,6 @@ def _successes(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _refusals(route: Route) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    meanings = {s: meaning for s, meaning in REFUSALS.items() if route.body is not None or s not in BODY_ONLY}
+    meanings = {s: meaning for s, meaning in REFUSALS.items() if route.takes_a_body or s not in BODY_ONLY}
     meanings |= {status: OF_FEW[status] for status in route.refuses}
     return {str(status): {"description": meaning, "content": content} for status, meaning in sorted(meanings.items())}

@@ -40,7 +40,7 @@ class NewPackState(Body):
 
     serial: Serial
     soc: Hundredths
-    soh: Hundredths
+    soh: Hundredths | None = None
     mv: Annotated[int, Field(ge=0, le=10**6)] | None = None
     ma: Annotated[int, Field(ge=-(10**6), le=10**6)] | None = None
     temp: Annotated[int, Field(ge=-100, le=200)] | None = None

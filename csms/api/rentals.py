@@ -18,6 +18,7 @@ from csms.api.shapes import Body, ChosenId, Moment, MoneyBody, Page, Paging, Par
 from csms.base.errors import NotYet, Refused
 from csms.db import SQL, Record
 from csms.domain.assets import RentalState
+from csms.domain.events import Outcome
 from csms.flows import rentals
 from csms.flows.admin import CONNECTOR_MAX
 from csms.flows.presence import Use, cabinet_to_use
@@ -100,7 +101,7 @@ async def add_rental(call: Call) -> tuple[int, Rental]:
         if outcome is not None and outcome.status != "accepted":
             await rentals.unused(conn, rental_id, call.client.id, key if row is None else "")
     if outcome is not None and outcome.status != "accepted":
-        raise refusal(outcome)
+        raise await _why_none(call, new, outcome) or refusal(outcome)
     if row is None:
         raise NotYet("this is not written yet and may still be done; ask again with the same key")
     if new.rest is not None and row["rest"] != new.rest and row["closed_at"] is None:
@@ -108,6 +109,17 @@ async def add_rental(call: Call) -> tuple[int, Rental]:
         async with system(call.parts) as conn:
             row = await rentals.show(conn, rental_id)
     return 202 if row["state"] == "requested" else 201, rental(row)
+
+
+async def _why_none(call: Call, new: NewRental, outcome: Outcome) -> Problem | None:
+    """Whoever asks for a type that nothing there has is told so: waiting for it would be of no use."""
+    error = None if outcome.asset is None else outcome.asset.error
+    if new.item_type is None or error not in ("NoBatteryAvailable", "UnitEmpty"):
+        return None
+    async with abroad(call.parts) as conn:
+        if await SQL.is_type_at_station.value(conn, new.station, new.item_type):
+            return None
+    return Problem(409, f"there is nothing of type {new.item_type} at {new.station} now", members={"error": error})
 
 
 async def list_rentals(call: Call) -> Page[Rental]:

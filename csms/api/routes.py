@@ -7,6 +7,7 @@ from csms.api import (
     audit,
     balance,
     bodies,
+    breakage,
     cabinets,
     charging_requests,
     clients,
@@ -40,6 +41,7 @@ from csms.api import (
     voucher_preview,
     voucher_products,
     voucher_purchases,
+    voucher_windows,
     vouchers,
 )
 from csms.api.call import Route
@@ -188,6 +190,8 @@ ROUTES: tuple[Route, ...] = (
     *voucher_products.ROUTES,
     *voucher_preview.ROUTES,
     *vouchers.ROUTES,
+    *breakage.ROUTES,
+    *voucher_windows.ROUTES,
     *vehicles.ROUTES,
     *voucher_offers.ROUTES,
     *voucher_purchases.ROUTES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -17,6 +16,9 @@ from csms.domain.pack_rows import SlotRules as Rules
 from csms.flows import packs, slots
 
 Degrees = Annotated[int, Field(ge=-100, le=200)]
+
+
+UNKNOWN = slots.Forecast(None, "not_charged")
 
 
 class NewSlotRules(Body):
@@ -55,7 +57,8 @@ class SlotPack(Answer):
     The pack in a slot; levels in 1/100 %.
 
     `fit`: the station may hand it out; else `unfit` is the protocol's word for why not. `ready_at` is when it will have
-    reached the station's target, null where nobody knows.
+    reached the station's target, null where nobody knows: then `unready` says why. `not_charged`: it is not fit to
+    be, or unknown. `no_power`: the limit of the site leaves nothing for it, or its slot's power is not known.
     """
 
     item: str
@@ -71,6 +74,7 @@ class SlotPack(Answer):
     fit: bool
     unfit: str | None
     ready_at: Moment | None
+    unready: Literal["not_charged", "no_power"] | None
 
 
 class Slot(Answer):
@@ -132,7 +136,7 @@ def _rules(row: Record) -> Rules:
     return Rules() if row["target_soc"] is None else Rules(**{name: row[name] for name in Rules._fields})
 
 
-def _slot(row: Record, rules: Rules, ready: Mapping[int, datetime | None]) -> Slot:
+def _slot(row: Record, rules: Rules, ready: Mapping[int, slots.Forecast]) -> Slot:
     return Slot(
         connector=row["connector"], door=row["door"], free=bool(row["is_free"]), reserved=row["is_reserved"],
         fault=row["fault"], out_of_service=row["out_of_service"], known_at=row["known_at"],
@@ -140,12 +144,12 @@ def _slot(row: Record, rules: Rules, ready: Mapping[int, datetime | None]) -> Sl
     )  # fmt: skip
 
 
-def _pack(row: Record, rules: Rules, ready: Mapping[int, datetime | None]) -> SlotPack:
-    why = packs.unfit(row, rules)
+def _pack(row: Record, rules: Rules, ready: Mapping[int, slots.Forecast]) -> SlotPack:
+    why, forecast = packs.unfit(row, rules), ready.get(row["connector"], UNKNOWN)
     names = ("item", "serial", "capacity_wh", "soc", "soh", "mode", "cycles", "quarantine")
     return SlotPack(
-        type=row["item_type"], measured_at=row["at"], fit=why is None, unfit=why, ready_at=ready.get(row["connector"]),
-        **{name: row[name] for name in names},
+        type=row["item_type"], measured_at=row["at"], fit=why is None, unfit=why,
+        ready_at=forecast.ready_at, unready=forecast.unready, **{name: row[name] for name in names},
     )  # fmt: skip
 
 

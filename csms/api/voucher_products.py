@@ -47,7 +47,8 @@ class NewVoucherProduct(Body):
     `{kind: flat_rate, price}` (per kWh, tax included) or `{kind: fee_waived, fees: [FLAT, TIME, PARKING_TIME]}`.
     `conditions`: OCPI restrictions (`start_time`, `end_time`, `start_date`, `end_date`, `day_of_week`, `min_power`,
     `max_power`) and `stations`, `sites`, `uses` (`charge`, `rental`). It may be used for `uses_max` sessions; `quota`
-    are sold that are valid at one time. What is not `on_sale` is sold no more.
+    are sold that are valid at one time. What is not `on_sale` is sold no more. `country`: by whose policy what is never
+    used is lost (`/breakage-policies`); without one it never is.
     """
 
     id: ChosenId
@@ -66,6 +67,7 @@ class NewVoucherProduct(Body):
     uses_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     quota: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     on_sale: bool = True
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
 
 
 class VoucherProduct(Answer):
@@ -88,6 +90,7 @@ class VoucherProduct(Answer):
     uses_max: int | None
     quota: int | None
     on_sale: bool
+    country: str | None
     created_at: Moment
 
 
@@ -118,6 +121,7 @@ def spec_of(new: NewVoucherProduct, provider_id: str | None) -> vouchers.Product
     return vouchers.ProductSpec(
         new.id, new.provider or provider_id, new.name, new.unit, new.amount, price, vat_percent, new.valid_days,
         new.carry_over, overuse, new.refund, new.effect, new.conditions, new.uses_max, new.quota, new.on_sale,
+        new.country,
     )  # fmt: skip
 
 
@@ -137,7 +141,7 @@ async def show_product(call: Call) -> VoucherProduct:
 def _product(row: Record) -> VoucherProduct:
     names = (
         *("id", "version", "name", "unit", "amount", "valid_days", "carry_over", "refund", "uses_max", "quota"),
-        *("on_sale", "created_at"),
+        *("on_sale", "country", "created_at"),
     )
     terms: dict[str, Any] = {
         name: None if row[name] is None else json.loads(row[name]) for name in ("effect", "conditions")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from csms.api.call import Call, Route, connection, idempotency_key, system
 from csms.api.paging import LAST_TIME, LAST_UUID, beside, page, place_in_time
@@ -66,13 +68,18 @@ class Voucher(Answer):
 
 
 class VoucherUse(Answer):
-    """What one use took: so many units, which released so much."""
+    """
+    What one use took: so many units, which released so much of what was paid for them.
+
+    `saved` is the part of the price that was not asked for them, less that; null where quantities were covered.
+    """
 
     session: str
     station: str | None
     item: str | None
     units: int
     released: Money
+    saved: Money | None
     at: Moment
 
 
@@ -80,6 +87,13 @@ class VoucherWithUses(Voucher):
     """A voucher and what was taken of it, at most the first thousand uses."""
 
     uses: list[VoucherUse]
+
+
+class VoucherQuery(Paging):
+    """Which vouchers."""
+
+    state: Literal["active", "refunded"] | None = Field(None, description="in this state")
+    valid: bool | None = Field(None, description="that may be used now, or may not")
 
 
 async def buy_voucher(call: Call) -> Voucher:
@@ -101,10 +115,11 @@ async def buy_voucher(call: Call) -> Voucher:
 
 async def list_vouchers(call: Call) -> Page[Voucher]:
     """A driver's vouchers, the newest first."""
-    q: Paging = call.query
+    q: VoucherQuery = call.query
     driver_id = await known(call.conn, call.path["driver"])
     since, id_ = beside(q.cursor, (LAST_TIME, LAST_UUID))
-    rows = await SQL.list_vouchers.many(call.conn, driver_id, since, call.parts.clock(), id_, q.limit + 1)
+    now = call.parts.clock()
+    rows = await SQL.list_vouchers.many(call.conn, driver_id, since, now, id_, q.limit + 1, q.state, q.valid)
     return page(rows, q.limit, voucher, place_in_time("valid_from"))
 
 
@@ -119,6 +134,8 @@ async def show_voucher(call: Call) -> VoucherWithUses:
             VoucherUse(
                 session=str(use["session_id"]), station=use["station_id"], item=use["item"], units=use["units"],
                 released=money(use["minor"], row["currency"]), at=use["at"],
+                saved=None if use["value_minor"] is None else money(
+                    use["value_minor"] - use["minor"], row["currency"]),
             )
             for use in uses
         ],
@@ -127,9 +144,9 @@ async def show_voucher(call: Call) -> VoucherWithUses:
 
 async def refund_voucher(call: Call) -> Voucher:
     """
-    Give what is left of a voucher back to its driver's balance, as far as its terms allow (else 409).
+    Give what is left of a voucher back to its driver's balance, once and as far as its terms allow (else 409).
 
-    A voucher that was given back before is answered as it is, whatever the key.
+    The same key again gets the first answer.
     """
     key, now = idempotency_key(call.request), call.parts.clock()
     voucher_id = UUID(call.path["voucher"])
@@ -191,7 +208,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/drivers/{driver}/vouchers", list_vouchers, SEE, "List a driver's vouchers", Page[Voucher],
-        query=Paging,
+        query=VoucherQuery,
     ),
     Route(
         "GET", "/drivers/{driver}/vouchers/{voucher}", show_voucher, SEE, "Show a voucher and its uses",

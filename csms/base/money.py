@@ -49,7 +49,8 @@ EXACT_PLACES_MAX = 18
 """Decimals written of an amount that has no end in decimals (one third)."""
 
 _MINOR_PER_UNIT = (1, 10, 100, 1_000)
-_AMOUNT = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?")
+_DIGITS_MAX = 24
+_AMOUNT = re.compile(rf"-?[0-9]{{1,{_DIGITS_MAX}}}(?:\.[0-9]{{1,{_DIGITS_MAX}}})?")
 
 
 def scale(currency: str) -> int:
@@ -57,7 +58,14 @@ def scale(currency: str) -> int:
     try:
         return SCALES[currency]
     except KeyError:
-        raise Refused(f"the currency {currency!r} is not known; known are {', '.join(SCALES)}", "/currency") from None
+        raise Refused(unknown_currency(currency), "/currency") from None
+
+
+def unknown_currency(currency: object) -> str:
+    """Why this is no currency, in words for people; those who only write it small are told so."""
+    if isinstance(currency, str) and currency.upper() in SCALES:
+        return f"the currency {currency!r} is written in capitals: {currency.upper()}"
+    return f"the currency {currency!r} is not known; known are {', '.join(SCALES)}"
 
 
 def half_up(numerator: int, denominator: int) -> int:
@@ -122,7 +130,8 @@ def parse_amount(amount: object, currency: str, field: str = "/amount") -> int:
         raise Refused('write the amount as text, for example "3704"', field)
     text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
     if not _AMOUNT.fullmatch(text):
-        raise Refused(f"{text[:40]!r} is not an amount; write digits and at most one point", field)
+        most = f"at most {_DIGITS_MAX} digits on each side of it"
+        raise Refused(f"{text[:40]!r} is not an amount; write digits and at most one point, {most}", field)
     minor = Fraction(text) * _MINOR_PER_UNIT[scale(currency)]
     if minor.denominator != 1:
         raise Refused(f"{text} has more decimals than {currency} has ({scale(currency)})", field)
@@ -161,7 +170,7 @@ class Money:
             raise Refused("money has the keys amount, currency and minor only", f"{field}/{first}")
         currency = document.get("currency")
         if not isinstance(currency, str) or currency not in SCALES:
-            raise Refused(f"the currency {currency!r} is not known", f"{field}/currency")
+            raise Refused(unknown_currency(currency), f"{field}/currency")
         amount, minor = document.get("amount"), document.get("minor")
         if minor is not None and (isinstance(minor, bool) or not isinstance(minor, int) or abs(minor) > MINOR_MAX):
             raise Refused("minor is a whole number of the smallest unit", f"{field}/minor")

@@ -257,6 +257,8 @@ class Assets:
     """Items of which it is known whether they exist, and who has them."""
     outages: dict[str, list[Outage]] = field(default_factory=dict)
     """When the cabinets of the rentals here were away, since these were due."""
+    states_told: set[tuple[str, str, str]] = field(default_factory=set)
+    """(code, station, id) of states of packs that were told before on their day."""
     packs: Rows[str, Pack] = field(default_factory=lambda: Rows(PACK_COLUMNS))
     swaps: Rows[UUID, Swap] = field(default_factory=lambda: Rows(SWAP_COLUMNS))
     vouchers: Rows[UUID, Voucher] = field(default_factory=lambda: Rows(VOUCHER_COLUMNS))

@@ -22,6 +22,7 @@ from csms.domain import (
     overdue,
     pack_events,
     payer,
+    presenting,
     sightings,
     spending,
     staff,
@@ -245,7 +246,7 @@ def _presented(world: World, changes: Changes, event: TokenPresented) -> Outcome
     """Authorize: a local token is judged at once, a social one by its psp. Nothing is spent by it."""
     if event.at_slots:
         return swap_asks.presented(world, changes, event)
-    return payer.presented(world, changes, event)
+    return presenting.presented(world, changes, event)
 
 
 def _issued(world: World, changes: Changes, event: TokenIssued) -> Outcome:

@@ -366,7 +366,8 @@ class Outcome:
     `fee_minor` in `currency` is the final cost, at an end; `running` the cost so far, where it was
     wanted; `quote` what a use is priced by, when one may begin.
     `waits_for` names an authorization that a psp has yet to decide: the reply is kept back. `limit` is
-    for stations that keep one themselves. `asset` answers what is about items and doors.
+    for stations that keep one themselves. `asset` answers what is about items and doors. `own` is the quote of a driver
+    with a voucher, for stations that show a driver's own prices.
     """
 
     status: Status
@@ -379,6 +380,7 @@ class Outcome:
     running: Running | None = None
     quote: Quote | None = None
     asset: AssetAnswer | None = None
+    own: Quote | None = None
 
 
 RECORDED = Outcome("accepted")

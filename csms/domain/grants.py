@@ -82,6 +82,8 @@ def allow(
         version=1,
         opening_s=SLOT_S if world.assets.capable.get((door.station_id, door.unit)) == "battery" else OPENING_S,
     )
+    if swap is None and rental is not None and rental.swap_id not in (None, *world.assets.swaps):
+        changes.assets.lacking_rentals.add(rental.id)  # what happens to it is told by another visit than its own
     if not by_reply:
         payload: dict[str, object] = {
             "grant": str(grant.id),

@@ -31,10 +31,17 @@ def deposit_minor(tariff: Tariff, terms: Terms) -> int:
     return 0 if tariff.own is None else to_minor(tariff.own.deposit, terms.currency)
 
 
+def begins(session: Session) -> voucher.Begins:
+    """Where and when a rental began, as conditions of vouchers ask."""
+    return voucher.Begins(
+        session.station_id, session.site_id, session.provider_id, session.time_zone, session.opened_at
+    )
+
+
 def _has_vouchers(world: World, session: Session, tariff: Tariff, driver_id: str | None) -> bool:
     """Whether a driver has a voucher, with something left of it, for what this rental's tariff prices."""
     if tariff.own is None or session.currency is None or driver_id is None:
         return False
     mine = world.assets.vouchers.of("driver", driver_id)
-    usable = voucher.valid(mine, session.provider_id, session.currency, session.opened_at)
+    usable = voucher.for_rental(mine, begins(session), session.currency, session.opened_at)
     return voucher.covers(usable, tariff.own)

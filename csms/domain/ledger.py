@@ -16,6 +16,9 @@ OPERATOR_FEE = "operator:fee"
 VAT_OUTPUT = "vat:output"
 BANK = "bank"
 CHARGEBACK = "chargeback"
+BREAKAGE = "breakage"
+"""What vouchers were paid for and never used, earned by a policy (`flows/voucher_ends.py`)."""
+
 
 Move = tuple[str, str, int]
 """(debit, credit, minor units): arrows read debit -> credit."""

@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from csms.domain.asset_events import Told
-from csms.domain.pack_state import PackState, Source
+from csms.domain.pack_state import NoLevel, PackState, Source
 
 
 class InSlot(NamedTuple):
     """A pack in a slot, or out of it."""
 
     unit: int
-    pack: PackState
+    pack: PackState | NoLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,13 +182,14 @@ class Voucher(NamedTuple):
 
 
 class VoucherUse(NamedTuple):
-    """What one use took of one voucher."""
+    """What one use took of one voucher; `value_minor`: the part of a price that it took the place of, if known."""
 
     voucher_id: UUID
     session_id: UUID
     units: int
     minor: int
     at: datetime
+    value_minor: int | None = None
 
 
 class Reservation(NamedTuple):

@@ -14,6 +14,14 @@ Source = Literal["station", "terminal"]
 """Who measured a pack: the station it stands in, or a driver's terminal, which is believed less."""
 
 
+class NoLevel(NamedTuple):
+    """A pack that does not say how full it is, or says the impossible: what else it says of itself."""
+
+    serial: str
+    soh: int | None = None
+    made: date | None = None
+
+
 class PackState(NamedTuple):
     """
     What a pack says of itself; None where it does not say.

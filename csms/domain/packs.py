@@ -15,7 +15,7 @@ from csms.domain.assets import Assets, Door, Item, Key, Rental, put_pack
 from csms.domain.errand import Concern
 from csms.domain.heard import incident
 from csms.domain.pack_rows import Level, Pack, SlotRules, state_row
-from csms.domain.pack_state import PackState, Source
+from csms.domain.pack_state import NoLevel, PackState, Source
 from csms.domain.pack_usage import PackUsage, usage
 from csms.domain.tariff_own import Own
 from csms.domain.world import Changes, World
@@ -41,23 +41,29 @@ def code_of(assets: Assets, serial: str) -> str | None:
     return found[0].code if found else None
 
 
-def level_of(pack: Pack | None, state: PackState, at: datetime) -> Level:
-    """A level as it was just told; what it leaves out is as the pack is known."""
+def level_of(pack: Pack | None, state: PackState | NoLevel, at: datetime) -> Level | None:
+    """A level as it was just told, if it was; what it leaves out is as the pack is known."""
+    if isinstance(state, NoLevel):
+        return None
     soh = state.soh if state.soh is not None or pack is None else pack.soh
     capacity_wh = pack.capacity_wh if pack is not None and pack.capacity_wh is not None else state.capacity_wh
     return Level(state.soc, soh, capacity_wh, state.discharge_wh, state.charge_wh, state.epoch, at)
 
 
 def told(
-    world: World, changes: Changes, code: str, state: PackState, key: Key, source: Source,
-    place: tuple[str | None, int | None], now: datetime, *, believed: bool = True,
+    world: World, changes: Changes, code: str, state: PackState | NoLevel, key: Key, source: Source,
+    place: tuple[str | None, int | None], now: datetime, *, believed: bool = True, was_away: bool = False,
 ) -> None:  # fmt: skip
     """
     A pack's state goes into its series, and is its newest if it is `believed` and no later one is known.
 
-    A terminal's word counts only while no station ever told of the pack: nothing is billed by it otherwise.
+    A terminal's word counts only while no station ever told of the pack: nothing is billed by it otherwise. Of a pack
+    that `was_away` nothing is known any more where it does not say how full it is.
     """
     at, id_ = key
+    if isinstance(state, NoLevel):
+        _told_no_level(world, changes, code, state, key, now, was_away)
+        return
     changes.assets.pack_states.append(state_row(code, state, at, id_, source, place))
     pack = world.assets.packs.get(code)
     if pack is None or not believed or (source == "terminal" and pack.source == "station"):
@@ -73,6 +79,22 @@ def told(
         faults=pack.faults if state.faults is None else state.faults, mode=state.mode or pack.mode, source=source,
         at=at, key=id_,
     )  # fmt: skip
+    _watch(world, changes, pack, after, now)
+
+
+def _told_no_level(
+    world: World, changes: Changes, code: str, state: NoLevel, key: Key, now: datetime, was_away: bool
+) -> None:
+    """What a station says of a pack besides its level; that is as it was known, if the pack stood there until now."""
+    pack = world.assets.packs.get(code)
+    if pack is None or (pack.source == "station" and pack.at is not None and (pack.at, pack.key) >= key):
+        return
+    after = pack._replace(soh=_or(state.soh, pack.soh), made=pack.made or state.made)
+    if was_away:
+        at, id_ = key
+        after = after._replace(
+            soc=None, mv=None, ma=None, discharge_wh=None, charge_wh=None, epoch=None, source="station", at=at, key=id_
+        )
     _watch(world, changes, pack, after, now)
 
 

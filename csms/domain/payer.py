@@ -15,10 +15,10 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.domain import billing, budget, errand, portable, token, voucher_session
 from csms.domain.authorization import Authorization
-from csms.domain.events import RECORDED, AuthorizationDecided, Outcome, TokenPresented
-from csms.domain.holding import deposit_minor, hold_minor, is_covered
+from csms.domain.events import RECORDED, AuthorizationDecided, Outcome
+from csms.domain.holding import hold_minor, is_covered
 from csms.domain.ledger import Posting
-from csms.domain.quote import quote, quote_at
+from csms.domain.quote import quote
 from csms.domain.session import Session, Terms, accepted, refused
 from csms.domain.watch import is_limited, limit_for
 from csms.domain.world import Changes, Token, World
@@ -84,11 +84,11 @@ def judge_key(
         known = replace(known, single_use=False, session_id=None, session_open=False, expires_at=None, station_id=None)
     station = world.stations[session.station_id]
     terms = station.terms
-    live = _live(world, session.station_id, key)
-    reason = _objection(known, session.station_id, session.id, event.received_at, session.offline or live is not None)
+    live = live_of(world, session.station_id, key)
+    reason = objection(known, session.station_id, session.id, event.received_at, session.offline or live is not None)
     if reason is None and (terms is None or session.currency != terms.currency):
         reason = "no_tariff"
-    if reason is None and not session.offline and known is not None and _owes(world, known):
+    if reason is None and not session.offline and known is not None and owes(world, known):
         reason = "debt"
     if reason is None and station.portable and known is not None:
         reason = portable.objection(world, changes, session, person(world, known), session.started_at)
@@ -105,7 +105,7 @@ def judge_key(
     return _from_psp(world, changes, session, known, terms, event)
 
 
-def _objection(
+def objection(
     known: Token | None, station_id: str, session_id: UUID | None, now: datetime, began_in_time: bool
 ) -> str | None:
     """Why this token may not be used here, None if it may. `began_in_time`: its expiry was judged before."""
@@ -123,7 +123,7 @@ def _objection(
     return None
 
 
-def _owes(world: World, known: Token) -> bool:
+def owes(world: World, known: Token) -> bool:
     """Whether its driver owes more than is overlooked, in any currency."""
     return any(
         driver_id == known.driver_id and minor > world.rules.debt_minor_max
@@ -171,7 +171,7 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
     if known.psp not in world.rules.policies:
         return refused(session, "psp_unknown", event.received_at)
     if session.offline:
-        live = _live(world, session.station_id, known.key)
+        live = live_of(world, session.station_id, known.key)
         if live is not None and _covers(live, session) and _fresh(world, live, event.received_at):
             return _use(world, changes, session._replace(authorization_id=live.id), live)
         person = (known.issuer, known.subject)
@@ -179,7 +179,7 @@ def _from_psp(world: World, changes: Changes, session: Session, known: Token, te
             world, changes, person, str(derived(session.id, DRIVER_PLACE)), event.received_at
         )
         return accepted(session._replace(policy="charge_after"), driver_id, 0)
-    authorization = _ask(world, changes, known, terms, event, hold_minor(world, session, terms))
+    authorization = ask(world, changes, known, terms, event, hold_minor(world, session, terms))
     if authorization.currency != terms.currency:
         return refused(session, "no_tariff", event.received_at)
     session = session._replace(authorization_id=authorization.id)
@@ -199,7 +199,7 @@ def _covers(authorization: Authorization, session: Session) -> bool:
     )
 
 
-def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking, amount_minor: int) -> Authorization:
+def ask(world: World, changes: Changes, known: Token, terms: Terms, event: Asking, amount_minor: int) -> Authorization:
     """
     The live authorization of this token at this station: decided, asked already, or asked now.
 
@@ -207,7 +207,7 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
     less, is given back. One that is still asked may be of another currency.
     """
     assert known.psp and known.issuer and known.subject
-    live = _live(world, event.station_id, known.key)
+    live = live_of(world, event.station_id, known.key)
     fits = live is not None and live.currency == terms.currency and _fresh(world, live, event.received_at)
     fits = fits and live is not None and live.amount_minor >= amount_minor
     if live is not None and live.state == "authorized" and not fits:
@@ -241,7 +241,8 @@ def _ask(world: World, changes: Changes, known: Token, terms: Terms, event: Aski
     return live
 
 
-def _live(world: World, station_id: str, key: bytes) -> Authorization | None:
+def live_of(world: World, station_id: str, key: bytes) -> Authorization | None:
+    """The authorization of a token at a station that is asked for, or waits to be used."""
     id_ = world.live.get((station_id, key))
     return world.authorizations[id_] if id_ is not None else None
 
@@ -335,46 +336,10 @@ def resolved(world: World, changes: Changes, session: Session, event: Authorizat
     return refused(session, "token_used" if used else authorization.state, event.received_at)
 
 
-def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
-    """Authorize: nothing is spent by it, and a token whose session runs may be shown again to end it."""
-    key = token.key(event.token)
-    known = world.tokens.get(key)
-    terms = world.stations[event.station_id].terms
-    live = _live(world, event.station_id, key)
-    spent_on = known.session_id if known and known.session_open else None
-    reason = _objection(known, event.station_id, spent_on, event.received_at, live is not None or spent_on is not None)
-    if reason is None and terms is None:
-        reason = "no_tariff"
-    if reason is None and known is not None and known.psp is not None and known.psp not in world.rules.policies:
-        reason = "psp_unknown"
-    if reason is None and spent_on is None and known is not None and _owes(world, known):
-        reason = "debt"
-    if reason is None and spent_on is None and known is not None and world.stations[event.station_id].portable:
-        reason = portable.objection(world, changes, None, person(world, known), None, event.station_id)
-    if reason is not None:
-        return _refusal(reason)
-    assert known is not None and terms is not None
-    if spent_on is not None:
-        return Outcome("accepted")
-    told = quote_at(world, world.stations[event.station_id])
-    if known.psp is None:
-        credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
-        if not credit and voucher_session.pays_at(world, world.stations[event.station_id], known, event.received_at):
-            return Outcome("accepted", quote=told)
-        if credit and budget.left(known, terms.currency, event.received_at) <= 0:
-            return _refusal("budget_spent")
-        return Outcome("accepted", quote=told) if credit else _refusal("no_credit")
-    wanted = terms.hold_minor
-    if told is not None and world.stations[event.station_id].kind != "charger":  # what follows is a rental
-        wanted += deposit_minor(told.tariff, terms)
-    authorization = _ask(world, changes, known, terms, event, wanted)
-    return Outcome("accepted", waits_for=authorization.id if authorization.state == "asking" else None, quote=told)
-
-
 def answer(world: World, changes: Changes, session: Session, may_wait: bool = True) -> Outcome:
     """What the station is told of its session, now and whenever it repeats a report."""
     if session.state == "invalid":
-        return _refusal(session.reason or "invalid", session.ref)
+        return refusal(session.reason or "invalid", session.ref)
     waits_for = None
     if may_wait and session.authorization_id is not None and session.state in ("pending", "incomplete"):
         authorization = world.authorizations[session.authorization_id]
@@ -387,7 +352,8 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
     return Outcome("accepted", session.ref, fee_minor, session.currency, waits_for, limit=limit, quote=told)
 
 
-def _refusal(reason: str, ref: str | None = None) -> Outcome:
+def refusal(reason: str, ref: str | None = None) -> Outcome:
+    """What a station is told of a token that may not be used."""
     return Outcome(STATUS_BY_REASON.get(reason, "invalid"), ref, reason=reason)
 
 

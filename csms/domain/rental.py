@@ -30,6 +30,7 @@ from csms.domain.assets import Item, Rental, put_door, put_rental
 from csms.domain.billing import Closing, close
 from csms.domain.errand import Concern, Errand
 from csms.domain.folding import closed, put
+from csms.domain.holding import begins
 from csms.domain.pack_usage import MISMATCH
 from csms.domain.rental_times import RETURN_S_MAX, away_s, due_at, ended_at, next_look, used
 from csms.domain.session import RESERVED, Session, flagged, opened, refused
@@ -305,7 +306,7 @@ def covered(world: World, session: Session, what: Used, at: datetime) -> Used:
     if priced is None or priced.tariff.own is None or session.means != "balance" or session.currency is None:
         return what
     mine = world.assets.vouchers.of("driver", session.driver_id)
-    usable = voucher.valid(mine, session.provider_id, session.currency, at)
+    usable = voucher.for_rental(mine, begins(session), session.currency, at)
     return voucher.cover(usable, what, priced.tariff.own, session.currency) if usable else what
 
 

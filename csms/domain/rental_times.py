@@ -54,7 +54,8 @@ def used(rental: Rental, own: Own | None, end: datetime, currency: str, *, bough
     assert rental.taken_at is not None
     held_s = seconds_between(rental.taken_at, end)
     damage = from_minor(rental.damage_minor, currency)
-    if own is None or (held_s <= own.free_s and not damage):
+    is_free = own is not None and own.free_s > 0 and held_s <= own.free_s  # free for 0 seconds: never
+    if own is None or (is_free and not damage):
         return Used()
     battery_wh = rental.battery_wh or 0
     deliveries = 0 if GIVEN_BACK in rental.flags else own.deliveries(battery_wh)

@@ -13,7 +13,8 @@ from csms.domain.asset_events import (
 )
 from csms.domain.assets import put_item
 from csms.domain.events import Outcome
-from csms.domain.rental import opened_at, own_of, ref_of, session_of, settle
+from csms.domain.openings import resolved_by
+from csms.domain.rental import cancel, opened_at, own_of, ref_of, session_of, settle
 from csms.domain.returns import back
 from csms.domain.world import Changes, World
 
@@ -41,10 +42,15 @@ def _handed_in(world: World, changes: Changes, code: str, at: datetime) -> None:
     """
     Staff have the item: whoever had rented it has it no more, and is billed until now.
 
+    Whoever was to get it does not: no door opens for it any more, and nothing was taken.
     What is lost runs on, and what is to be inspected waits for that.
     """
     rental = world.assets.rental_of(code)
     if rental is not None and rental.reason == "inspect":
+        return
+    if rental is not None and rental.taken_at is None and rental.state in ("opening", "provisional"):
+        resolved_by(world, changes, rental, at)
+        cancel(world, changes, rental, "handed in", at)
         return
     if rental is not None and rental.taken_at is not None:
         settle(world, changes, rental._replace(returned_at=rental.returned_at or at), at)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import grants, packs, payer
+from csms.domain import grants, packs, payer, presenting
 from csms.domain.asset_events import AssetAnswer, BillTold
 from csms.domain.assets import Rental, put_door, put_swap
 from csms.domain.errand import Errand
@@ -161,7 +161,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
     stands = token is None or (decide(token.status, None, now) == "accepted" and token.driver_status != "blocked")
     if mine and stands:
         return Outcome("accepted")
-    return payer.presented(world, changes, event)
+    return presenting.presented(world, changes, event)
 
 
 def _answer(world: World, swap: Swap) -> Outcome:

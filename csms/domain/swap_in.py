@@ -18,9 +18,9 @@ from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Swap, alias_of
 from csms.domain.rental import EXCHANGE, opened_at, returned, taken, write
 from csms.domain.session import flagged
-from csms.domain.swap_out import claimed
 from csms.domain.swap_pay import AWAIT, carry_on, offer_back
 from csms.domain.swap_state import keep_no_slots, move, over_unless, tell_staff
+from csms.domain.swap_unasked import claimed
 from csms.domain.world import Changes, World
 
 GRANT_S = 600
@@ -63,7 +63,7 @@ def _one(
         offer_back(world, changes, swap, len(swap.units_in) - 1, "BatteryUnknown", now)
         return over_unless(world, changes, swap, "unidentified", now, "BatteryUnknown"), "BatteryUnknown"
     known = assets.packs.get(code)
-    packs.told(world, changes, code, slot.pack, key, "station", place, now)
+    packs.told(world, changes, code, slot.pack, key, "station", place, now, was_away=True)
     rental = assets.rental_of(code)
     if rental is None or key[0] <= (rental.taken_at or rental.requested_at):
         return _of_nobody(world, changes, swap, event, slot, assets.items[code], key)

@@ -1,41 +1,27 @@
 """
 Packs that leave slots, or were offered and locked again.
 
-A pack leaves by the rental that was paid for it, or it is the driver's own that is given back. Whatever else leaves is
-recorded and billed to whoever has it as far as anybody knows, and people are told: the fact happened.
+A pack leaves by the rental that was paid for it, or it is the driver's own that is given back. Whatever else leaves
+(`swap_unasked.py`) is recorded and billed to whoever has it as far as anybody knows, and people are told.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import datetime
 
-from csms.domain import custody, packs, payer, token
-from csms.domain.assets import LIVE, OVER, Grant, Key, Rental, put_item, put_swap
-from csms.domain.folding import put
+from csms.domain import custody, packs
+from csms.domain.assets import LIVE, OVER, Grant, Key, Rental, put_swap
 from csms.domain.grants import end
-from csms.domain.heard import alarm, named
+from csms.domain.heard import alarm
 from csms.domain.openings import failed, opened_at, resolved_by
 from csms.domain.pack_events import InSlot, PacksMoved
 from csms.domain.pack_rows import Level, Swap
-from csms.domain.rental import UNSEEN, begin, cancel, free_door, returned, session_of, taken, taken_again, write
+from csms.domain.rental import UNSEEN, cancel, free_door, taken, taken_again, write
 from csms.domain.session import flagged
-from csms.domain.swap_pay import LEFT, settle_in
-from csms.domain.swap_state import (
-    brought,
-    handed_out,
-    keep_no_slots,
-    move,
-    not_wanted,
-    owed,
-    payer_of,
-    rentals_out,
-    waits,
-)
+from csms.domain.swap_pay import LEFT
+from csms.domain.swap_state import brought, handed_out, move, not_wanted, rentals_out, waits
+from csms.domain.swap_unasked import back_by_now, without_leave
 from csms.domain.world import Changes, World
-
-ORPHAN = timedelta(days=1)
-"""How long a pack that left without another being put in waits for the report of that."""
 
 
 def taken_out(world: World, changes: Changes, swap: Swap, event: PacksMoved, key: Key) -> tuple[Swap, str | None]:
@@ -77,7 +63,7 @@ def _one(
         rental = cancel(world, changes, rental, "not wanted", now)
     if rental is None or rental.state in OVER:
         _taken_by_others(world, changes, swap, code, key, now)
-        return _without_leave(world, changes, swap, event, slot.unit, code, level, key)
+        return without_leave(world, changes, swap, event, slot.unit, code, level, key)
     if rental.item != code:
         swap = _another(world, changes, swap, event, rental, slot.unit, code)
         rental = world.assets.rentals[rental.id]
@@ -85,7 +71,7 @@ def _one(
     custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
     resolved_by(world, changes, rental, now)
     rental = taken(world, changes, rental._replace(level_out=level), code, key[0], now)
-    rental = _back_by_now(world, changes, rental, key, now)
+    rental = back_by_now(world, changes, rental, key, now)
     return handed_out(world, changes, swap, rental), None
 
 
@@ -96,7 +82,7 @@ def _is_known(rental: Rental, code: str, key: Key) -> bool:
 
 
 def _once_more(
-    world: World, changes: Changes, rental: Rental, place: tuple[str, int], level: Level, key: Key, now: datetime
+    world: World, changes: Changes, rental: Rental, place: tuple[str, int], level: Level | None, key: Key, now: datetime
 ) -> None:
     """Told before, in other words; or only concluded until now: then when it left, and how full, is news."""
     assets, code = world.assets, rental.item or ""
@@ -106,7 +92,7 @@ def _once_more(
     custody.left(assets, changes.assets, code, place, key, rental.id, "driver")
     if UNSEEN in rental.flags:
         used_up(world, changes, place, rental, key)
-        taken(world, changes, rental._replace(level_out=level), code, key[0], now)
+        taken(world, changes, rental._replace(level_out=level or rental.level_out), code, key[0], now)
 
 
 def used_up(world: World, changes: Changes, place: tuple[str, int], rental: Rental | None, key: Key) -> None:
@@ -184,109 +170,6 @@ def _taken_by_others(world: World, changes: Changes, swap: Swap, code: str, key:
     kept_for = world.assets.rentals[kept_for.id]
     if kept_for.item == code and kept_for.state in ("opening", "provisional"):
         cancel(world, changes, kept_for, "gone", now)
-
-
-def _without_leave(
-    world: World, changes: Changes, swap: Swap, event: PacksMoved, unit: int, code: str, level: Level, key: Key
-) -> tuple[Swap, str | None]:
-    """
-    A pack left that nobody was to have, or whose release had been given up: custody moves all the same.
-
-    Where its driver is known, it is a rental begun offline: recorded and billed, what cannot be held is debt.
-    """
-    place, now = (event.station_id, unit), event.received_at
-    kind = "pack_out_without_in" if swap.inserted_at is None else "pack_out_without_leave"
-    paid_by = payer_of(world, swap)
-    key_of_token = None if paid_by is None else paid_by.token_key
-    masked = None if paid_by is None else paid_by.token_masked
-    if key_of_token is None and event.token is not None:
-        key_of_token, masked = token.key(event.token), token.masked(event.token)
-    id_ = named(swap.id, f"taken/{code}/{len(swap.rentals_out)}")
-    swap = swap._replace(units_out=(*swap.units_out, unit), packs_out=(*swap.packs_out, code))
-    alarm(world, changes, event, kind, unit=unit, item=code)
-    rental = None
-    if key_of_token is not None and not _is_lent(world, code, key[0]):
-        rental = _lent_late(world, changes, swap, id_, (unit, code, level), key_of_token, masked, key, now)
-    if rental is None:
-        custody.left(world.assets, changes.assets, code, place, key, None, "unknown")
-    swap = swap._replace(rentals_out=(*swap.rentals_out, None if rental is None else rental.id))
-    swap = put_swap(world.assets, changes.assets, swap)
-    if swap.inserted_at is None:
-        swap = move(world, changes, swap, "orphaned", now, kind)
-        keep_no_slots(world, changes, swap)
-        swap = put_swap(world.assets, changes.assets, swap._replace(checked_at=now + ORPHAN))
-    return swap, "NoCustody"
-
-
-def claimed(world: World, changes: Changes, swap: Swap, now: datetime) -> Swap:
-    """
-    Packs that had left by a swap before anybody told what was put in for them: its driver has them.
-
-    What was put in for each is billed first.
-    """
-    assets, paid_by = world.assets, payer_of(world, swap)
-    for place, (unit, code, id_) in enumerate(zip(swap.units_out, swap.packs_out, swap.rentals_out, strict=True)):
-        item, pack = assets.items[code], assets.packs.get(code)
-        is_lost = item.place == "unknown" and assets.rental_of(code) is None
-        if id_ is not None or not is_lost or paid_by is None or paid_by.token_key is None or owed(world, swap) <= 0:
-            continue
-        for rental in brought(world, swap)[:1]:
-            settle_in(world, changes, rental, now)
-        new_id, level = named(swap.id, f"claimed/{code}/{place}"), None if pack is None else pack.level()
-        lent = _lent_late(
-            world, changes, swap, new_id, (unit, code, level), paid_by.token_key, paid_by.token_masked,
-            (item.at, item.key), now,
-        )  # fmt: skip
-        if lent is not None:
-            put_item(assets, changes.assets, assets.items[code]._replace(place="driver", rental_id=lent.id))
-            ids = list(swap.rentals_out)
-            ids[place] = lent.id
-            swap = put_swap(assets, changes.assets, swap._replace(rentals_out=tuple(ids)))
-            if swap.state == "orphaned" and not brought(world, swap):
-                swap = move(world, changes, swap, "completed", now)
-    return swap
-
-
-def _is_lent(world: World, code: str, at: datetime) -> bool:
-    """Whether somebody has the pack, or had it at `at` and is billed for that: nobody else is billed for the same."""
-    if world.assets.rental_of(code) is not None:
-        return True
-    had = [rental for rental in world.assets.rentals.of("item", code) if rental.taken_at is not None]
-    return any(r.taken_at <= at and r.returned_at is not None and at <= r.returned_at for r in had if r.taken_at)
-
-
-def _lent_late(
-    world: World, changes: Changes, swap: Swap, id_: UUID, what: tuple[int, str, Level | None], token_key: bytes,
-    masked: str | None, key: Key, now: datetime,
-) -> Rental | None:  # fmt: skip
-    """The rental of a pack that is out already, None where nobody can be billed for it."""
-    unit, code, level = what
-    place = swap.station_id, unit
-    flags = ("told_late",) if swap.inserted_at is not None else ("told_late", "out_without_in")
-    rental = begin(
-        world, changes, id_, place, world.assets.items[code], now, asked_by=swap.asked_by, proof=swap.proof,
-        swap_id=swap.id, offline=True, flags=flags,
-    )  # fmt: skip
-    session = session_of(world, rental)
-    located = put(world, changes, session._replace(started_at=key[0]), session)
-    ask = payer.Ask(swap.station_id, now, named(id_, "ask"))
-    judged = put(world, changes, payer.judge_key(world, changes, located, token_key, masked, ask, again=True), located)
-    if judged.state != "active":
-        write(world, changes, rental._replace(state="refused", reason=judged.reason, closed_at=now))
-        return None
-    rental = write(world, changes, rental._replace(state="opening", driver_id=judged.driver_id, tries=1))
-    custody.left(world.assets, changes.assets, code, place, key, id_, "driver")
-    rental = taken(world, changes, rental._replace(level_out=level), code, key[0], now)
-    return _back_by_now(world, changes, rental, key, now)
-
-
-def _back_by_now(world: World, changes: Changes, rental: Rental, key: Key, now: datetime) -> Rental:
-    """A pack whose leaving is told only after it stands in a slot again: its rental ends there."""
-    item = world.assets.items[rental.item or ""]
-    is_back = item.place == "connector" and item.since > key and rental.returned_at is None
-    if not is_back or item.station_id is None or item.unit is None:
-        return rental
-    return returned(world, changes, rental, (item.station_id, item.unit), item.at, now, sure=True)
 
 
 # -- offered, and locked again ----------------------------------------------------------------------------------------

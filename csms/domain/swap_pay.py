@@ -15,7 +15,7 @@ from csms.domain import grants, packs, payer, reservations, voucher
 from csms.domain.assets import Door, Grant, Rental, put_door, put_reservation, put_swap
 from csms.domain.folding import put
 from csms.domain.heard import named
-from csms.domain.holding import deposit_minor
+from csms.domain.holding import begins, deposit_minor
 from csms.domain.pack_rows import Swap, Voucher
 from csms.domain.rental import begin, cancel, due, ending, free_door, judged_at, session_of, settle, write
 from csms.domain.rental_times import GIVEN_BACK
@@ -218,7 +218,7 @@ def _due(world: World, session: Session, used: Used, mine: dict[UUID, Voucher], 
     priced = world.priced_of(session)
     assert priced is not None and session.currency is not None
     if session.means == "balance" and priced.tariff.own is not None:
-        usable = voucher.valid(mine.values(), session.provider_id, session.currency, at)
+        usable = voucher.for_rental(mine.values(), begins(session), session.currency, at)
         used = voucher.cover(usable, used, priced.tariff.own, session.currency)
         for part in used.drawn:
             mine[part.voucher_id] = voucher.drawn_from(mine[part.voucher_id], part)
@@ -254,7 +254,8 @@ def _wanted(world: World, swap: Swap, mine: Sequence[Voucher], now: datetime) ->
     assert terms is not None
     priced = world.priced[terms.tariff_id, terms.tariff_version, station.provider_id, terms.terms_version]
     own = priced.tariff.own
-    usable = voucher.valid(mine, station.provider_id, terms.currency, now)
+    there = voucher.Begins(station.id, station.site_id, station.provider_id, station.time_zone, now)
+    usable = voucher.for_rental(mine, there, terms.currency, now)
     covered = own is not None and voucher.covers(usable, own)
     return deposit_minor(priced.tariff, terms) + (0 if covered else terms.hold_minor)
 

@@ -8,7 +8,7 @@ from csms.domain.assets import Rental, put_door, put_swap
 from csms.domain.errand import Concern
 from csms.domain.heard import incident
 from csms.domain.pack_rows import Swap, SwapState
-from csms.domain.rental import cancel, session_of
+from csms.domain.rental import EXCHANGE, cancel, session_of
 from csms.domain.rental_times import GIVEN_BACK
 from csms.domain.session import Session
 from csms.domain.world import Changes, World
@@ -37,9 +37,9 @@ def keep_no_slots(world: World, changes: Changes, swap: Swap) -> None:
 
 
 def brought(world: World, swap: Swap) -> list[Rental]:
-    """The rentals whose packs were put in and are not billed yet."""
+    """The rentals whose packs were put in for others and are not billed yet. A plain return waits for its level."""
     found = [world.assets.rentals.get(id_) for id_ in swap.rentals_in if id_ is not None]
-    return [rental for rental in found if rental is not None and rental.state == "returning"]
+    return [it for it in found if it is not None and it.state == "returning" and it.reason == EXCHANGE]
 
 
 def rentals_out(world: World, swap: Swap) -> list[Rental]:

@@ -102,7 +102,8 @@ def stated(world: World, changes: Changes, event: PackStated) -> Outcome:
     """
     How a pack is. Where it stands in a slot since its rental's return, its level there ends that rental.
 
-    A station is believed about packs that stand in it: what it says of others is kept, and changes nothing.
+    A station is believed about packs that stand in it: what it says of others is kept, and changes nothing. Told again
+    on that day, by the same id, it changes nothing either.
     """
     assets, key = world.assets, key_of(world, event)
     door = None if event.unit is None else assets.doors.get((event.station_id, event.unit))
@@ -117,6 +118,10 @@ def stated(world: World, changes: Changes, event: PackStated) -> Outcome:
     place, item = (event.station_id or None, event.unit), assets.items[code]
     is_there = item.place == "connector" and item.station_id == event.station_id
     believed = event.source == "terminal" or is_there or item.place == "unknown"
+    told_as = (code, event.station_id, event.id)
+    if told_as in assets.states_told:
+        return Outcome("accepted", asset=AssetAnswer(repeated=True))
+    assets.states_told.add(told_as)
     packs.told(world, changes, code, event.pack, key, event.source, place, event.received_at, believed=believed)
     if not believed:
         return Outcome("accepted", asset=AssetAnswer("ItemMismatch"))

@@ -12,18 +12,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from csms.base.ids import derived
 from csms.base.money import from_minor, half_up, to_minor
-from csms.domain import ledger, tariff_own
+from csms.domain import ledger, tariff_own, voucher_terms
 from csms.domain.ledger import Posting, Transfer
 from csms.domain.pack_rows import Unit, Voucher
+from csms.domain.tariff_clock import zone_of
 from csms.domain.tariff_own import VOUCHER_UNITS, Drawn, Name, Own, Used
+from csms.domain.tariff_restrictions import State
 
-BUY_PLACE, REFUND_PLACE = 1, 2
-"""The derived ids of a voucher's purchase and refund."""
+BUY_PLACE, REFUND_PLACE, LAPSE_PLACE = 1, 2, 3
+"""The derived ids of a voucher's purchase, refund and breakage."""
+
+
+class Begins(NamedTuple):
+    """Where and when a rental or an exchange begins; what is judged is the wall clock of its site (None: UTC)."""
+
+    station_id: str
+    site_id: str | None
+    provider_id: str
+    time_zone: str | None
+    at: datetime
+
 
 Refund = Literal["none", "untouched", "unused"]
 """What of a voucher its driver may give back: nothing, all of it before its first use, or what is left of it."""
@@ -47,6 +60,24 @@ def valid(vouchers: Iterable[Voucher], provider_id: str, currency: str, at: date
     running = {v.product_id for v in mine if v.valid_from <= at < v.valid_until}
     found = [v for v in mine if v.valid_from <= at and (at < v.valid_until or _carried(v, running, at))]
     return sorted(found, key=lambda v: (v.valid_from, v.id))
+
+
+def for_rental(vouchers: Iterable[Voucher], begins: Begins, currency: str, at: datetime) -> list[Voucher]:
+    """
+    Of the `valid` ones those that cover a rental or an exchange: whole quantities, under conditions.
+
+    These are to be met where and when the use begins, however long it lasts.
+    """
+    local = begins.at.astimezone(zone_of(begins.time_zone)).replace(tzinfo=None)
+    state = State(local, 0, 0, None, None, None, None)
+
+    def fits(one: Voucher) -> bool:
+        terms = voucher_terms.stored(one.terms, one.unit)
+        conditions = terms.conditions
+        there = conditions.at(begins.station_id, begins.site_id, "rental") and conditions.during(state)
+        return there and terms.effect.kind == "included"
+
+    return [one for one in valid(vouchers, begins.provider_id, currency, at) if fits(one)]
 
 
 def _carried(voucher: Voucher, running: set[str], at: datetime) -> bool:
@@ -169,13 +200,18 @@ def refusal(policy: Refund, used: int, total: int) -> str | None:
 
 def given_back(voucher: Voucher, at: datetime) -> Posting:
     """What is left of a voucher goes back: the units where they came from, the money to its driver's balance."""
+    key, moved = f"voucher/{voucher.id}/refund", _left_to(voucher, ledger.driver_balance(voucher.driver_id))
+    return Posting(derived(voucher.id, REFUND_PLACE), key, "voucher_refunded", str(voucher.id), at, moved)
+
+
+def lapsed(voucher: Voucher, at: datetime) -> Posting:
+    """What is left of a voucher is lost: what was paid for it is earned."""
+    key, moved = f"voucher/{voucher.id}/lapse", _left_to(voucher, ledger.BREAKAGE)
+    return Posting(derived(voucher.id, LAPSE_PLACE), key, "voucher_lapsed", str(voucher.id), at, moved)
+
+
+def _left_to(voucher: Voucher, account: str) -> tuple[Transfer, ...]:
     left, minor = voucher.total - voucher.used, voucher.price_minor - voucher.released_minor
     units = ledger.voucher_units(voucher.id, voucher.unit)
-    transfers = (
-        Transfer(units, ledger.units(voucher.unit), ledger.UNIT_ASSETS[voucher.unit], left),
-        *ledger.transfers(
-            voucher.currency, (ledger.voucher_deferred(voucher.id), ledger.driver_balance(voucher.driver_id), minor)
-        ),
-    )
-    key = f"voucher/{voucher.id}/refund"
-    return Posting(derived(voucher.id, REFUND_PLACE), key, "voucher_refunded", str(voucher.id), at, transfers)
+    money = ledger.transfers(voucher.currency, (ledger.voucher_deferred(voucher.id), account, minor))
+    return (Transfer(units, ledger.units(voucher.unit), ledger.UNIT_ASSETS[voucher.unit], left), *money)

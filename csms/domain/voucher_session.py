@@ -12,10 +12,12 @@ from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
-from csms.domain import voucher, voucher_charge
+from csms.base.money import to_minor
+from csms.domain import voucher, voucher_charge, voucher_prices
 from csms.domain.assets import put_voucher
 from csms.domain.charge_pieces import pieces
 from csms.domain.pack_rows import Voucher, VoucherUse
+from csms.domain.quote import Quote
 from csms.domain.session import VOUCHERS, Priced, Session, Station, flagged, opened
 from csms.domain.tariff import Usage, calculate
 from csms.domain.tariff_clock import zone_of
@@ -30,7 +32,8 @@ UNBORN = UUID(int=0)
 
 def begin(world: World, session: Session, driver_id: str | None) -> Session:
     """The session, flagged if its driver has vouchers that may cover it."""
-    if session.use != "charge" or not _usable(world, session, driver_id):
+    mine = _usable(world, session, driver_id) if session.use == "charge" else []
+    if not any(one.used < one.total or one.overuse_price is not None for one in mine):
         return session
     return session._replace(flags=flagged(session.flags, VOUCHERS))
 
@@ -51,6 +54,15 @@ def pays_at(world: World, station: Station, known: Token, at: datetime) -> bool:
         return False
     asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
     return stands_in(world, asked, known.driver_id)
+
+
+def own_prices(world: World, station: Station, driver_id: str | None, told: Quote | None, at: datetime) -> Quote | None:
+    """What a driver with a voucher may be shown at a station instead of `told`; None: nothing else."""
+    if told is None or driver_id is None or station.kind != "charger":
+        return None
+    asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
+    tariff = voucher_prices.with_best(told.tariff, _usable(world, asked, driver_id))
+    return None if tariff is None else Quote(f"{told.name}/v", tariff, told.zone)
 
 
 def _pays_all(one: Voucher, state: State) -> bool:
@@ -92,4 +104,5 @@ def take(world: World, changes: Changes, session: Session, drawn: tuple[Drawn, .
         if part.units:
             mine = world.assets.vouchers[part.voucher_id]
             put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
-            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at))
+            value = to_minor(part.value, part.currency) if part.value else None
+            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at, value))

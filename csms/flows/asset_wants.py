@@ -113,6 +113,7 @@ def _want_packs(wanted: Wanted, event: PackEvent) -> None:
         case PackStated():
             if event.pack.serial:
                 assets.told_serials.add(event.pack.serial)
+                assets.told_states.add((event.pack.serial, station_id, event.at.date(), event.id))
             if event.unit is not None:
                 assets.told_doors.add((station_id, event.unit))
         case SlotShown():

@@ -55,9 +55,16 @@ async def cabinet_to_use(conn: Connection, station_id: str, connector: int | Non
     if row is None or row["kind"] == "charger":
         raise NotFound(f"there is no cabinet {station_id}")
     if connector is not None and not row["has_connector"]:
-        raise NotFound(f"cabinet {station_id} has no door {connector}")
+        raise NotFound(no_door(station_id, connector, row["kind"]))
     setting = Setting(frozenset()) if row["methods"] is None else _setting(row)
     return Cabinet(row["id"], row["epoch"], setting)
+
+
+def no_door(station_id: str, connector: int, kind: str) -> str:
+    """That a station lacks this door, in the words for what it is."""
+    if kind == "battery_station":
+        return f"station {station_id} has no slot {connector}"
+    return f"cabinet {station_id} has no door {connector}"
 
 
 def _setting(row: Record) -> Setting:

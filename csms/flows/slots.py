@@ -7,14 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from math import ceil
+from typing import Literal, NamedTuple
 
 from csms.db import SQL, Connection, Record
+from csms.domain import voucher_windows as windows
 from csms.domain.charging_order import Charging, Place, Slot, need_of, plan
 from csms.domain.pack_rows import TARGET_SOC, Pack
 from csms.domain.pack_usage import WHOLE
 from csms.domain.slot_limits import NOTHING, Limits
 from csms.domain.slot_plans import Change, Told, changes
 from csms.domain.slot_plans import Connection as At
+from csms.domain.tariff_clock import zone_of
+from csms.flows import voucher_windows
 
 POWER_W_MAX = 1_000_000
 """What a slot is told whose limit is lifted, where nobody knows how much it can take."""
@@ -58,9 +63,21 @@ class Site:
         return [Change(*place, most[place], lifts=True) for place, limits in standing.items() if limits is not None]
 
 
-async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[int, datetime | None]:
+class Forecast(NamedTuple):
     """
-    When the pack in each slot of a battery station will have reached its target; None where nobody knows.
+    When a pack will have reached its target; else why that is not known.
+
+    `not_charged`: it has a fault, or nobody knows how it is. `no_power`: the site's limit leaves nothing for it in the
+    time that is planned, or how much its slot can take is not known.
+    """
+
+    ready_at: datetime | None
+    unready: Literal["not_charged", "no_power"] | None
+
+
+async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[int, Forecast]:
+    """
+    When the pack in each slot of a battery station will have reached its target.
 
     Reads as whoever may see the station; a driver sees no stations, so it is asked on a connection of staff.
     """
@@ -69,11 +86,13 @@ async def forecast(conn: Connection, station_id: str, now: datetime) -> Mapping[
         return {}
     [site] = await _sites(conn, rows, now)
     found = site.plan()
-    return {unit: _later(now, found[at, unit].ready_at) for at, unit in found if at == station_id}
+    return {slot.unit: _forecast(slot, found[slot.place], now) for slot in site.slots if slot.station_id == station_id}
 
 
-def _later(now: datetime, minutes: int | None) -> datetime | None:
-    return None if minutes is None else now + timedelta(minutes=minutes)
+def _forecast(slot: Slot, charging: Charging, now: datetime) -> Forecast:
+    if charging.ready_at is not None:
+        return Forecast(now + timedelta(minutes=charging.ready_at), None)
+    return Forecast(None, "not_charged" if slot.need_wh is None else "no_power")
 
 
 async def sites_under_cap(conn: Connection, after: str, count: int, now: datetime) -> list[Site]:
@@ -92,10 +111,15 @@ async def _sites(conn: Connection, rows: Sequence[Record], now: datetime) -> lis
     for row in await SQL.slots_of_stations.many(conn, list(stations)):
         station = stations[row["station_id"]]
         slots.setdefault(station.id, []).append(_slot(row, station, now))
+    limited = {row["site_id"]: row["time_zone"] for row in rows if row["power_cap_w"] is not None}
+    sold = await voucher_windows.loads(conn, list(limited), now) if limited else {}
     sites = []
     for (site_id, cap_w), of_site in groupby(rows, key=lambda row: (row["site_id"], row["power_cap_w"])):
         ids = [row["station_id"] for row in of_site]
         its_slots = tuple(slot for id_ in ids for slot in slots.get(id_, ()))
+        if site_id in sold and cap_w is not None:  # what was sold for these hours is kept for whoever bought it
+            local = now.astimezone(zone_of(limited[site_id]))
+            cap_w = max(0, cap_w - ceil(windows.at(sold[site_id], local)))
         sites.append(Site(site_id, cap_w, {id_: stations[id_] for id_ in ids}, its_slots))
     return sites
 

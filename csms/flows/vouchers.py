@@ -15,6 +15,7 @@ from csms.db import SQL, Connection, Record
 from csms.domain import voucher as rules
 from csms.domain.ledger import Posting
 from csms.domain.pack_rows import Unit, Voucher
+from csms.flows import voucher_windows
 from csms.flows.books import PostingRefused
 from csms.flows.parties import check_id
 
@@ -50,19 +51,20 @@ class ProductSpec:
     uses_max: int | None = None
     quota: int | None = None
     on_sale: bool = True
+    country: str | None = None
 
     def terms(self) -> tuple[object, ...]:
         """All that a version says, in the order of the table."""
         return (
             self.name, self.unit, self.amount, self.price.minor, self.price.currency, self.vat_percent,
             self.valid_days, self.carry_over, self.overuse_price, self.refund, _text(self.effect),
-            _text(self.conditions), self.uses_max, self.quota, self.on_sale,
+            _text(self.conditions), self.uses_max, self.quota, self.on_sale, self.country,
         )  # fmt: skip
 
 
 _TERMS = (
     *("name", "unit", "amount", "price_minor", "currency", "vat_percent", "valid_days", "carry_over"),
-    *("overuse_price", "refund", "effect", "conditions", "uses_max", "quota", "on_sale"),
+    *("overuse_price", "refund", "effect", "conditions", "uses_max", "quota", "on_sale", "country"),
 )
 _JSON = ("effect", "conditions")
 
@@ -135,7 +137,7 @@ async def buy(
         found["uses_max"], terms_text(found),
     )  # fmt: skip
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
-    answer = await _post(conn, posting)
+    answer = await post(conn, posting)
     if answer == "insufficient":
         raise NotEnough(f"the balance is less than the {decimal_text(price_minor, currency)} {currency} it costs")
     if answer != "posted":
@@ -158,13 +160,15 @@ async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime)
 
 
 async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
-    """Conflict when a product is sold no more, or all that may be valid at one time are sold."""
+    """Conflict when a product is sold no more, all that may be valid at one time are sold, or its window is full."""
     if not found["on_sale"]:
         raise Conflict(f"the product {found['id']} is not on sale any more")
     if found["quota"] is not None:
         await SQL.lock_voucher_product.run(conn, found["id"])
         if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
             raise Conflict(f"all {found['quota']} vouchers of {found['id']} are sold; try again when one has ended")
+    if (site := await voucher_windows.full_site(conn, found, now, sells=True)) is not None:
+        raise Conflict(f"the hours of {found['id']} are sold out at {site}: its power is limited")
 
 
 def terms_text(product: Record) -> str | None:
@@ -185,12 +189,12 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
     """
     Give what is left of a voucher back to its driver's balance, once; in the caller's transaction.
 
-    Conflict when its terms do not allow it. A use that is first is counted first.
+    Conflict when its terms do not allow it, or it was given back before. A use that is first is counted first.
     """
     for _ in range(RETRIES_MAX):
         row = await show(conn, driver_id, voucher_id, now)
         if row["state"] == "refunded":
-            return row
+            raise Conflict("what was left of this voucher has been given back already")
         if row["state"] != "active":
             raise Conflict(f"this voucher is {row['state']}")
         if (why := rules.refusal(row["refund"], row["used"], row["total"])) is not None:
@@ -198,13 +202,14 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
         if await SQL.give_voucher_back.value(conn, voucher_id, row["version"]) is None:
             continue
         posting = rules.given_back(Voucher(**{name: row[name] for name in Voucher._fields}), now)
-        if (answer := await _post(conn, posting)) != "posted":
+        if (answer := await post(conn, posting)) != "posted":
             raise PostingRefused(f"posting {posting.key}: {answer}")
         return await show(conn, driver_id, voucher_id, now)
     raise Conflict("this voucher is in use all the time; try again")
 
 
-async def _post(conn: Connection, posting: Posting) -> str:
+async def post(conn: Connection, posting: Posting) -> str:
+    """Post one posting; answers what the ledger says of it."""
     head = (posting.id, posting.key, posting.kind, posting.ref, posting.event_at)
     moves = [(1, seq, t.debit, t.credit, t.asset, t.minor) for seq, t in enumerate(posting.transfers, 1)]
     [answer] = await SQL.post.value(conn, [head], moves)

@@ -14,14 +14,15 @@ LARGEST = Decimal(10**18)
 
 def hundredths(percent: object) -> int | None:
     """
-    A number of percent in 1/100 %, rounded half up; beyond 0 to 100 % it is the end that it passed.
+    A number of percent in 1/100 %, rounded half up.
 
-    None for what is no number.
+    None for what is no number, and for what no pack can have: a level beyond 0 to 100 % says nothing of it.
     """
     if isinstance(percent, float):
         percent = str(percent)  # as it was written
     number = None if isinstance(percent, bool) else decimal(percent)
-    return None if number is None else max(0, min(FULL, whole(number * 100)))
+    level = None if number is None else whole(number * 100)
+    return level if level is not None and 0 <= level <= FULL else None
 
 
 def whole(number: Decimal) -> int:

@@ -54,6 +54,7 @@ V201: dict[str, Route] = {
 }
 
 V21: dict[str, Route] = V201 | {
+    "Authorize": Route(charging.authorize, charging_21.id_token_info),
     "TransactionEvent": Route(charging.transaction_event, charging_21.transaction_answer, money=True),
     "BatterySwap": Route(swaps.packs_moved, nothing, money=True, hides_tokens=True),
     "NotifyDERAlarm": NOTED,

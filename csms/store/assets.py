@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -37,6 +38,8 @@ class AssetsWanted:
     """Packs whose state is told, as most reports do: the pack, and its rental if that waits for its level."""
     told_doors: set[tuple[str, int]] = field(default_factory=set)
     """Slots (station, unit) in which they are: with what stands there, without what that was lent by."""
+    told_states: set[tuple[str, str, date, str]] = field(default_factory=set)
+    """(serial, station, day, id) of states that may have been told before."""
     rids: set[tuple[str, int]] = field(default_factory=set)
     """(station, number) of swaps: the newest, and the one before it."""
     swaps: set[UUID] = field(default_factory=set)
@@ -72,7 +75,7 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
     only its own index has.
     """
     if wanted.is_only_told():
-        told = await SQL.load_told.one(conn, list(wanted.told_serials), *_told_doors(wanted))
+        told = await SQL.load_told.one(conn, list(wanted.told_serials), *_told_doors(wanted), *_told_states(wanted))
         assert told is not None
         if not told["waits"]:
             _things(assets, told)
@@ -94,6 +97,7 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         list(wanted.swaps),
         list(wanted.told_serials),
         *_told_doors(wanted),
+        *_told_states(wanted),
     )
     assert row is not None
     _things(assets, row)
@@ -120,6 +124,11 @@ def _told_doors(wanted: AssetsWanted) -> tuple[list[str], list[int]]:
     return [station_id for station_id, _ in wanted.told_doors], [unit for _, unit in wanted.told_doors]
 
 
+def _told_states(wanted: AssetsWanted) -> tuple[list[str], list[str], list[date], list[str]]:
+    states = list(wanted.told_states)
+    return [it[0] for it in states], [it[1] for it in states], [it[2] for it in states], [it[3] for it in states]
+
+
 def _things(assets: Assets, row: Record) -> None:
     """What stands where."""
     for fields in row["items"]:
@@ -136,6 +145,7 @@ def _things(assets: Assets, row: Record) -> None:
     for fields in row["packs"]:
         pack = Pack(*fields)
         assets.packs[pack.code] = pack._replace(faults=tuple(pack.faults))
+    assets.states_told |= {(code, station_id, id_) for code, station_id, id_ in row["states_told"]}
 
 
 def _packs(assets: Assets, row: Record) -> None:

@@ -13,7 +13,7 @@ from csms.db import SQL, Connection
 Type = Literal[
     "bill.issued", "bill.corrected", "refund.paid", "refund.failed", "session.review", "statement.ready",
     "remittance.paid", "remittance.failed", "remittance.returned", "driver.debt_notice", "driver.receipt",
-    "rental.reminder", "ping",
+    "rental.reminder", "voucher.ends", "voucher.lapses", "ping",
 ]  # fmt: skip
 TYPES: tuple[str, ...] = get_args(Type)
 

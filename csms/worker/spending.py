@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from csms.base.clock import Clock
 from csms.db import SQL, Pool
 from csms.domain.events import SpendingChecked
-from csms.flows import debts
+from csms.flows import debts, voucher_ends
 
 SPENDING_SWEEP_S = 3.0
 
@@ -64,6 +64,7 @@ class SpendingTimer:
         if self._sweeps % DEBTS_EVERY == 0:
             async with self._pool.acquire() as conn:
                 made = await debts.sweep(conn, now, self._pace)
+                await voucher_ends.tell_of_ends(conn, now)
             if made:
                 self._wake()
         self._sweeps += 1

@@ -213,8 +213,10 @@ create table voucher_use (
     units bigint not null check (units > 0),
     minor bigint not null check (minor >= 0),
     at timestamptz not null,
+    value_minor bigint check (value_minor >= 0),
     primary key (voucher_id, session_id)
 );
+comment on column voucher_use.value_minor is 'the part of a price that it took the place of; null where quantities were covered';
 create index voucher_use_session on voucher_use (session_id);
 
 select guard('pack', 'exists (select from item i where i.code = pack.code)', 'exists (select from item i where i.code = pack.code)',
@@ -333,7 +335,8 @@ create type swap_in as (
     checked_at timestamptz, units_in integer[], packs_in text[], rentals_in uuid[], units_out integer[],
     packs_out text[], rentals_out uuid[], flags text[], reason text);
 create type voucher_used_in as (id uuid, version integer, used bigint, released_minor bigint, uses integer);
-create type voucher_use_in as (voucher_id uuid, session_id uuid, units bigint, minor bigint, at timestamptz);
+create type voucher_use_in as (
+    voucher_id uuid, session_id uuid, units bigint, minor bigint, at timestamptz, value_minor bigint);
 create type reservation_used_in as (id uuid, version integer, used_on date);
 
 create or replace function save_assets(

@@ -5,7 +5,7 @@
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
 -- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors; $10 serials of packs, or aliases; $11,
 -- $12 stations and numbers of swaps; $13 swaps; $14 serials of packs that are only told of; $15, $16 stations and numbers
--- of slots that are. Each look-up asks for the order of its index, so that no plan passes over another one, and no two
+-- of slots that are; $17 to $20 serials, stations, days and ids of states that may be known. Each look-up asks for the order of its index, so that no plan passes over another one, and no two
 -- sets of this statement are joined: without hashes that costs the square of a batch (store/assets.py).
 with wanted_stations as (
     select s.id
@@ -388,7 +388,22 @@ select
             select token_key from session where id = r.id and station_id = r.station_id limit 1) s
         where r.closed_at is null
         and s.token_key is not null
-    ) as payers;
+    ) as payers,
+    array(
+        select row(p.code, k.station_id, k.id)
+        from unnest($17::text[], $18::text[], $19::date[], $20::text[]) k (serial, station_id, day, id)
+        cross join lateral (select code from pack where serial = k.serial limit 1) p
+        cross join lateral (
+            select substr(id, 18) as id
+            from pack_state
+            where day = k.day
+            and code = p.code
+            and station_id = k.station_id
+            and substr(id, 18) >= k.id
+            order by substr(id, 18)
+            limit 1) s
+        where s.id = k.id
+    ) as states_told;
 
 -- name: save_assets
 -- Everything a batch changes of items and doors; raises CS001 when it was decided on older rows than the stored ones.

@@ -40,8 +40,17 @@ where i.code = $1
 and i.kind = 'portable'
 and i.place = 'connector';
 
+-- name: is_type_at_station
+-- Whether anything of a type stands in a cabinet.
+select exists (
+    select
+    from item
+    where station_id = $1
+    and type = $2
+    and place = 'connector');
+
 -- name: list_items
--- Items by code, narrowed by what is given.
+-- Items by code, narrowed by what is given; only a battery is in quarantine.
 select i.code, i.kind, i.type, i.provider_id, i.label, i.state, i.place, i.station_id, i.unit,
     case when i.key <> '' then i.at end as at, i.tag, i.plugged, i.plugged_at, i.created_at, p.latitude, p.longitude,
     r.id as rental_id, r.driver_id
@@ -59,6 +68,8 @@ and ($4::text is null or i.station_id = $4)
 and ($5::text is null or i.place = $5)
 and ($6::text is null or i.state = $6)
 and ($7::text is null or i.type = $7)
+and ($8::text is null or i.kind = $8)
+and ($9::boolean is null or $9 = exists (select from pack k where k.code = i.code and k.quarantine is not null))
 order by i.code
 limit $2;
 

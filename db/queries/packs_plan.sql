@@ -2,9 +2,9 @@
 
 -- name: stations_under_cap
 -- The battery stations of the next $2 sites after $1 whose power is limited, with what each was told; by site.
-select w.id as site_id, w.power_cap_w, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
+select w.id as site_id, w.power_cap_w, w.time_zone, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
 from (
-    select id, power_cap_w
+    select id, power_cap_w, time_zone
     from site
     where id > $1
     and power_cap_w is not null
@@ -18,7 +18,7 @@ order by w.id, s.id;
 
 -- name: stations_to_free
 -- Stations that were told of a limit of their site's, which has none any more; $1 how many.
-select s.site_id, w.power_cap_w, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
+select s.site_id, w.power_cap_w, w.time_zone, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
 from slot_plan p
 join station s on s.id = p.station_id
 left join site w on w.id = s.site_id
@@ -30,7 +30,7 @@ limit $1;
 
 -- name: stations_beside
 -- A battery station and those that share its site's power, with what each was told.
-select a.site_id, w.power_cap_w, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
+select a.site_id, w.power_cap_w, w.time_zone, s.id as station_id, s.epoch, s.booted_at, r.target_soc, p.plan::text as plan
 from station a
 join station s on s.id = a.id or s.site_id = a.site_id
 left join site w on w.id = a.site_id

@@ -1,8 +1,9 @@
 -- The road's rows of packs, swaps and vouchers, and what a batch that only tells of packs needs (csms/store/assets.py).
 
 -- name: load_told
--- As load_assets, of a batch that only tells of packs: $1 their serials; $2, $3 stations and numbers of their slots. To
--- begin the large statement takes longer than to run it for a few. `waits`: a rental waits for a level, load them all.
+-- As load_assets, of a batch that only tells of packs: $1 their serials; $2, $3 stations and numbers of their slots; $4 to
+-- $7 serials, stations, days and ids of what is told, to find what was told before. To begin the large statement takes
+-- longer than to run it for a few. `waits`: a rental waits for a level, load them all.
 with told_doors as (
     select d.station_id, d.unit
     from unnest($2::text[], $3::integer[]) d (station_id, unit)
@@ -57,6 +58,21 @@ select
         from told_items w
         join pack p on p.code = w.code
     ) as packs,
+    array(
+        select row(p.code, k.station_id, k.id)
+        from unnest($4::text[], $5::text[], $6::date[], $7::text[]) k (serial, station_id, day, id)
+        cross join lateral (select code from pack where serial = k.serial limit 1) p
+        cross join lateral (
+            select substr(id, 18) as id
+            from pack_state
+            where day = k.day
+            and code = p.code
+            and station_id = k.station_id
+            and substr(id, 18) >= k.id
+            order by substr(id, 18)
+            limit 1) s
+        where s.id = k.id
+    ) as states_told,
     exists (
         select
         from told_items w

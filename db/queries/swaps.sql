@@ -55,6 +55,23 @@ where driver_id = $1
 and state = 'active'
 and (until_date is null or until_date >= ($2::timestamptz at time zone time_zone)::date);
 
+-- name: count_slots
+-- How many slots a station has.
+select count(*)
+from connector
+where station_id = $1
+and kind = 'slot'
+and number > 0;
+
+-- name: is_type_of_packs
+-- Whether there is a pack of this type.
+select exists (
+    select
+    from item
+    where type = $1
+    and kind = 'battery'
+    and state <> 'retired');
+
 -- name: add_reservation
 -- Keeps packs for a driver, on some days of the week.
 insert into pack_reservation (id, version, station_id, driver_id, item_type, wanted, days, begins, minutes, from_date,

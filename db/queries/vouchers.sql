@@ -7,13 +7,14 @@ select pg_advisory_xact_lock(hashtext('voucher product'), hashtext($1::text));
 -- name: add_voucher_product
 -- Adds a version of a product.
 insert into voucher_product (id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent,
-    valid_days, carry_over, overuse_price, refund, effect, conditions, uses_max, quota, on_sale, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15::text::jsonb, $16, $17, $18, $19);
+    valid_days, carry_over, overuse_price, refund, effect, conditions, uses_max, quota, on_sale, country, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::jsonb, $15::text::jsonb, $16, $17, $18, $19,
+    $20);
 
 -- name: show_voucher_product
 -- The newest version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id = $1
 order by version desc
@@ -22,7 +23,7 @@ limit 1;
 -- name: show_voucher_product_version
 -- One version of a product.
 select id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days, carry_over,
-    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id = $1
 and version = $2;
@@ -30,7 +31,7 @@ and version = $2;
 -- name: list_voucher_products
 -- The newest version of each product, by id.
 select distinct on (id) id, version, provider_id, name, unit, amount, price_minor, currency, vat_percent, valid_days,
-    carry_over, overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, created_at
+    carry_over, overuse_price, refund, effect::text, conditions::text, uses_max, quota, on_sale, country, created_at
 from voucher_product
 where id > $1
 and ($3::text is null or provider_id = $3)
@@ -72,29 +73,35 @@ where v.driver_id = $1
 and v.id = $2;
 
 -- name: list_vouchers
--- A driver's vouchers as `show_voucher` shows them, the newest first; goes on below ($2, $4).
-select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
-    v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
-        $3 < v.valid_until
-        or $3 < v.carry_until and exists (
-            select from voucher o
-            where o.driver_id = v.driver_id
-            and o.product_id = v.product_id
-            and o.currency = v.currency
-            and o.state = 'active'
-            and o.valid_from <= $3
-            and $3 < o.valid_until)) is true as is_valid
-from voucher v
-join voucher_product p on p.id = v.product_id and p.version = v.product_version
-where v.driver_id = $1
-and (v.valid_from, v.id) < ($2::timestamptz, $4::uuid)
-order by v.valid_from desc, v.id desc
+-- A driver's vouchers as `show_voucher` shows them, in state $6, valid at $3 or not ($7); the newest first, below ($2, $4).
+select id, version, driver_id, provider_id, product_id, product_version, name, unit, total, used, price_minor, released_minor,
+    currency, vat_percent, overuse_price, valid_from, valid_until, carry_until, refund, state, bought_at, uses, uses_max,
+    terms, is_valid
+from (
+    select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
+        v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
+        v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.state = 'active' and v.valid_from <= $3 and (
+            $3 < v.valid_until
+            or $3 < v.carry_until and exists (
+                select from voucher o
+                where o.driver_id = v.driver_id
+                and o.product_id = v.product_id
+                and o.currency = v.currency
+                and o.state = 'active'
+                and o.valid_from <= $3
+                and $3 < o.valid_until)) is true as is_valid
+    from voucher v
+    join voucher_product p on p.id = v.product_id and p.version = v.product_version
+    where v.driver_id = $1
+    and (v.valid_from, v.id) < ($2::timestamptz, $4::uuid)
+    and ($6::text is null or v.state = $6)) w
+where ($7::boolean is null or is_valid = $7)
+order by valid_from desc, id desc
 limit $5;
 
 -- name: list_voucher_uses
 -- What uses took of a voucher, in their order.
-select u.session_id, u.units, u.minor, u.at, s.station_id, r.item
+select u.session_id, u.units, u.minor, u.value_minor, u.at, s.station_id, r.item
 from voucher_use u
 left join lateral (select station_id from session where session.id = u.session_id limit 1) s on true
 left join rental r on r.id = u.session_id

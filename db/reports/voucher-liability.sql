@@ -31,27 +31,32 @@ per_voucher as (
     select m.id,
         coalesce(sum(m.amount) filter (where m.is_units and m.kind = 'voucher_bought'), 0) as units_sold,
         coalesce(sum(m.amount) filter (where m.is_units and m.kind = 'voucher_refunded'), 0) as units_given_back,
+        coalesce(sum(m.amount) filter (where m.is_units and m.kind = 'voucher_lapsed'), 0) as units_lapsed,
         coalesce(sum(case when m.is_in then -m.amount else m.amount end)
-            filter (where m.is_units and m.kind not in ('voucher_bought', 'voucher_refunded')), 0) as units_used,
+            filter (where m.is_units and m.kind not in ('voucher_bought', 'voucher_refunded', 'voucher_lapsed')), 0)
+            as units_used,
         coalesce(sum(m.amount) filter (where not m.is_units and m.kind = 'voucher_bought'), 0) as price_minor,
         coalesce(sum(m.amount) filter (where not m.is_units and m.kind = 'voucher_refunded'), 0) as given_back_minor,
+        coalesce(sum(m.amount) filter (where not m.is_units and m.kind = 'voucher_lapsed'), 0) as breakage_minor,
         coalesce(sum(case when m.debit like 'voucher:%' then m.amount else -m.amount end)
-            filter (where not m.is_units and m.kind not in ('voucher_bought', 'voucher_refunded')), 0) as released_minor
+            filter (where not m.is_units and m.kind not in ('voucher_bought', 'voucher_refunded', 'voucher_lapsed')), 0)
+            as released_minor
     from moved m
     group by m.id),
 owed as (
     select s.product_id as product, s.provider_id as provider, s.unit, s.currency, count(*) as sold,
         sum(u.units_sold)::bigint as units_sold, sum(u.units_used)::bigint as units_used,
-        sum(u.units_given_back)::bigint as units_given_back,
-        sum(u.units_sold - u.units_used - u.units_given_back)::bigint as units_left,
+        sum(u.units_given_back)::bigint as units_given_back, sum(u.units_lapsed)::bigint as units_lapsed,
+        sum(u.units_sold - u.units_used - u.units_given_back - u.units_lapsed)::bigint as units_left,
         sum(u.price_minor)::bigint as price_minor, sum(u.released_minor)::bigint as released_minor,
-        sum(u.given_back_minor)::bigint as given_back_minor,
-        sum(u.price_minor - u.released_minor - u.given_back_minor)::bigint as deferred_minor
+        sum(u.given_back_minor)::bigint as given_back_minor, sum(u.breakage_minor)::bigint as breakage_minor,
+        sum(u.price_minor - u.released_minor - u.given_back_minor - u.breakage_minor)::bigint as deferred_minor
     from per_voucher u
     join sold s on s.id = u.id
     group by s.product_id, s.provider_id, s.unit, s.currency)
-select o.product, o.provider, o.unit, o.currency, o.sold, o.units_sold, o.units_used, o.units_given_back, o.units_left,
-    o.price_minor, o.released_minor, o.given_back_minor, o.deferred_minor,
+select o.product, o.provider, o.unit, o.currency, o.sold, o.units_sold, o.units_used, o.units_given_back,
+    o.units_lapsed, o.units_left, o.price_minor, o.released_minor, o.given_back_minor, o.breakage_minor,
+    o.deferred_minor,
     json_build_array(o.product, o.unit, o.currency)::text as _cursor,
     json_build_object('path', '/voucher-products/' || o.product)::text as _link
 from owed o

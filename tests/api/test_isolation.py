@@ -54,7 +54,7 @@ BODIES: dict[str, Any] = {
     },
 }
 """Bodies whose schema does not tell enough."""
-NOBODYS = {"report": "bills", "psp": "social", "connector": "1"}
+NOBODYS = {"country": "KR", "report": "bills", "psp": "social", "connector": "1"}
 """Names in addresses that are nobody's."""
 OFFERED = {"/voucher-products", "/voucher-products/{product}"}
 """What every driver may see of any provider: what is for sale."""

@@ -90,6 +90,7 @@ async def test_a_terminal_tells_of_the_own_pack_and_is_believed_less(town: Plaza
     code = await town.pack()
     town.later(10)
     said = {**SAID, "serial": code.upper(), "at": "2026-11-20T12:09:00Z"}
+    del said["soh"]  # a terminal need not know it
     told = await town.ask("ann", "POST", f"/items/{code}/state", said)
     assert (told.status, told.json["source"]) == (200, "terminal"), told.body
     await town.ask("ann", "POST", f"/items/{code}/state", said)
@@ -134,6 +135,12 @@ async def test_a_pack_in_quarantine_is_not_handed_out(town: Plaza) -> None:
         judged = await town.ask("staff", "POST", f"/items/{code}/quarantine", {"reason": "it was dropped"})
         assert (judged.status, judged.json["quarantine"]) == (200, "it was dropped"), judged.body
     assert (await town.rent("ann", "X1")).status == 409
+    kept = (await town.rest.get("/items?kind=battery&quarantined=true"))["items"]
+    assert [item["code"] for item in kept] == ["b1", "b2", "b3"]
+    assert [item["code"] for item in (await town.rest.get("/items?quarantined=false"))["items"]] == ["b4", "b5"]
+    assert (await town.rest.get("/items?kind=portable"))["items"] == []
+    slots = (await town.rest.get("/stations/X1/slots"))["items"]
+    assert {slot["pack"]["unready"] for slot in slots[:3]} == {"not_charged"}
     released = await town.ask("staff", "DELETE", "/items/b2/quarantine", {"reason": "looked at"})
     assert (released.status, released.json["quarantine"]) == (200, None)
     assert (await town.rent("ann", "X1")).json["item"] == "b2"
@@ -171,7 +178,9 @@ async def test_slots_tell_when_a_pack_will_be_ready_under_the_limit_of_its_site(
         report = lending.report("X1", at)
         await town.rest.tell(swaps.packs.PackStated(**report, pack=state, unit=unit, source="station"))
     town.later(1)
-    ready = {s["connector"]: s["pack"]["ready_at"] for s in (await town.rest.get("/stations/X1/slots"))["items"][:3]}
+    shown = (await town.rest.get("/stations/X1/slots"))["items"][:3]
+    ready = {slot["connector"]: slot["pack"]["ready_at"] for slot in shown}
+    assert {slot["pack"]["unready"] for slot in shown} == {None}
     assert ready[3] is not None and ready[3] <= "2026-11-20T12:01:00.000Z"
     assert ready[2] == "2026-11-20T12:31:00.000Z" and ready[1] > ready[2]
     assert (await town.ask("staff", "PATCH", "/sites/site", {"power_cap_w": 0})).status == 422

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from typing import Any
 
 import pytest
@@ -141,6 +142,20 @@ async def test_null_is_no_body(seeded: Rest) -> None:
         path = route.path.format_map(Names(station="S1", provider="P", driver="ann"))
         reply = await seeded.ask(route.method, path, data=b"null", headers=headers)
         assert reply.status in (404, 422) and is_problem(reply, reply.status), route.path
+
+
+async def test_what_nobody_looks_at_in_a_body_is_refused(seeded: Rest) -> None:
+    paths = {(route.method, route.path) for route in ROUTES if route.body is None and route.takes_a_body}
+    assert ("POST", "/drivers/{driver}/vouchers/{voucher}/refund") in paths
+    uuid = "00000000-0000-0000-0000-000000000000"
+    for method, pattern in sorted(paths):
+        path = re.sub(r"{(station|driver|client|address|product|tag)}", "ann", pattern)
+        path = re.sub(r"{connector}", "1", path)
+        reply = await seeded.ask(method, re.sub(r"{[a-z_]+}", uuid, path), json={"amount": 5})
+        assert is_problem(reply, 422) and reply.json["errors"][0]["pointer"] == "/amount", (method, path)
+    nothing: dict[str, Any] = {"data": b"{}", "headers": {"Content-Type": "application/json"}}
+    assert (await seeded.ask("DELETE", "/stations/S9", **nothing)).status == 404
+    assert is_problem(await seeded.ask("DELETE", "/stations/S9", data=b"amount=5"), 415)
 
 
 async def test_no_parameter_is_our_fault(seeded: Rest) -> None:

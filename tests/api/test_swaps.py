@@ -126,6 +126,16 @@ async def test_staff_begin_a_swap_for_a_driver_and_find_it(town: Plaza) -> None:
     assert (await town.ask("bob", "GET", "/swaps")).json["items"] == []
 
 
+async def test_who_asks_for_what_is_not_there_is_told_what_is_wrong(town: Plaza) -> None:
+    for item_type, words in (("nope", "nothing of type nope at X1"), ("k1", "too few packs")):
+        for code in ("b1", "b2", "b3"):
+            await town.ask("staff", "POST", f"/items/{code}/quarantine", {"reason": "a test"})
+        reply = await town.rent("ann", "X1", item_type=item_type)
+        assert (reply.status, reply.json["error"]) == (409, "NoBatteryAvailable") and words in reply.json["detail"]
+    slot = await town.rent("ann", "X1", connector=9)
+    assert (slot.status, slot.json["detail"]) == (404, "station X1 has no slot 9")
+
+
 async def test_a_pack_is_reserved_in_the_time_of_the_stations_site(town: Plaza) -> None:
     made = await town.ask("ann", "POST", "/reservations", WANTED)
     assert made.status == 201, made.body
@@ -166,7 +176,6 @@ async def test_packs_that_are_reserved_are_left_for_whom_they_are_kept(town: Pla
         ("ann", {"days": ["FUN"]}, 422),
         ("ann", {"begins": "24:00"}, 422),
         ("ann", {"minutes": 0}, 422),
-        ("ann", {"until": "2026-11-19"}, 422),
         ("ann", {"from": "2026-11-31"}, 422),
     ],
 )
@@ -174,6 +183,29 @@ async def test_a_reservation_that_cannot_be_is_refused(town: Plaza, who: str, ch
     reply = await town.ask(who, "POST", "/reservations", {**WANTED, **change})
     assert reply.status == status, reply.body
     assert await town.count("pack_reservation") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"until": "2026-11-19"}, "/until"),
+        ({"from": "2026-10-01", "until": "2026-11-19"}, "/until"),
+        ({"days": ["TUE"], "until": "2026-11-23"}, "/days"),
+        ({"item_type": "nope"}, "/item_type"),
+        ({"count": 5}, "/count"),
+    ],
+)
+async def test_a_reservation_that_could_never_keep_a_pack_is_refused(town: Plaza, change: Any, pointer: str) -> None:
+    reply = await town.ask("ann", "POST", "/reservations", {**WANTED, **change})
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, pointer), reply.body
+    assert await town.count("pack_reservation") == 0
+
+
+async def test_a_reservation_whose_last_hour_is_to_come_is_taken(town: Plaza) -> None:
+    today = {"days": ["FRI"], "until": "2026-11-20", "item_type": "k1", "count": 4}
+    over = await town.ask("ann", "POST", "/reservations", {**WANTED, **today, "begins": "20:00", "minutes": 60})
+    runs = await town.ask("ann", "POST", "/reservations", {**WANTED, **today, "begins": "20:00", "minutes": 61})
+    assert (over.status, runs.status) == (422, 201), runs.body
 
 
 async def test_a_driver_has_so_many_reservations_and_no_more(town: Plaza) -> None:

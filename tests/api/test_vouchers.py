@@ -36,6 +36,21 @@ async def bought(town: Plaza, **more: Any) -> Any:
     return reply.json
 
 
+async def test_what_a_product_does_and_where_is_shown_as_it_was_told(town: Plaza) -> None:
+    effect = {"kind": "percent_off", "percent": 12.5}
+    conditions = {"start_time": "21:00", "end_time": "07:00", "day_of_week": ["MONDAY"], "sites": ["site"]}
+    told = {**TERMS, "effect": effect, "conditions": conditions, "uses_max": 3, "quota": 9, "country": "KR"}
+    first = await town.ask("staff", "POST", "/voucher-products", told)
+    same = await town.ask("staff", "POST", "/voucher-products", told)
+    assert (first.status, same.status) == (201, 200), first.body
+    assert {name: first.json[name] for name in told} == {**told, "price": first.json["price"]}
+    mine = await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})
+    assert (mine.json["effect"], mine.json["conditions"], mine.json["used_times"]) == (effect, conditions, 0)
+    gone = await town.ask("staff", "POST", "/voucher-products", {**told, "on_sale": False})
+    assert gone.status == 201
+    assert (await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})).status == 409
+
+
 async def test_other_terms_are_a_new_version_and_the_same_are_not(town: Plaza) -> None:
     first = await town.ask("staff", "POST", "/voucher-products", TERMS)
     same = await town.ask("staff", "POST", "/voucher-products", {**TERMS, "vat_percent": "10.0"})
@@ -64,6 +79,11 @@ async def test_other_terms_are_a_new_version_and_the_same_are_not(town: Plaza) -
         {"overuse_price": "-1"},
         {"provider": "nobody"},
         {"id": "a b"},
+        {"effect": {"kind": "percent_off"}},
+        {"effect": {"kind": "fee_waived", "fees": ["FLAT"]}},
+        {"conditions": {"start_time": "9"}},
+        {"uses_max": 0},
+        {"country": "Korea"},
     ],
 )
 async def test_terms_that_cannot_be_are_refused(town: Plaza, change: dict[str, Any]) -> None:
@@ -135,11 +155,19 @@ async def test_what_is_left_goes_back_once(town: Plaza) -> None:
     voucher = await used(town)
     before = await balance(town)
     path = f"/drivers/me/vouchers/{voucher['id']}/refund"
-    replies = await asyncio.gather(*[town.ask("ann", "POST", path) for _ in range(4)])
-    assert [reply.status for reply in replies] == [200] * 4
-    assert (replies[0].json["state"], replies[0].json["left"], replies[0].json["valid"]) == ("refunded", 0, False)
+    replies = await asyncio.gather(*[town.ask("ann", "POST", path, key=f"k{n // 2}") for n in range(8)])
+    done = [reply.json for reply in replies if reply.status == 200]
+    assert sorted(reply.status for reply in replies) == [200] * 2 + [409] * 6 and done[0] == done[1]
+    assert (done[0]["state"], done[0]["left"], done[0]["valid"]) == ("refunded", 0, False)
+    assert "already" in next(reply.json["detail"] for reply in replies if reply.status == 409)
     assert await balance(town) == before + 4_660
     assert (await town.ask("bob", "POST", path)).status == 404
+    other = (await town.ask("ann", "POST", "/drivers/me/vouchers", {"product": "m"})).json
+    wanted = {"state=active": [other["id"]], "state=refunded": [voucher["id"]], "valid=true": [other["id"]]}
+    for query, ids in {**wanted, "valid=false": [voucher["id"]], "": [other["id"], voucher["id"]]}.items():
+        found = (await town.ask("ann", "GET", f"/drivers/me/vouchers?{query}")).json["items"]
+        assert [each["id"] for each in found] == ids, query
+    assert (await town.ask("ann", "GET", "/drivers/me/vouchers?state=used_up")).status == 400
 
 
 @pytest.mark.parametrize("refund", ["none", "untouched"])
@@ -225,7 +253,7 @@ async def test_staff_buy_and_give_back_for_a_driver(town: Plaza) -> None:
     back = await town.ask("staff", "POST", path, scopes=("refund:create",))
     again = await town.ask("staff", "POST", path)
     assert (back.status, back.json["state"]) == (200, "refunded"), back.body
-    assert again.json == back.json and await balance(town) == 100_000
+    assert again.status == 409 and await balance(town) == 100_000
     own = await town.ask("staff", "POST", "/drivers/ann/vouchers", {"product": "m"}, provider="P")
     assert own.status == 404
 
@@ -238,3 +266,18 @@ async def test_a_voucher_of_value_pays_what_a_swap_costs(town: Plaza) -> None:
     assert answer.bill.fee_minor == 528
     after = (await town.ask("ann", "GET", f"/drivers/me/vouchers/{voucher['id']}")).json
     assert (after["used"], after["released"]["minor"]) == (634, 528)
+
+
+async def test_a_voucher_for_elsewhere_for_charging_or_with_a_percentage_pays_no_swap(town: Plaza) -> None:
+    others = (
+        {"conditions": {"stations": ["ELSEWHERE"]}},
+        {"conditions": {"uses": ["charge"]}},
+        {"effect": {"kind": "percent_off", "percent": 50}, "unit": "wh"},
+    )
+    for number, terms in enumerate(others):
+        await bought(town, **{"unit": "val", "amount": 12_000 + number, **terms})
+    mine = await town.pack()
+    town.later(60)
+    await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
+    rows = (await town.ask("ann", "GET", "/drivers/me/vouchers")).json["items"]
+    assert [row["used"] for row in rows] == [0, 0, 0]

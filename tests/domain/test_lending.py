@@ -300,6 +300,17 @@ def test_what_staff_are_given_by_hand_ends_its_rental(town: Town, place: str) ->
     assert town.item("i1").place == place and "item_online_without_rental" not in town.kinds()
 
 
+@pytest.mark.parametrize("place", ["staff", "workshop"])
+def test_what_staff_are_given_while_it_was_to_be_handed_out_is_nobodys(town: Town, place: str) -> None:
+    grant = town.granted(town.ask())
+    move(town, place)
+    rental = town.rental(grant.rental_id)
+    assert (rental.state, rental.reason) == ("cancelled", "handed in") and town.held() == 0
+    assert town.world.assets.grants[grant.id].state == "revoked"
+    assert (town.item("i1").place, town.item("i1").rental_id) == (place, None)
+    assert town.world.assets.doors["C1", 1].reserved_for is None and town.balance() == 100_000
+
+
 def test_what_is_lost_is_still_rented_until_it_counts_as_bought(town: Town) -> None:
     rental = town.take()
     move(town, "lost")

@@ -104,3 +104,12 @@ def test_exact_text_of_what_has_no_end_in_decimals() -> None:
     assert exact_text(Fraction(1000, 11)) == "90.909090909090909091"
     assert exact_text(Fraction(-45, 8)) == "-5.625"
     assert exact_text(Fraction(7)) == "7"
+
+
+def test_a_refusal_says_what_to_write_instead() -> None:
+    with pytest.raises(Refused, match="written in capitals: KRW"):
+        Money.parse({"amount": "1", "currency": "krw"})
+    with pytest.raises(Refused, match="not known; known are AUD"):
+        Money.parse({"amount": "1", "currency": "XXX"})
+    with pytest.raises(Refused, match="at most 24 digits"):
+        Money.parse({"amount": "9" * 30, "currency": "KRW"})

@@ -251,3 +251,50 @@ def test_a_pack_that_was_put_in_elsewhere_before_it_waits_for_its_exchange_is_ex
     town.watch(600)
     town.watch(600)
     assert town.swap(9).ended_at is not None and town.fees() == [635] and town.held() == 0
+
+
+def test_a_pack_that_is_taken_after_it_was_locked_again_is_its_visits_and_named_once(town: PackTown) -> None:
+    mine = first(town)
+    town.put_in(7, {4: mine})
+    swap = town.swap(7)
+    unit, code = swap.units_out[0], swap.packs_out[0]
+    town.not_taken(7, {unit: code})
+    town.take_out(7, {unit: code})
+    swap, rental = town.swap(7), town.holder(code)
+    assert (rental.driver_id, rental.flags) == ("ann", ("told_late",)) and town.fees() == [635, 0]
+    assert (swap.units_out, swap.packs_out, swap.rentals_out) == ((unit,), (code,), (rental.id,))
+    assert (swap.state, swap.reason) == ("completed", None) and "pack_out_without_leave" in town.kinds()
+    town.ride(code, 100)
+    town.put_in(8, {4 if unit != 4 else 1: code})
+    town.take_out(7, {unit: code})
+    assert len({r.id for r in town.world.assets.rentals.values() if r.item == code}) == 2
+
+
+def test_a_first_pack_that_is_taken_after_it_was_locked_again_is_its_drivers(town: PackTown) -> None:
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    town.answer(grant.id)
+    rid = town.swap_of(grant.rental_id).rid
+    town.not_taken(rid, {1: "b1"})
+    town.take_out(rid, {1: "b1"})
+    rental = town.holder("b1")
+    assert (rental.driver_id, rental.flags) == ("ann", ("told_late",)) and town.held() == 30_000
+    assert (town.swap(rid).state, town.swap(rid).packs_out) == ("completed", ("b1",))
+    assert "pack_out_without_leave" in town.kinds() and "pack_out_without_in" not in town.kinds()
+
+
+def test_a_second_pack_that_leaves_with_the_released_one_is_the_same_drivers() -> None:
+    town = PackTown(funds=200_000)
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    town.answer(grant.id)
+    rid = town.swap_of(grant.rental_id).rid
+    town.take_out(rid, {1: "b1", 2: "b2"})
+    assert {town.holder(code).driver_id for code in ("b1", "b2")} == {"ann"}
+    assert town.swap(rid).state == "completed" and town.swap(rid).packs_out == ("b1", "b2")
+    assert town.kinds().count("pack_out_without_leave") == 1
+
+
+def test_an_orphan_whose_pack_was_billed_to_a_card_is_that_drivers(town: PackTown) -> None:
+    town.take_out(7, {1: "b1"}, token=ANN)
+    assert (town.swap(7).state, town.swap(7).driver_id) == ("orphaned", "ann")
+    town.take_out(8, {2: "b2"})
+    assert town.swap(8).driver_id is None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 import pytest
 
 from csms.domain import asset_events as said
 from csms.domain.events import AuthorizationDecided
+from csms.domain.pack_events import InSlot
+from csms.domain.pack_state import NoLevel
 from csms.domain.token import key
 from csms.domain.world import Rules, Token
-from tests.domain.lending_town import ANN
+from tests.domain.lending_town import ANN, BOB
 from tests.domain.pack_town import EXTRA, PackTown
 
 SOCIAL = "E0E0E0E0"
@@ -167,3 +170,50 @@ def test_a_token_that_pays_is_judged_anew_though_it_was_for_one_use(town: PackTo
     world.tokens[key(ANN)] = replace(world.tokens[key(ANN)], single_use=True, session_id=town.new_id())
     town.put_in(7, {4: mine})
     assert town.swap(7).state == "releasing"
+
+
+def test_where_nothing_is_free_for_being_short_a_pack_that_is_back_at_once_is_billed(town: PackTown) -> None:
+    rental = town.rent_pack()
+    assert rental.item is not None
+    town.levels[rental.item] = town.levels[rental.item]._replace(soc=5_000, discharge_wh=None)
+    town.later(0.08)
+    town.put_in(7, {4: rental.item})
+    assert town.rental(rental.id).battery_wh == 641 and town.fees() == [100 + 321]
+
+
+def without_level(town: PackTown, what: Literal["in", "out"], rid: int, unit: int, code: str) -> None:
+    """A station says nothing of how full a pack is, or the impossible."""
+    event = town.moved(what, rid, {unit: code})
+    town.tell(replace(event, slots=(InSlot(unit, NoLevel(code.upper(), 9_500)),)))
+
+
+def test_a_pack_whose_level_is_not_told_as_it_comes_back_is_billed_no_energy_and_listed(town: PackTown) -> None:
+    mine = ridden(town)
+    without_level(town, "in", 7, 4, mine)
+    rental = town.rental(town.swap(7).rentals_in[0])
+    assert (rental.state, rental.battery_wh, rental.flags) == ("closed", 0, ("usage_unmeasured",))
+    assert town.fees() == [100] and "usage_unmeasured" in town.kinds()
+    assert town.swap(7).state == "releasing"
+    town.take_out(7, {town.swap(7).units_out[0]: town.swap(7).packs_out[0]})
+    assert town.error(town.ask(BOB, "S1", 4)) == "BatteryUnknown"  # what it was known to have is long used
+    town.stated(mine, unit=4, soc=9_500)
+    assert town.granted(town.ask(BOB, "S1", 4)).item == mine
+
+
+def test_a_plain_return_waits_for_the_level_that_was_not_told(town: PackTown) -> None:
+    mine = ridden(town, unit=1)
+    grant = town.granted(town.ask_return(town.holder(mine), "S1"))
+    without_level(town, "in", 7, grant.unit, mine)
+    assert not town.bills
+    town.stated(mine, unit=grant.unit)
+    assert town.fees() == [635]
+
+
+def test_a_pack_whose_level_is_not_told_as_it_leaves_left_with_the_level_it_had_in_its_slot(town: PackTown) -> None:
+    grant = town.granted(town.ask(ANN, "S1", 1))
+    without_level(town, "out", town.swap_of(grant.rental_id).rid, 1, "b1")
+    rental = town.rental(grant.rental_id)
+    assert rental.state == "active" and rental.level_out is not None and rental.level_out.soc == 9_500
+    town.ride("b1", 1_070)
+    town.put_in(7, {4: "b1"})
+    assert town.fees() == [635]

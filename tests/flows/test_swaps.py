@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -12,7 +13,9 @@ from uuid import UUID
 import pytest
 
 from csms import db
+from csms.domain import asset_events as said
 from csms.domain import pack_events as packs
+from csms.domain.pack_state import NoLevel
 from csms.domain.voucher import bought
 from csms.domain.world import World
 from csms.flows.memory import Memory
@@ -164,3 +167,82 @@ async def test_a_reservation_keeps_the_last_fit_packs_for_its_driver(road: Told,
     )
     [outcome] = await road.tell(lending.rent(after(1), station="X2"))
     assert outcome.asset is not None and outcome.asset.error == "NoBatteryAvailable"
+
+
+async def test_a_pack_moved_to_the_workshop_while_it_was_to_be_handed_out_is_nobodys(road: Told, conn: Any) -> None:
+    wish = lending.rent(after(1), station="X1")
+    answer = lending.granted((await road.tell(wish))[0])
+    code = await conn.fetchval("select item from rental where id = $1", wish.rental_id)
+    await road.tell(
+        said.ItemMoved("", after(2), code, "workshop", None, "broken", "staff", "cracked", "~staff/1"),
+        said.GrantAnswered("X1", after(2), answer.grant_id or wish.grant_id, "accepted", None),
+    )
+    row = await conn.fetchrow("select state, reason from rental where id = $1", wish.rental_id)
+    assert tuple(row) == ("cancelled", "handed in") and await balance(conn) == 100_000
+    row = await conn.fetchrow("select place, rental_id from item where code = $1", code)
+    assert tuple(row) == ("workshop", None)
+    assert await conn.fetchval("select state from door_grant where rental_id = $1", wish.rental_id) == "revoked"
+
+
+@pytest.mark.parametrize("token", [None, "unknown", ANN])
+async def test_a_promised_pack_that_left_by_another_visit_is_replaced_by_a_release_of_the_first(
+    road: Told, conn: Any, token: str | None
+) -> None:
+    wish = lending.rent(after(1), station="X1")
+    answer = lending.granted((await road.tell(wish))[0])
+    code = await conn.fetchval("select item from rental where id = $1", wish.rental_id)
+    await road.tell(moved("out", 901, {answer.unit or 0: state(code)}, after(1.1), token=token))
+    rid = await conn.fetchval(
+        "select rid from swap s join rental r on r.swap_id = s.id where r.id = $1", wish.rental_id
+    )
+    rows = await conn.fetch("select payload from outbox where kind = 'door.open' order by id")
+    payloads = sorted((json.loads(row["payload"]) for row in rows), key=lambda it: it["grant"] != str(wish.grant_id))
+    assert [payload.get("rid") for payload in payloads] == [rid, rid]
+    assert payloads[0]["unit"] != payloads[1]["unit"]
+
+
+async def test_a_pack_taken_after_it_was_locked_again_is_billed_though_its_drivers_bill_was_made(
+    road: Told, conn: Any
+) -> None:
+    _, mine = await swaps.take(road, conn, after(1))
+    await road.tell(moved("in", 7, {4: state(mine, 2_000, 1_070)}, after(60)))
+    row = await conn.fetchrow("select units_out[1], packs_out[1] from swap where rid = 7")
+    unit, code = tuple(row)
+    await road.tell(moved("timeout", 7, {unit: state(code)}, after(62)))
+    await road.tell(moved("out", 7, {unit: state(code)}, after(64)))
+    row = await conn.fetchrow(
+        "select state, driver_id, flags from rental where item = $1 and taken_at is not null", code
+    )
+    assert tuple(row) == ("active", "ann", ["told_late"])
+    row = await conn.fetchrow("select state, packs_out from swap where rid = 7")
+    assert tuple(row) == ("completed", [code])
+    assert await conn.fetchval("select place from item where code = $1", code) == "driver"
+
+
+async def test_a_pack_that_comes_back_without_a_level_is_stored_and_billed_no_energy(road: Told, conn: Any) -> None:
+    wish, mine = await swaps.take(road, conn, after(1))
+    event = moved("in", 7, {4: state(mine)}, after(60))
+    await road.tell(replace(event, slots=(packs.InSlot(4, NoLevel(mine.upper(), 9_500)),)))
+    row = await conn.fetchrow("select state, battery_wh, level_in, flags from rental where id = $1", wish.rental_id)
+    assert tuple(row) == ("closed", 0, None, ["usage_unmeasured"])
+    row = await conn.fetchrow("select soc, soh, source, at from pack where code = $1", mine)
+    assert tuple(row) == (None, 9_500, "station", after(60))
+    assert await conn.fetchval("select state from swap where rid = 7") == "releasing"
+
+
+async def test_a_state_told_again_by_its_id_is_one_row_and_keeps_the_newest_level(road: Told, conn: Any) -> None:
+    def stated(id_: str, seq: int, minutes: float, soc: int, station: str = "X1") -> packs.PackStated:
+        report = lending.report(station, after(minutes)) | {"id": id_, "seq": seq}
+        return packs.PackStated(**report, pack=state("b1", soc), unit=1, source="station")
+
+    await road.tell(stated("state-01", 3, 5, 9_600))
+    await road.tell(stated("state-02", 4, 6, 9_700))
+    [again] = await road.tell(stated("state-01", 5, 7, 100))
+    assert again.asset is not None and again.asset.repeated
+    await road.tell(stated("state-03", 6, 8, 9_800), stated("state-03", 7, 9, 200))
+    await road.tell(stated("state-03", 8, 10, 300), moved("timeout", 7, {2: state("b2")}, after(10)))
+    rows = await conn.fetch("select soc from pack_state where code = 'b1' and at >= $1 order by at", after(5))
+    assert [row["soc"] for row in rows] == [9_600, 9_700, 9_800]
+    assert await conn.fetchval("select soc from pack where code = 'b1'") == 9_800
+    await road.tell(stated("state-03", 3, 11, 400, "X2"), stated("state-03", 9, 60 * 24, 9_900))
+    assert await conn.fetchval("select count(*) from pack_state where code = 'b1' and at >= $1", after(5)) == 5

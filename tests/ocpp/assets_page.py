@@ -83,7 +83,8 @@ def _fields(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _required(node: dict[str, Any]) -> set[str]:
-    parts = [SCHEMA[part["$ref"].removeprefix("#/$defs/")] for part in node.get("allOf", ())]
+    taken_over = [part["$ref"].removeprefix("#/$defs/") for part in (node, *node.get("allOf", ())) if "$ref" in part]
+    parts = [SCHEMA[name] for name in taken_over if name not in _SHARED]
     return {name for part in (node, *parts) for name in part.get("required", ())}
 
 

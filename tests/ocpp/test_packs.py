@@ -81,6 +81,34 @@ def test_a_snapshot_tells_which_pack_stands_where() -> None:
     assert [(unit.item, unit.pack and unit.pack.serial) for unit in event.units] == [(None, "BAT-0007"), (None, None)]
 
 
+def test_a_pack_that_is_mute_does_not_hide_what_is_in_the_other_slots() -> None:
+    told = Conversation()
+    mute, known = {"serial": "BAT-0001"}, {"serial": "BAT-0007", "soc": 2000}
+    batteries = {1: mute, 2: mute | {"soh": 9_000}, 3: known}
+    units = [{"u": unit, "door": "closed", "has": True, "battery": battery} for unit, battery in batteries.items()]
+    units[1]["item"] = "K-1"
+    assert say(told, "Unit.Snapshot", UP["Unit.Snapshot"][0] | {"units": units})["status"] == "Accepted"
+    (event,) = told.events
+    assert isinstance(event, UnitsSeen) and all(unit.has for unit in event.units)
+    assert [unit.item for unit in event.units] == [None, "K-1", None]
+    assert [unit.pack for unit in event.units] == [None, None, PackState("BAT-0007", 2000)]
+
+
+@VERSIONS
+def test_the_health_of_a_pack_may_be_unknown_and_its_level_may_not(version: str) -> None:
+    told = Conversation(version)
+    slot = {"u": 3, "battery": {"serial": "BAT-0007", "soc": 2000}}
+    assert say(told, "Battery.Inserted", INSERTED | {"slots": [slot]})["status"] == "Accepted"
+    state = {name: value for name, value in STATE.items() if name != "soh"}
+    assert say(told, "Battery.State", state)["status"] == "Accepted"
+    moved, stated = told.events
+    assert isinstance(moved, PacksMoved) and moved.slots == (InSlot(3, PackState("BAT-0007", 2000)),)
+    assert isinstance(stated, PackStated) and stated.pack.soh is None
+    del slot["battery"]["soc"], state["soc"]  # type: ignore[attr-defined]
+    for message, body in (("Battery.Inserted", INSERTED | {"slots": [slot]}), ("Battery.State", state)):
+        assert say(told, message, body | {"id": f"mute-{message}"})["status"] == "Rejected"
+
+
 @VERSIONS
 def test_the_answer_says_what_is_handed_out_and_what_it_cost(version: str) -> None:
     told = Conversation(version)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from csms.domain.events import Outcome, Unreadable
 from csms.domain.pack_events import InSlot, PacksMoved
-from csms.domain.pack_state import PackState
+from csms.domain.pack_state import NoLevel, PackState
 from csms.ocpp.levels import hundredths
 from tests.make import NOON
 from tests.ocpp.transcript import Conversation
@@ -72,8 +72,7 @@ def test_no_token_is_kept_in_clear() -> None:
 @pytest.mark.parametrize(
     ("more", "serial", "soc"),
     [
-        ({"soC": 101}, "BAT-0007", 10_000),
-        ({"soC": -5}, "BAT-0007", 0),
+        ({"soC": 100.001}, "BAT-0007", 10_000),
         ({"soC": "20,5"}, "BAT-0007", 2_050),
         ({"soC": 20.005}, "BAT-0007", 2_001),
         ({"soH": "NaN"}, "BAT-0007", 2_000),
@@ -88,7 +87,19 @@ def test_what_can_be_mended_of_a_pack_is(more: dict[str, Any], serial: str, soc:
     assert [(slot.unit, slot.pack.serial, slot.pack.soc) for slot in event.slots] == [(3, serial, soc)]
 
 
-@pytest.mark.parametrize("rid", [0, 2**30, 2**40, 2**63 - 1, "7"])
+@pytest.mark.parametrize("soc", [-1, -5, 101, 1e300, "NaN", None, "full"])
+def test_a_level_that_no_pack_can_have_is_not_told_and_the_pack_has_moved_all_the_same(soc: Any) -> None:
+    event = heard(swap(PACK | {"soC": soc}))
+    assert event.slots == (InSlot(3, NoLevel("BAT-0007", 9_500)),)
+
+
+@pytest.mark.parametrize("soh", [-1, 100.1, 200, "NaN"])
+def test_a_health_that_no_pack_can_have_is_not_told(soh: Any) -> None:
+    event = heard(swap(PACK | {"soH": soh}))
+    assert event.slots == (InSlot(3, PackState("BAT-0007", 2_000, None)),)
+
+
+@pytest.mark.parametrize("rid", [0, 2**30, 2**31 - 1, "7"])
 def test_a_station_numbers_its_swaps_as_it_likes(rid: Any) -> None:
     assert heard(swap(requestId=rid)).rid == int(rid)
 
@@ -99,8 +110,6 @@ def test_a_station_numbers_its_swaps_as_it_likes(rid: Any) -> None:
         swap(PACK | {"serialNumber": "x" * 300}),
         swap(PACK | {"serialNumber": "\0"}),
         swap(PACK | {"serialNumber": None}),
-        swap(PACK | {"soC": "NaN"}),
-        swap(PACK | {"soC": None}),
         swap(PACK | {"evseId": 0}),
         swap(PACK | {"evseId": -1}),
         swap(PACK | {"evseId": 99_999}),
@@ -110,6 +119,8 @@ def test_a_station_numbers_its_swaps_as_it_likes(rid: Any) -> None:
         swap(batteryData=None),
         swap(batteryData="BAT-0007"),
         swap(requestId=-1),
+        swap(requestId=2**31),
+        swap(requestId=2**40),
         swap(requestId=2**70),
         swap(requestId=None),
         swap(eventType="BatteryEaten"),
@@ -151,7 +162,9 @@ def test_no_swap_breaks_a_conversation(pack: dict[str, Any], more: dict[str, Any
     if isinstance(event, Unreadable):
         assert "reader" not in event.reason
         return
-    assert all(0 <= slot.pack.soc <= 10_000 and 0 < len(slot.pack.serial) <= 50 for slot in event.slots)
+    told = [slot.pack for slot in event.slots]
+    assert all(0 < len(pack.serial) <= 50 and (pack.soh is None or 0 <= pack.soh <= 10_000) for pack in told)
+    assert all(0 <= pack.soc <= 10_000 for pack in told if isinstance(pack, PackState))
     assert "\0" not in repr(event.slots) and event.raw.encode()
 
 
@@ -167,6 +180,6 @@ def test_a_level_is_rounded_half_up_as_it_was_written() -> None:
         9556,
         9999,
         10_000,
-        0,
-        10_000,
+        None,
+        None,
     ]

@@ -32,6 +32,7 @@ from csms.domain.asset_events import AssetAnswer, BillTold
 from csms.domain.commands import Answer, Command, LimitSlot, OpenDoor, ReleasePack, ReportUnits, StartSwap
 from csms.domain.events import RECORDED, Event, Outcome
 from csms.domain.pack_events import PackStated
+from csms.domain.pack_state import PackState
 from csms.domain.voucher_asks import VoucherAnswer
 from csms.ocpp.calls import BATTERY_STATION, Desk
 from csms.ocpp.draw import Draw
@@ -207,7 +208,8 @@ def _field(event: Event, name: str) -> Any:
     if name == "powers":
         return [reading.power_w for reading in event.readings]  # type: ignore[union-attr]
     if name == "packs":
-        return [[slot.unit, slot.pack.serial, slot.pack.soc] for slot in event.slots]  # type: ignore[union-attr]
+        slots = event.slots  # type: ignore[union-attr]
+        return [[unit, pack.serial, pack.soc if isinstance(pack, PackState) else None] for unit, pack in slots]
     if name == "units":
         return [[*unit[:3], unit.pack and unit.pack.serial] for unit in event.units]  # type: ignore[union-attr]
     if isinstance(event, PackStated) and name in event.pack._fields:

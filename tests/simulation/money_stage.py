@@ -57,7 +57,7 @@ class MoneyStage(RuleBasedStateMachine):
 
     async def _set_up(self) -> None:
         self.name = f"csms_money_{os.getpid()}_{next(_numbers)}"
-        await _administer(self.dsn_of, f"create database {self.name} template {self.template}")
+        await _administer(self.dsn_of, f"create database {self.name} template {self.template} strategy file_copy")
         self.pool = await db.pool(self.dsn_of(self.name), size=2, name="money")
         self.conn = await asyncpg.connect(self.dsn_of(self.name), server_settings={"timezone": "UTC"})
         await make.seed(self.conn)

@@ -147,12 +147,12 @@ def late_approval_kept(patch: pytest.MonkeyPatch) -> Planted:
 
 def spent_tokens_pay_again(patch: pytest.MonkeyPatch) -> Planted:
     """Single use is not looked at."""
-    real = payer._objection
+    real = payer.objection
 
     def objection(known: Any, *arguments: Any) -> str | None:
         return real(replace(known, session_id=None) if known else None, *arguments)
 
-    patch.setattr(payer, "_objection", objection)
+    patch.setattr(payer, "objection", objection)
     return frozenset({"spent"})
 
 
@@ -191,7 +191,7 @@ def every_start_asks_anew(patch: pytest.MonkeyPatch) -> Planted:
     def live(world: World, station_id: str, key: bytes) -> Authorization | None:
         return None
 
-    patch.setattr(payer, "_live", live)
+    patch.setattr(payer, "live_of", live)
     return frozenset({"asks"})
 
 

@@ -68,7 +68,7 @@ async def on_each_version(
     for number, version in enumerate(DEVICES):
         name = f"csms_{scenario}_{os.getpid()}_{number}"
         admin = await asyncpg.connect(dsn_of("postgres"))
-        await admin.execute(f"create database {name} template {template}")
+        await admin.execute(f"create database {name} template {template} strategy file_copy")
         place = folder / version
         place.mkdir()
         said = live(place, dsn_of(name), scenario, version, count, *more)

@@ -228,8 +228,15 @@ async def test_without_a_limit_nothing_is_told_and_what_was_told_is_lifted(floor
 
 async def test_the_forecast_is_by_slot_and_none_where_nobody_knows(floor: Floor) -> None:
     await floor.pack("B1", 2, FULL_AT_90)
-    assert await slots.forecast(floor.conn, "B1", NOON) == {1: NOON + timedelta(minutes=45), 2: NOON}
-    assert await slots.forecast(floor.conn, "B2", NOON) == {1: NOON + timedelta(minutes=15), 2: None}
+    assert await forecast(floor, "B1") == {1: (NOON + timedelta(minutes=45), None), 2: (NOON, None)}
+    assert await forecast(floor, "B2") == {1: (NOON + timedelta(minutes=15), None), 2: (None, "not_charged")}
     await floor.conn.execute("update site set power_cap_w = null")
-    assert await slots.forecast(floor.conn, "B1", NOON) == {1: NOON + timedelta(minutes=30), 2: NOON}
-    assert await slots.forecast(floor.conn, "S1", NOON) == {}
+    assert await forecast(floor, "B1") == {1: (NOON + timedelta(minutes=30), None), 2: (NOON, None)}
+    assert await forecast(floor, "S1") == {}
+    await floor.conn.execute("update connector set max_power_w = null")
+    assert await forecast(floor, "B1") == {1: (None, "no_power"), 2: (NOON, None)}
+
+
+async def forecast(floor: Floor, station_id: str) -> dict[int, tuple[datetime | None, str | None]]:
+    """What is forecast of a station's slots."""
+    return {unit: tuple(told) for unit, told in (await slots.forecast(floor.conn, station_id, NOON)).items()}

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from csms.domain.events import Outcome
 from csms.ocpp.calls import Call
+from csms.ocpp.v21.tariff import tariff_of
 from csms.ocpp.v201 import charging
+
+
+def id_token_info(outcome: Outcome, call: Call) -> bytes:
+    """The answer to Authorize, with the `tariff` of a driver whom a voucher makes it cheaper for (2.1, block I)."""
+    answer = charging.id_token_info(outcome, call)
+    told = None if outcome.own is None or outcome.status != "accepted" else tariff_of(outcome.own)
+    return answer if told is None else answer[:-1] + b',"tariff":%b}' % msgspec.json.encode(told)
 
 
 def transaction_answer(outcome: Outcome, call: Call) -> bytes:

@@ -10,6 +10,7 @@ from csms.ocpp.v201 import commands as commands_201
 from csms.ocpp.vendor import asset_commands
 
 REQUEST_ID_MAX = 2**31 - 1
+"""OCPP's integers have 31 bits; `Battery.Return` must be able to name a swap by the number its station chose."""
 
 
 def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:

@@ -11,10 +11,11 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from csms.domain.pack_events import InSlot, PacksMoved
-from csms.domain.pack_state import PackState
+from csms.domain.pack_state import NoLevel, PackState
 from csms.ocpp.calls import CONNECTOR_MAX, Call, Unclear
 from csms.ocpp.levels import hundredths
 from csms.ocpp.masking import without_tokens
+from csms.ocpp.v21.commands import REQUEST_ID_MAX
 from csms.ocpp.v201.tokens import token_of
 
 WHAT: dict[str, Literal["in", "out", "timeout"]] = {
@@ -34,10 +35,10 @@ def packs_moved(call: Call) -> PacksMoved:
     payload = call.payload
     what = WHAT.get((payload.eventType or "").casefold())
     rid = payload.requestId
-    if what is None or rid is None or rid < 0:
+    if what is None or rid is None or not 0 <= rid <= REQUEST_ID_MAX:
         raise Unclear(f"a BatterySwap of type {str(payload.eventType)[:20]} with requestId {rid}")
     slots = _slots(payload.batteryData or ())
-    told = [(slot.unit, slot.pack.serial, slot.pack.soc, slot.pack.soh) for slot in slots]
+    told = [(slot.unit, *slot.pack[:3]) for slot in slots]  # serial, level, health
     # a station that lost its memory counts its swaps anew: on another day the same is another swap
     text = f"{call.received_at.date()}|{rid}|{what}|{sorted(told)!r}"
     return PacksMoved(
@@ -65,7 +66,7 @@ def _slots(batteries: Any) -> tuple[InSlot, ...]:
 
 def _in_slot(battery: Any) -> InSlot:
     """
-    One pack, whose charge must be told: it is what a driver pays for.
+    One pack. That it moved is recorded also where it does not say how full it is, or says the impossible.
 
     Some fill the serial up with blanks or zero bytes.
     """
@@ -75,8 +76,6 @@ def _in_slot(battery: Any) -> InSlot:
     serial = "".join(letter for letter in battery.serialNumber or "" if letter.isprintable()).strip()
     if not 0 < len(serial) <= SERIAL_LENGTH_MAX:
         raise Unclear(f"a BatterySwap with a serial of {len(serial)} characters")
-    soc = hundredths(battery.soC)
-    if soc is None:
-        raise Unclear("a BatterySwap with a pack that does not say how full it is")
-    made = battery.productionDate
-    return InSlot(unit, PackState(serial, soc, hundredths(battery.soH), made=None if made is None else made.date()))
+    soc, soh = hundredths(battery.soC), hundredths(battery.soH)
+    made = None if battery.productionDate is None else battery.productionDate.date()
+    return InSlot(unit, NoLevel(serial, soh, made) if soc is None else PackState(serial, soc, soh, made=made))

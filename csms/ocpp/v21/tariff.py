@@ -22,8 +22,14 @@ Payload = dict[str, Any]
 
 
 def default_tariff(quote: Quote) -> Payload | None:
+    """SetDefaultTariff for all connectors; None where this version cannot say it."""
+    told = tariff_of(quote)
+    return None if told is None else {"evseId": ALL_CONNECTORS, "tariff": told}
+
+
+def tariff_of(quote: Quote) -> Payload | None:
     """
-    SetDefaultTariff for all connectors. Prices are without tax; time is priced per minute.
+    A TariffType. Prices are without tax; time is priced per minute.
 
     None for what the version cannot say: steps above 1, several taxes in one dimension, a start price
     with restrictions. A station that computed costs of it would come to others than we do.
@@ -39,7 +45,7 @@ def default_tariff(quote: Quote) -> Payload | None:
     told |= _part("idleTime", "priceMinute", elements, idle, SECONDS_PER_MINUTE)
     told |= _part("fixedFee", "priceFixed", elements, "FLAT", 1)
     told |= _limits(tariff)
-    return {"evseId": ALL_CONNECTORS, "tariff": told}
+    return told
 
 
 def _can_be_said(elements: Iterable[Element]) -> bool:

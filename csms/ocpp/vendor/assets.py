@@ -69,7 +69,8 @@ def units_seen(call: Call) -> Event:
 
 
 def _unit_seen(unit: Body) -> UnitSeen:
-    pack = packs.pack_state(unit["battery"]) if "battery" in unit else None
+    # a pack that does not say how full it is stands there all the same, as in NotifyReport
+    pack = packs.pack_state(unit["battery"]) if "soc" in unit.get("battery", ()) else None
     return UnitSeen(unit["u"], unit["door"], unit["has"], unit.get("item"), unit.get("oos", False), pack)
 
 

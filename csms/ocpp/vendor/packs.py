@@ -50,7 +50,7 @@ def pack_state(battery: Body) -> PackState:
     return PackState(
         serial=battery["serial"],
         soc=battery["soc"],
-        soh=battery["soh"],
+        soh=battery.get("soh"),
         mv=battery.get("mv"),
         ma=battery.get("ma"),
         temp=battery.get("temp"),

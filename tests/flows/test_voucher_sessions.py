@@ -1,0 +1,309 @@
+"""Vouchers pay for charging on a real database: drawn once, to the Wh, whoever else draws on them (V05, V06)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from csms import db
+from csms.base.errors import Conflict
+from csms.base.money import Money
+from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
+from csms.flows import voucher_windows, vouchers
+from csms.flows.vouchers import ProductSpec
+from tests import make
+from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, new_id, presented, started, verdict
+
+FORTY = {"kind": "percent_off", "percent": 40}
+NIGHT = {"start_time": "21:30", "end_time": "07:00"}
+
+
+@pytest.fixture(autouse=True)
+async def _seeded(conn: Any) -> None:
+    await make.seed(conn)
+
+
+async def sell(
+    conn: Any, driver: str = "ann", wh: int = 100_000, price: int = 25_000, fund: bool = True, **terms: Any
+) -> Any:
+    """A voucher of some Wh, valid since an hour before noon, paid with money of its own; its id."""
+    spec = ProductSpec(
+        f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28, False,
+        None, "none", **terms,
+    )  # fmt: skip
+    await vouchers.add_product(conn, spec, NOON)
+    if fund and price:
+        await make.fund(conn, driver, price)
+    voucher_id = new_id()
+    async with conn.transaction():
+        await vouchers.buy(conn, voucher_id, driver, spec.id, NOON - timedelta(hours=1))
+    return voucher_id
+
+
+async def used(conn: Any, voucher_id: Any) -> tuple[int, int, int]:
+    """(units used, money released, uses) of a voucher."""
+    row = await conn.fetchrow("select used, released_minor, uses from voucher where id = $1", voucher_id)
+    return row["used"], row["released_minor"], row["uses"]
+
+
+async def balance(conn: Any, address: str) -> int:
+    return int(await conn.fetchval("select balance from account_balance where address = $1", address) or 0)
+
+
+async def bill(conn: Any, ref: str = "r1") -> Any:
+    return await conn.fetchrow(
+        "select b.* from bill b join session s on s.id = b.session_id where s.ref = $1 order by revision desc", ref
+    )
+
+
+async def in_order(conn: Any) -> None:
+    assert await db.check(conn) == {}
+
+
+async def test_energy_that_a_voucher_covers_costs_what_was_paid_for_it(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        [answer] = await told.tell(ended())
+
+    assert answer.fee_minor == 0
+    assert await used(conn, voucher_id) == (10_000, 2_500, 1)
+    assert (await bill(conn))["total_minor"] == 2_500
+    assert await balance(conn, "driver:ann:balance") == 50_000
+    await in_order(conn)
+
+
+async def test_only_what_flows_within_its_hours_goes_cheaper(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=200_000, price=10_000, effect=FORTY, conditions=NIGHT)  # noon is 21:00 there
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        [answer] = await told.tell(ended())
+
+    assert answer.fee_minor == 3_000 - 5 * 300 * 40 // 100
+    assert await used(conn, voucher_id) == (5_000, 250, 1)
+    assert await balance(conn, "driver:ann:balance") == 50_000 - 2_400
+    await in_order(conn)
+
+
+async def test_what_goes_beyond_a_voucher_is_the_normal_price_from_that_very_wh(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=6_001, price=1_000)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        [answer] = await told.tell(ended())
+
+    assert answer.fee_minor == 1_200  # 3,999 Wh, rounded once
+    assert await used(conn, voucher_id) == (6_001, 1_000, 1)
+    await in_order(conn)
+
+
+async def test_a_voucher_alone_lets_a_driver_begin_and_what_goes_beyond_it_is_owed(dsn: str, conn: Any) -> None:
+    await sell(conn, "bob", wh=4_000, price=1_000)
+
+    async with Told(dsn) as told:
+        assert (await told.tell(presented(BOB)))[0].status == "accepted"
+        await told.tell(started(token=BOB))
+        [answer] = await told.tell(ended())
+
+    assert answer.fee_minor == 1_800
+    assert await balance(conn, "driver:bob:debt") == -1_800
+    await in_order(conn)
+
+
+async def test_a_session_on_a_voucher_alone_is_stopped_before_it_is_used_up(dsn: str, conn: Any) -> None:
+    await sell(conn, "bob", wh=4_000, price=1_000)
+
+    async with Told(dsn) as told:
+        await told.tell(started(token=BOB))
+        await told.tell(metered(minutes=10, wh=2_500))
+        await told.tell(SpendingChecked("S1", "r1", after(10)))
+        assert "spent" not in await conn.fetchval("select flags from session")
+        await told.tell(metered(minutes=20, wh=4_000))
+        await told.tell(SpendingChecked("S1", "r1", after(20)))
+
+    assert "spent" in await conn.fetchval("select flags from session")
+    assert await conn.fetchval("select count(*) from outbox where kind = 'station.stop'") == 1
+
+
+async def test_one_that_is_no_longer_valid_or_for_elsewhere_lets_nobody_begin(dsn: str, conn: Any) -> None:
+    await sell(conn, "bob", conditions={"stations": ["S2"]})
+    await sell(conn, "bob", conditions={"uses": ["rental"]})
+
+    async with Told(dsn) as told:
+        assert (await told.tell(presented(BOB)))[0].reason == "no_credit"
+        assert (await told.tell(presented(BOB, station_id="S2")))[0].status == "accepted"
+        late = presented(BOB, station_id="S2", received_at=NOON + timedelta(days=29))
+        assert (await told.tell(late))[0].reason == "no_credit"
+
+
+async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any) -> None:
+    async with Told(dsn) as told:
+        told.send(started(token=SUE))
+        await told.tell(presented(ANN))
+        sue = verdict(told.asks[0])
+        await told.tell(sue)
+        await told.tell(ended())
+    voucher_id = await sell(conn, sue.driver_id, wh=6_000, price=1_200)
+    await conn.execute(
+        "insert into token (key, type, psp, issuer, subject, station_id, single_use, created_at)"
+        " select sha256('second'), 'social', 'social', issuer, subject, 'S1', true, now() from token"
+        " where subject = 'sue'"
+    )
+
+    async with Told(dsn) as told:
+        first = told.send(started("r2", token="second"))
+        await told.tell(presented(ANN))
+        await told.tell(verdict(told.asks[0], psp_ref="pay-2"))
+        await first
+        [answer] = await told.tell(ended("r2"))
+
+    assert answer.fee_minor == 1_200
+    assert await used(conn, voucher_id) == (6_000, 1_200, 1)
+    job = await conn.fetchrow("select * from outbox where kind = 'psp.collect' order by id desc limit 1")
+    found = await db.SQL.find_collections.one(conn, [(await bill(conn, "r2"))["id"]])
+    assert (found["total_minor"], found["shares_by"]) == (1_200, "run")
+    assert str((await bill(conn, "r2"))["id"]) in job["payload"]
+    await in_order(conn)
+
+
+async def test_told_twice_is_drawn_once(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+
+    async with Told(dsn) as told:
+        for _ in range(2):
+            await told.tell(started())
+            await told.tell(ended(), ended())
+
+    assert await used(conn, voucher_id) == (10_000, 2_500, 1)
+    await in_order(conn)
+
+
+async def test_a_gateway_that_remembers_nothing_finds_the_voucher_at_the_end(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+    async with Told(dsn) as told:
+        await told.tell(ended())
+
+    assert await used(conn, voucher_id) == (10_000, 2_500, 1)
+    await in_order(conn)
+
+
+async def test_sixteen_sessions_on_one_voucher_never_take_more_than_there_is(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=95_000, price=9_500)
+    await make.fund(conn, "ann", 500_000)
+    stations = [f"V{number}" for number in range(16)]
+    for station in stations:
+        await conn.execute(
+            "insert into station (id, kind, provider_id, site_id, tariff_id, created_at)"
+            " values ($1, 'charger', 'P', 'site', 'T', now())",
+            station,
+        )
+
+    async with Told(dsn) as one, Told(dsn) as two:
+        roads = [one, two] * 8
+        for road, station in zip(roads, stations, strict=True):
+            await road.tell(started(station, station_id=station))
+        ends = [road.send(ended(station, station_id=station)) for road, station in zip(roads, stations, strict=True)]
+        await asyncio.wait_for(asyncio.gather(*ends), 60)
+
+    assert await used(conn, voucher_id) == (95_000, 9_500, 10)
+    assert await conn.fetchval("select sum(total_minor) from bill") == 9_500 + 65 * 300
+    await in_order(conn)
+
+
+async def test_one_for_two_sessions_is_not_used_a_third_time(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, uses_max=2)
+
+    async with Told(dsn) as told:
+        for number in range(3):
+            at = after(120 * number)
+            await told.tell(started(f"r{number}", at=at, meter_wh=1_000))
+            await told.tell(ended(f"r{number}", minutes=120 * number + 60, wh=11_000))
+
+    assert await used(conn, voucher_id) == (20_000, 5_000, 2)
+    assert (await bill(conn, "r2"))["total_minor"] == 3_000
+    await in_order(conn)
+
+
+async def test_an_end_that_never_came_draws_what_was_read_and_stands(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        await told.tell(metered(minutes=30, wh=6_000))
+        await told.tell(ProvisionallyEnded("S1", "r1", after(300), "silent"))
+        await told.tell(ended())
+
+    assert await used(conn, voucher_id) == (5_000, 1_250, 1)
+    assert "dispute" in await conn.fetchval("select flags from session")
+    await in_order(conn)
+
+
+async def test_a_held_bill_that_is_released_is_paid_by_the_voucher_that_was_valid_then(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=1_000_000)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        await told.tell(ended(wh=901_000))
+        assert await conn.fetchval("select state from session") == "review"
+        assert await used(conn, voucher_id) == (0, 0, 0)
+        decided = ReviewDecided("S1", "r1", after(600), "correct", 20_000, "seen", "staff")
+        await told.tell(decided, decided)
+
+    assert await used(conn, voucher_id) == (20_000, 500, 1)
+    await in_order(conn)
+
+
+async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+
+    async with Told(dsn) as told:
+        await told.tell(started())
+        await told.tell(ended(wh=1_000))
+
+    assert await used(conn, voucher_id) == (0, 0, 0)
+    await in_order(conn)
+
+
+async def test_more_is_not_sold_for_hours_that_are_full_at_a_site(dsn: str, conn: Any) -> None:
+    await conn.execute("update site set power_cap_w = 500")
+    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
+    free = Money(0, "KRW")
+    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
+    await vouchers.add_product(conn, spec, NOON)
+
+    async def buy() -> None:
+        async with conn.transaction():
+            await vouchers.buy(conn, new_id(), "ann", "night", NOON)
+
+    await buy()
+    await buy()
+    with pytest.raises(Conflict, match="sold out at site"):
+        await buy()
+
+    load = (await voucher_windows.loads(conn, ["site"], NOON))["site"]
+    assert {int(watts) for watts in load} == {0, 500}
+    assert await voucher_windows.loads(conn, ["site"], NOON + timedelta(days=29)) == {}
+
+
+async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
+    spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
+    await vouchers.add_product(conn, spec, NOON)
+    async with conn.transaction():
+        await vouchers.buy(conn, new_id(), "ann", "few", NOON)
+
+    with pytest.raises(Conflict, match="all 1"):
+        await vouchers.buy(conn, new_id(), "bob", "few", NOON)
+    await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=28))
+    await vouchers.add_product(conn, replace(spec, on_sale=False), NOON)
+    with pytest.raises(Conflict, match="not on sale"):
+        await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=80))
