@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from csms.domain import voucher_terms
 from csms.domain.offer_words import Known, share_text
 from csms.domain.offers import Offer, Product, Visit, choose, confidence, judge
 from csms.domain.voucher_charge import COUNTED
-from csms.flows import histories
+from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id
 from csms.flows.histories import History
 from csms.flows.vouchers import ProductSpec, terms_text
@@ -79,13 +79,29 @@ async def inquire(conn: Connection, question: Question, now: datetime) -> Inquir
     products = _there([product for product in products if product.currency == currency], station)
     judged = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
     known = Known(history.sessions, history.days, confidence(history.sessions, history.days))
-    chosen = tuple(choose(judged))
+    chosen = await _with_room(conn, judged, rows, now)
     inquiry = Inquiry(
         new_id(), question, currency, now, now + OFFER_AGE, known, tuple(new_id() for _ in chosen), chosen,
         tuple(rows[offer.product.id] for offer in chosen),
     )  # fmt: skip
     await _store(conn, inquiry)
     return inquiry
+
+
+async def _with_room(
+    conn: Connection, judged: list[Offer], rows: Mapping[str, Record], now: datetime
+) -> tuple[Offer, ...]:
+    """The best of those whose hours are not sold out at a site of limited power."""
+    while True:
+        chosen = choose(judged)
+        full = [
+            offer.product
+            for offer in chosen
+            if await voucher_windows.full_site(conn, rows[offer.product.id], now) is not None
+        ]
+        if not full:
+            return tuple(chosen)
+        judged = [offer for offer in judged if offer.product not in full]
 
 
 def _judged(visits: Sequence[Visit], products: Sequence[Product], now: datetime, since: datetime | None) -> list[Offer]:

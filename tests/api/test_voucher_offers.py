@@ -191,3 +191,13 @@ async def test_who_asks_all_the_time_has_to_wait(town: Bazaar, monkeypatch: pyte
     assert (await town.inquire("bob")).status == 201
     town.later(15)
     assert (await town.inquire()).status == 201
+
+
+async def test_hours_that_are_sold_out_at_a_site_are_not_offered(town: Bazaar) -> None:
+    there = {"sites": ["site"], "start_time": "22:00", "end_time": "23:00"}
+    await town.rest.post("/voucher-products", product("hour", 100, 28, conditions=there))
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["hour"]
+
+    assert (await town.ask("staff", "PATCH", "/sites/site", {"power_cap_w": 500})).status == 200
+
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["P2"]
