@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.flows import offering
 from tests.api.offered import NIGHT, Bazaar, bazaar
 from tests.api.test_voucher_preview import P1, product
 from tests.make import NOON
@@ -203,3 +204,24 @@ async def test_a_question_and_its_offers_are_kept(town: Bazaar) -> None:
     assert [str(row["id"]) for row in rows] == [one["id"] for one in found["offers"]]
     assert [row["expected_minor"] for row in rows] == [9_300, 9_000, 5_000]
     assert (asked["driver_id"], asked["asked_at"], asked["tendency_version"]) == ("ann", NOON, None)
+
+
+async def test_who_asks_all_the_time_has_to_wait(town: Bazaar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offering, "INQUIRIES_MAX", 2)
+
+    replies = [await town.inquire() for _ in range(3)]
+
+    assert [reply.status for reply in replies] == [201, 201, 429] and replies[2].headers["Retry-After"] == "60"
+    assert (await town.inquire("bob")).status == 201
+    town.later(15)
+    assert (await town.inquire()).status == 201
+
+
+async def test_hours_that_are_sold_out_at_a_site_are_not_offered(town: Bazaar) -> None:
+    there = {"sites": ["site"], "start_time": "22:00", "end_time": "23:00"}
+    await town.rest.post("/voucher-products", product("hour", 100, 28, conditions=there))
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["hour"]
+
+    assert (await town.ask("staff", "PATCH", "/sites/site", {"power_cap_w": 500})).status == 200
+
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["P2"]
