@@ -111,7 +111,8 @@ def _inquiry(call: Call, inquiry: Inquiry) -> VoucherInquiry:
     tokens = sign(call.parts.access, inquiry)
     return VoucherInquiry(
         id=str(inquiry.id), vehicle=str(question.vehicle_id), driver=question.driver_id, station=question.station_id,
-        currency=inquiry.currency, asked_at=inquiry.asked_at, valid_until=inquiry.valid_until, tendency_version=inquiry.tendency,
+        currency=inquiry.currency, asked_at=inquiry.asked_at, valid_until=inquiry.valid_until,
+        tendency_version=inquiry.tendency,
         confidence=known.confidence, sessions=known.sessions, days=known.days,
         offers=[
             _offer(inquiry, place, token, call.query.language) for place, token in enumerate(tokens)
