@@ -13,7 +13,7 @@ from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher_terms
 from csms.domain.offer_words import Known, share_text
-from csms.domain.offers import Offer, Product, Visit, blend, choose, confidence, judge
+from csms.domain.offers import Offer, Product, Visit, blend, choose, confidence, judge_all
 from csms.domain.voucher_charge import COUNTED
 from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id
@@ -139,7 +139,7 @@ async def _with_room(
 
 def _judged(visits: Sequence[Visit], products: Sequence[Product], now: datetime, since: datetime | None) -> list[Offer]:
     """A long history and many products may take a while: beside the event loop, in which stations are served."""
-    return [judge(visits, product, now, since) for product in products]
+    return judge_all(visits, products, now, since)
 
 
 async def _station(conn: Connection, station_id: str | None, now: datetime) -> Record | None:

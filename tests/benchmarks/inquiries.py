@@ -107,7 +107,8 @@ async def _prepare(
     await db.migrate(conn)
     await conn.execute(
         "begin; insert into provider (id, name, terms_version, created_at) values ('P', 'P', 1, now());"
-        "insert into provider_terms (provider_id, version, operator_bp, created_at) values ('P', 1, 1000, now()); commit"
+        "insert into provider_terms (provider_id, version, operator_bp, created_at) values ('P', 1, 1000, now());"
+        "commit"
     )
     await conn.execute(
         "insert into site (id, provider_id, name, time_zone, created_at)"
@@ -180,7 +181,8 @@ def lines(found: Found) -> str:
     return "\n".join(
         [
             f"\nT15  an inquiry on {WEEKS} weeks of real charging, {len(PRODUCTS)} products on sale:"
-            f" {found.drivers} drivers, {found.sessions} sessions, {found.quarters} quarters of an hour (one driver has {found.most})",
+            f" {found.drivers} drivers, {found.sessions} sessions, {found.quarters} quarters of an hour"
+            f" (one driver has {found.most})",
             *(
                 f"  {taken[min(len(taken) - 1, int(len(taken) * part))]:8.1f} ms  p{int(part * 100)}"
                 for part in (0.5, 0.95, 0.99)
