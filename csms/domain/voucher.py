@@ -157,16 +157,22 @@ def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
 
 
 def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
-    """Units are gone, and what they release goes to where the use is paid from; of a gift its funder pays it now."""
+    """
+    Units are gone, and what they release goes to where the use is paid from.
+
+    Nobody has paid for a gift before: its funder pays what is released now. It goes by way of the voucher, so that what
+    comes from a payee's account into a held one is always what the payee returns.
+    """
     found: list[Transfer] = []
     for part in drawn:
         if not part.units:
             continue
-        units = ledger.voucher_units(part.voucher_id, part.unit)
-        paid_from = part.funded_by or ledger.voucher_deferred(part.voucher_id)
+        units, deferred = ledger.voucher_units(part.voucher_id, part.unit), ledger.voucher_deferred(part.voucher_id)
         found.append(Transfer(units, ledger.units(part.unit), ledger.UNIT_ASSETS[part.unit], part.units))
+        if part.minor and part.funded_by is not None:
+            found.append(Transfer(part.funded_by, deferred, part.currency, part.minor))
         if part.minor:
-            found.append(Transfer(paid_from, ledger.session_held(session_id), part.currency, part.minor))
+            found.append(Transfer(deferred, ledger.session_held(session_id), part.currency, part.minor))
     return found
 
 

@@ -47,6 +47,11 @@ comment on column voucher_gift.bearer is 'the driver who has the voucher until s
 comment on column voucher_gift.redeemed_at is 'when its voucher became that of a driver with an account';
 create index voucher_gift_batch on voucher_gift (batch_id, voucher_id);
 
+-- What a provider gave away comes off its statement, once per session.
+alter table statement_adjustment drop constraint statement_adjustment_kind_check;
+alter table statement_adjustment add constraint statement_adjustment_kind_check
+    check (kind in ('psp_failed', 'psp_paid_late', 'gift'));
+
 select guard('voucher_batch', 'provider_id = own_provider()', null);
 select guard('voucher_gift', 'exists (select from voucher_batch b where b.id = voucher_gift.batch_id)', null);
 

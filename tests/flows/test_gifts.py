@@ -14,10 +14,11 @@ from csms.base.errors import Conflict
 from csms.base.money import Money
 from csms.domain import gift_code
 from csms.domain.events import BillRefunded
-from csms.flows import gifts, vouchers
+from csms.flows import gifts, settlements, vouchers
 from csms.flows.gifts import BatchSpec, Gone, UnknownCode
 from csms.flows.vouchers import ProductSpec
 from tests import make
+from tests.flows.settling import LATER, NOVEMBER
 from tests.make import NOON, Told, after, ended, new_id, presented, started
 
 UNTIL = NOON + timedelta(days=90)
@@ -76,7 +77,7 @@ async def test_a_code_shown_at_a_station_pays_for_the_session_at_its_funders_cos
     assert answer.fee_minor == 0
     assert await balance(conn, "operator:campaigns") == -2_500
     assert await payees(conn) == 2_500
-    assert await conn.fetchval("select count(*) from guarded_account where address like 'voucher:%:deferred'") == 0
+    assert not await conn.fetchval("select sum(balance) from guarded_account where address like 'voucher:%:deferred'")
     await in_order(conn)
 
 
@@ -89,13 +90,16 @@ async def test_a_provider_that_gives_away_pays_what_was_used_out_of_its_own_acco
 
     assert await balance(conn, "operator:campaigns") == 0
     assert await payees(conn) == 0  # its own share came back to it, the operator's part it has paid
-    assert await balance(conn, "provider:P:payable") < 0
+    assert await balance(conn, "provider:P:payable") == -250
+    statement_id, _ = await settlements.draft(conn, "P", NOVEMBER[0], NOVEMBER[1], "client-test", LATER)
+    total = await conn.fetchrow("select * from statement_sum where statement_id = $1", statement_id)
+    assert (total["provider_minor"], total["adjustments_minor"], total["due_minor"]) == (2_250, -2_500, -250)
     await in_order(conn)
 
 
 async def test_what_nobody_uses_costs_nothing(conn: Any) -> None:
     await give(conn, count=20)
-    assert await conn.fetchval("select count(*) from transfer where asset = 'KRW' and debit = 'operator:campaigns'") == 0
+    assert await conn.fetchval("select count(*) from transfer where debit = 'operator:campaigns'") == 0
     await in_order(conn)
     assert (await revoke(conn))["revoked"] == 20
     assert await conn.fetchval("select sum(balance) from guarded_account where asset = 'XWH'") == 0
@@ -165,9 +169,10 @@ async def test_of_two_drivers_who_redeem_a_code_at_once_one_has_it(pool: db.Pool
 
 
 async def test_a_session_and_a_redemption_at_once_never_both_have_the_code(dsn: str, pool: db.Pool, conn: Any) -> None:
-    codes = await give(conn, count=12)
+    codes = await give(conn, count=24)
 
-    async def attempt(code: str) -> bool:
+    async def attempt(code: str, delay_s: float) -> bool:
+        await asyncio.sleep(delay_s)
         async with pool.acquire() as own:
             try:
                 await redeem(own, code)
@@ -178,13 +183,14 @@ async def test_a_session_and_a_redemption_at_once_never_both_have_the_code(dsn: 
     async with Told(dsn) as told:
         for number, code in enumerate(codes):
             ref, start = f"r{number}", after(number * 120)
-            both = (told.tell(started(ref, token=code.lower(), at=start)), attempt(code))
-            [outcome], redeemed = await asyncio.gather(*(both if number % 2 else both))
+            [outcome], redeemed = await asyncio.gather(
+                told.tell(started(ref, token=code.lower(), at=start)), attempt(code, number % 12 / 1_000)
+            )
             assert (outcome.status == "accepted") != redeemed, (number, outcome)
             await told.tell(ended(ref, minutes=number * 120 + 60))
 
-    assert await conn.fetchval("select count(*) from voucher where used > 0") + await conn.fetchval(
-        "select count(*) from voucher_gift where redeemed_at is not null") == 12  # fmt: skip
+    used = await conn.fetchval("select count(*) from voucher where used > 0")
+    assert used + await conn.fetchval("select count(*) from voucher_gift where redeemed_at is not null") == 24
     assert await conn.fetchval("select count(*) from transfer where credit like 'driver:gift-%:debt'") == 0
     await in_order(conn)
 
@@ -233,15 +239,14 @@ async def test_a_gift_does_not_become_money_by_a_refund(dsn: str, conn: Any) -> 
     async with Told(dsn) as told:
         await told.tell(started())
         await told.tell(ended())  # 4,000 Wh are given, for 25,000 KRW; 6,000 Wh cost 1,800 KRW
-        bill = await conn.fetchrow("select id, session_id from bill")
 
         def refund(minor: int) -> BillRefunded:
-            return BillRefunded("S1", "r1", after(70), new_id(), minor, 1, "sorry", "client-test")
+            return BillRefunded("S1", "r1", after(70), new_id(), minor, "sorry", "client-test")
 
-        assert (await told.tell(refund(1_801)))[0].reason == "it is more than its driver has paid: a gift paid for the rest"
+        assert "a gift paid for the rest" in str((await told.tell(refund(1_801)))[0].reason)
         assert (await told.tell(refund(1_800)))[0].status == "accepted"
 
-    assert bill is not None and await balance(conn, "driver:ann:balance") == 50_000
+    assert await balance(conn, "driver:ann:balance") == 50_000
     await in_order(conn)
 
 
