@@ -196,6 +196,6 @@ async def test_a_provider_gives_away_its_own_products_at_its_own_cost(town: Plaz
 async def test_who_may_only_read_makes_no_codes(town: Plaza) -> None:
     body = {"product": "m", "count": 1, "redeem_until": UNTIL}
     assert (await town.ask("staff", "POST", "/voucher-batches", body, scopes=("drivers:write",))).status == 403
-    assert (await town.ask("ann", "POST", "/voucher-batches", body)).status == 403
-    assert (await town.ask("ann", "GET", "/voucher-batches")).status == 403
-    assert (await redeem(town, gift_code.make(1), "nobody")).status in (401, 403, 404)
+    assert (await town.ask("ann", "POST", "/voucher-batches", body)).status == 404
+    assert (await town.ask("ann", "GET", "/voucher-batches")).status == 404
+    assert (await town.ask("ann", "POST", "/drivers/bob/vouchers/redeem", {"code": gift_code.make(1)})).status == 404
