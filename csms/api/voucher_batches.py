@@ -1,9 +1,11 @@
-"""Vouchers that are given away: batches of codes, and drivers who redeem them."""
+"""
+Vouchers that are given away: batches of codes, and drivers who redeem them.
+
+What is allowed is looked at as the client; then the system makes and ends the drivers and tokens that codes are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -11,11 +13,12 @@ from pydantic import Field, StringConstraints
 
 from csms.api.call import Call, Route, connection, idempotency_key, system
 from csms.api.paging import after_id, page
+from csms.api.payers import known
 from csms.api.problems import Problem
 from csms.api.shapes import Answer, Body, ChosenId, Moment, Money, Page, Paging, Parameter, Query, money
-from csms.api.vouchers import Voucher, acting, asked, voucher
+from csms.api.vouchers import Voucher, asked, voucher
 from csms.base.errors import Conflict, Refused
-from csms.db import SQL, Connection, Record
+from csms.db import SQL, Record
 from csms.domain import gift_code
 from csms.domain.gift import Funder
 from csms.flows import gifts
@@ -106,7 +109,7 @@ async def add_batch(call: Call) -> tuple[int, IssuedVoucherBatch] | web.StreamRe
         new.id or str(new_id()), new.product, new.count, await _funder(call, new), new.note, new.redeem_until
     )
     codes: list[str] = []
-    async with _writing(call) as conn:
+    async with system(call.parts) as conn:
 
         async def work() -> tuple[int, object]:
             codes.extend(await gifts.add_batch(conn, spec, call.client.id, now))
@@ -159,7 +162,7 @@ async def revoke_batch(call: Call) -> VoucherBatch:
         found = await gifts.show(conn, batch_id, now)
     if call.client.provider is not None and found["funded_by"] != "provider":
         raise Problem(403, "the operator pays for this batch; only the operator takes it back")
-    async with _writing(call) as conn:
+    async with system(call.parts) as conn:
         await gifts.revoke(conn, batch_id, now)
         return _batch(await gifts.show(conn, batch_id, now))
 
@@ -178,7 +181,9 @@ async def redeem(call: Call) -> Voucher:
     wait_s = max(parts.codes.wait_s(call.path["driver"]), parts.client_codes.wait_s(client.id))
     if wait_s > 0:
         raise Problem(429, "too many codes that were none; wait", headers={"Retry-After": str(int(wait_s) + 1)})
-    async with acting(call) as (conn, driver_id):
+    async with connection(parts) as conn:
+        driver_id = await known(conn, call.path["driver"])
+    async with system(parts) as conn:
 
         async def work() -> tuple[int, object]:
             return 201, voucher(await gifts.redeem(conn, driver_id, code, now)).model_dump(mode="json")
@@ -192,17 +197,6 @@ async def redeem(call: Call) -> Voucher:
         except gifts.Gone as error:
             raise Problem(410, str(error)) from None
     return Voucher.model_validate(told)
-
-
-@asynccontextmanager
-async def _writing(call: Call) -> AsyncIterator[Connection]:
-    """
-    A transaction that may make and end drivers and tokens.
-
-    Of codes that are a provider's the system does so: its staff see none of either.
-    """
-    async with (connection if call.client.provider is None else system)(call.parts) as conn:
-        yield conn
 
 
 def _listed(row: Record) -> VoucherBatchListed:

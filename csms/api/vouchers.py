@@ -101,7 +101,7 @@ async def buy_voucher(call: Call) -> Voucher:
     """Buy a voucher from a driver's balance: 402 when that is less than its price; then nothing is bought."""
     new: NewVoucher = call.body
     key, now = idempotency_key(call.request), call.parts.clock()
-    async with acting(call) as (conn, driver_id):
+    async with _acting(call) as (conn, driver_id):
 
         async def work() -> tuple[int, object]:
             row = await vouchers.buy(conn, new_id(), driver_id, new.product, now)
@@ -153,7 +153,7 @@ async def refund_voucher(call: Call) -> Voucher:
     voucher_id = UUID(call.path["voucher"])
     async with connection(call.parts) as conn:
         await vouchers.show(conn, await known(conn, call.path["driver"]), voucher_id, now)
-    async with acting(call) as (conn, driver_id):
+    async with _acting(call) as (conn, driver_id):
 
         async def work() -> tuple[int, object]:
             row = await vouchers.give_back(conn, driver_id, voucher_id, now)
@@ -164,7 +164,7 @@ async def refund_voucher(call: Call) -> Voucher:
 
 
 @asynccontextmanager
-async def acting(call: Call) -> AsyncIterator[tuple[Connection, str]]:
+async def _acting(call: Call) -> AsyncIterator[tuple[Connection, str]]:
     """A transaction that may move the money of the driver in the address: for drivers themselves the system acts."""
     async with connection(call.parts) as conn:
         driver_id = await known(conn, call.path["driver"])

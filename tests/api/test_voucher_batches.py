@@ -11,8 +11,9 @@ import pytest
 
 from csms import db
 from csms.api.call import CODES_MAX
+from csms.api.routes import PREFIX
 from csms.domain import gift_code
-from tests.api.conftest import Reply
+from tests.api.conftest import Reply, Rest
 from tests.api.plaza import Plaza, plaza
 from tests.flows import swaps
 
@@ -124,6 +125,16 @@ async def test_a_redeemed_code_is_a_voucher_that_nobody_paid_for_and_nobody_gets
     assert await shown(town) == (3, 1, 0, 0)
 
 
+async def test_staff_redeem_for_a_driver_and_a_providers_staff_do_not(town: Plaza) -> None:
+    first, second, _ = (await batch(town)).json["codes"]
+    path, scopes = "/drivers/ann/vouchers/redeem", ("drivers:write",)
+    done = await town.ask("staff", "POST", path, {"code": first}, scopes=scopes)
+    assert (done.status, done.json["driver"]) == (201, "ann"), done.body
+    assert (await town.ask("staff", "POST", path, {"code": second}, scopes=scopes, provider="P")).status == 404
+    assert (await town.ask("staff", "POST", path.replace("ann", "eve"), {"code": second})).status == 409  # is blocked
+    assert (await town.ask("staff", "POST", path.replace("ann", "nobody"), {"code": second})).status == 404
+
+
 async def test_what_is_used_of_a_gift_is_paid_by_whoever_gave_it(town: Plaza) -> None:
     code = (await batch(town)).json["codes"][0]
     await redeem(town, code)
@@ -191,6 +202,21 @@ async def test_a_provider_gives_away_its_own_products_at_its_own_cost(town: Plaz
     assert refused.status == 403
     back = await town.ask("staff", "POST", "/voucher-batches/spring/revoke", provider="P", scopes=("tariff:write",))
     assert (back.status, back.json["revoked"]) == (200, 3), back.body
+
+
+async def test_a_code_starts_a_session_from_afar(seeded: Rest) -> None:
+    seeded.connect("S1")
+    price = {"minor": 5_000, "currency": "KRW"}
+    product = {"id": "m", "name": "Gift", "unit": "wh", "amount": 9_000, "price": price, "valid_days": 7}
+    await seeded.post("/voucher-products", product)
+    asked = {"product": "m", "count": 1, "redeem_until": UNTIL}
+    keyed = {"Authorization": f"Bearer {await seeded.token('tariff:write')}", "Idempotency-Key": "k"}
+    made = (await seeded.raw("POST", f"{PREFIX}/voucher-batches", json=asked, headers=keyed)).json
+    start = {"station": "S1", "connector": 1, "token": made["codes"][0]}
+    command = await seeded.post("/sessions", start)
+    assert command["state"] != "refused", command
+    async with seeded.pool.acquire() as conn:
+        assert await conn.fetchval("select count(*) from token where type = 'remote' and driver_id like 'gift-%'") == 1
 
 
 async def test_who_may_only_read_makes_no_codes(town: Plaza) -> None:
