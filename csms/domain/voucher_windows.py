@@ -52,7 +52,8 @@ def _half_hours(weekly: Restrictions) -> tuple[int, ...]:
     def is_met(minute: int) -> bool:
         return weekly.met(State(MONDAY + timedelta(minutes=minute), 0, 0, None, None, None, None))
 
-    return tuple(place for place in range(WEEK) if any(is_met(place * MINUTES + minute) for minute in range(MINUTES)))
+    begins = {0, (weekly.start_time or 0) % MINUTES}  # it is met from a full half hour on, or from its start on
+    return tuple(place for place in range(WEEK) if any(is_met(place * MINUTES + minute) for minute in begins))
 
 
 def days_of(conditions: Conditions, valid_days: int) -> int:
