@@ -25,7 +25,7 @@ from csms.domain.tariff_document import Dimension
 from csms.domain.tariff_periods import MICROSECOND, SECOND_US, Number
 from csms.domain.tariff_restrictions import Restrictions, State
 from csms.domain.voucher_charge import COUNTED
-from csms.domain.voucher_terms import Conditions, Terms
+from csms.domain.voucher_terms import Terms
 
 HISTORY_DAYS = 56
 OFFERS_MAX = 3
@@ -167,23 +167,51 @@ def judge_all(
 
     A history that is shorter than a product is valid is repeated by whole weeks: what is not known of them is nothing.
     """
+    products = list(products)
     known = days_known(visits, now, since)
     begin = now - timedelta(days=known)
-    laid = [_Laid(visit, list(_rows(visit, begin))) for visit in visits]
-    return [_judge(laid, product, known, begin) for product in products]
+    asked = list(dict.fromkeys(product.terms.conditions.restrictions for product in products))
+    tests = [_remembered(restrictions) for restrictions in asked]
+    laid = [_Laid(visit, _rows(visit, begin, tests)) for visit in visits]
+    return [
+        _judge(laid, product, known, begin, 1 << asked.index(product.terms.conditions.restrictions))
+        for product in products
+    ]
 
 
-def _rows(visit: Visit, begin: datetime) -> Iterator[_Row]:
+def _rows(visit: Visit, begin: datetime, tests: Sequence[Callable[[State], bool]]) -> list[_Row]:
+    """
+    The pieces of a session; those that follow each other at one price, and meet the same conditions, are one.
+
+    Not over the end of a day that is counted from the begin of the history: windows begin there.
+    """
     start_us = (visit.start - begin) // MICROSECOND
+    found: list[_Row] = []
+    last: dict[Dimension, int] = {}
     for dimension, low, high, incl, _, state in visit.pieces:
         at_us = start_us + floor(state.elapsed_s * SECOND_US)
-        yield _Row(dimension, at_us, floor(high) - floor(low), high - low, incl, state)
+        met = sum(1 << place for place, test in enumerate(tests) if test(state))
+        units, length = floor(high) - floor(low), high - low
+        place = last.get(dimension)
+        before = None if place is None else found[place]
+        if (
+            place is not None
+            and before is not None
+            and before.incl is incl
+            and before.met == met
+            and before.at_us // DAY_US == at_us // DAY_US
+        ):
+            found[place] = before._replace(units=before.units + units, length=before.length + length)
+        else:
+            last[dimension] = len(found)
+            found.append(_Row(dimension, at_us, units, length, incl, met))
+    return found
 
 
-def _judge(laid: Sequence[_Laid], product: Product, known: int, begin: datetime) -> Offer:
-    """One product over all windows of so many known days."""
+def _judge(laid: Sequence[_Laid], product: Product, known: int, begin: datetime, bit: int) -> Offer:
+    """One product over all windows of so many known days; `bit` says in which rows its conditions are met."""
     visits, length = [one.visit for one in laid], product.valid_days
-    takes, denominator = _takes(laid, product, begin)
+    takes, denominator = _takes(laid, product, begin, bit)
     flows = [_Take(row.at_us, 0, row.units, 0) for one in laid for row in one.rows if row.dimension == "ENERGY"]
     takes, flows = ([take for take in some if 0 <= take.at_us < known * DAY_US] for some in (takes, flows))
     extrapolated = known < length
@@ -234,7 +262,8 @@ class _Row(NamedTuple):
     units: int
     length: Number
     incl: Fraction
-    state: State
+    met: int
+    """Which of the products' conditions are met, a bit for each."""
 
 
 class _Laid(NamedTuple):
@@ -276,7 +305,7 @@ class _Windows:
         return last
 
 
-def _takes(laid: Sequence[_Laid], product: Product, begin: datetime) -> tuple[list[_Take], int]:
+def _takes(laid: Sequence[_Laid], product: Product, begin: datetime, bit: int) -> tuple[list[_Take], int]:
     """
     What each piece of a history would take of a voucher without an end; savings in so many parts of a unit.
 
@@ -295,21 +324,19 @@ def _takes(laid: Sequence[_Laid], product: Product, begin: datetime) -> tuple[li
     savings = {place: effect.saving(price) for place, price in prices.items()}
     denominator = lcm(*(saving.denominator for saving in savings.values()))
     rates = {place: int(saving * denominator) for place, saving in savings.items()}
-    during = _remembered(conditions)
-    found = [take for place, one in there for take in _of(one.rows, product, place, rates, during)]
+    found = [take for place, one in there for take in _of(one.rows, product, place, rates, bit)]
     cut = lcm(*{take.saving.denominator for take in found})
     if cut == 1 or cut > CUT_MAX:
         return found, denominator
     return [take._replace(saving=int(take.saving * cut)) for take in found], denominator * cut
 
 
-def _remembered(conditions: Conditions) -> Callable[[State], bool]:
-    """As `conditions.during`, asked once for each minute of the week where they ask for nothing but the clock."""
-    told = conditions.restrictions
+def _remembered(told: Restrictions | None) -> Callable[[State], bool]:
+    """Whether restrictions are met, asked once for each minute of the week where they ask for nothing but the clock."""
     if told is None:
         return lambda state: True
     if told != Restrictions(told.start_time, told.end_time, days=told.days):
-        return conditions.during
+        return told.met
     known: dict[int, bool] = {}
 
     def during(state: State) -> bool:
@@ -317,22 +344,20 @@ def _remembered(conditions: Conditions) -> Callable[[State], bool]:
         minute = (local.weekday() * 24 + local.hour) * 60 + local.minute
         answer = known.get(minute)
         if answer is None:
-            answer = known[minute] = conditions.during(state)
+            answer = known[minute] = told.met(state)
         return answer
 
     return during
 
 
-def _of(
-    rows: Sequence[_Row], product: Product, place: int, rates: dict[int, int], during: Callable[[State], bool]
-) -> Iterator[_Take]:
+def _of(rows: Sequence[_Row], product: Product, place: int, rates: dict[int, int], bit: int) -> Iterator[_Take]:
     """What a session would take; `rates` by the identity of a price: it is one object in all pieces that have it."""
     effect = product.terms.effect
     waived = effect.kind == "fee_waived"
     counted = effect.fees if waived else COUNTED[product.unit]
     fresh = True
-    for dimension, at_us, units, length, incl, state in rows:
-        if dimension in counted and (rate := rates[id(incl)]) and during(state):
+    for dimension, at_us, units, length, incl, met in rows:
+        if dimension in counted and met & bit and (rate := rates[id(incl)]):
             yield _Take(at_us, place, int(fresh) if waived else units, length * rate)
             fresh = False
 

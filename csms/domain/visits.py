@@ -37,12 +37,26 @@ def begin(now: datetime) -> datetime:
     return now - timedelta(days=HISTORY_DAYS)
 
 
-def charged(start: datetime, seconds: Number, wh: Number) -> Period:
-    """So many Wh, evenly in so many seconds from `start` on; none: parked. The power is the mean."""
+def asks_power(asked: Iterable[Restrictions], tariff: Tariff) -> bool:
+    """Whether the power of a use matters to its price, or to one of these conditions."""
+    told = (*asked, *(element.restrictions for element in tariff.elements if element.restrictions is not None))
+    return any(
+        bound is not None
+        for one in told
+        for bound in (one.min_power_w, one.max_power_w, one.min_current_a, one.max_current_a)
+    )
+
+
+def charged(start: datetime, seconds: Number, wh: Number, *, powered: bool = True) -> Period:
+    """
+    So many Wh, evenly in so many seconds from `start` on; none: parked. The power is the mean.
+
+    Not `powered`: nobody asks for the power, and it is left out.
+    """
     end = start + int(seconds * SECOND_US) * MICROSECOND
     if not wh:
         return Period(start, end, 0, 0, seconds, 0, 0)
-    power_w = Fraction(wh * SECONDS_PER_HOUR, seconds) if seconds else None
+    power_w = Fraction(wh * SECONDS_PER_HOUR, seconds) if seconds and powered else None
     return Period(start, end, wh, seconds, 0, power_w, power_w)
 
 

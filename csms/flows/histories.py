@@ -113,7 +113,9 @@ def _built(
 
 def visit_of(quarters: Sequence[Record], place: Place, asked: Iterable[Restrictions]) -> Visit:
     """One session of its quarters of an hour, in the order of time."""
-    periods = [visits.charged(row["at"], row["seconds"], row["wh"]) for row in quarters]
+    asked = list(asked)
+    powered = visits.asks_power(asked, place.tariff)
+    periods = [visits.charged(row["at"], row["seconds"], row["wh"], powered=powered) for row in quarters]
     return visits.visit(periods, place, asked)
 
 
