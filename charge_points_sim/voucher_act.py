@@ -1,0 +1,241 @@
+"""
+The fourth act of the demo: a driver with real history is offered vouchers, buys one, charges, and sees what was saved.
+
+On the system that the other acts have left running, ten weeks later at its end (`habit.py`). The driver's app has the
+rights of staff here, as in the other acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from charge_points_sim.agreement import Finding, money
+from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read
+from charge_points_sim.habit import DAYS, SATURDAY, STATION, Habit, habit, matrix
+from charge_points_sim.lending_act import Stage
+from charge_points_sim.prices import CURRENCY, HOLD_MINOR, PRICES
+from charge_points_sim.progress import show
+from charge_points_sim.provision import provider_of
+from charge_points_sim.rest import RestError
+from charge_points_sim.scenarios.charge import Charge
+from charge_points_sim.scenarios.drivers import Driver, Population
+from charge_points_sim.scenarios.replay import Plan, Tally, replay
+from charge_points_sim.times import epoch, wire
+
+DRIVER = Driver("nora", "balance", "04A0B0C0D0E0F0")
+VERSION = "2.1"
+PROVIDER = provider_of("jpl")
+PRICE = next(price for price in PRICES if price.id == "energy-and-time")
+KNOWN_S_MAX = 30
+"""So long, on the wall, it may take until the system has looked at all charges: it does every five seconds."""
+SHADES = " ░▒▓█"
+_SOLD = {"provider": PROVIDER, "unit": "wh", "vat_percent": "9.5", "valid_days": 14}
+PRODUCTS: Sequence[dict[str, Any]] = tuple(
+    {**_SOLD, "id": id, "name": name, "amount": wh, "price": {"currency": CURRENCY, "minor": minor}, **terms}
+    for id, name, wh, minor, terms in (
+        (
+            "nights", "40 % off by night", 100_000, 390,
+            {"effect": {"kind": "percent_off", "percent": 40},
+             "conditions": {"start_time": "21:00", "end_time": "07:00"}},
+        ),
+        ("weekends", "weekends to 30 kWh", 30_000, 310, {"conditions": {"day_of_week": list(DAYS[SATURDAY:])}}),
+        ("fifty", "50 kWh", 50_000, 1_000, {}),
+        ("much", "150 kWh", 150_000, 1_560, {}),
+    )
+)  # fmt: skip
+"""As in docs/explanation/offers.md, for two weeks, and for as many kWh's worth of the tariff of JPL."""
+
+
+async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
+    """Tells it, after `start`, with the charges of a CSV; answers what was checked. Raises `RestError`."""
+    terminal, lived = stage.terminal, habit(path, start)
+    _introduce(stage, lived)
+    await _prepare(stage, lived)
+    wrong = await _charge(stage, lived.before)
+    known = await _known(stage, lived)
+    if wrong or known is None:
+        return [Finding(False, text) for text in [*wrong, *([] if known else ["no tendency was computed in time"])]]
+    _picture(stage, known)
+    asked, twice, paid_minor = await _buy(stage)
+    before_minor = await _balance(stage)
+    terminal.step(f"Nora charges for two weeks more, as she did: {len(lived.after)} times")
+    if wrong := await _charge(stage, lived.after):
+        return [Finding(False, text) for text in wrong]
+    bought = await read(stage.rest, DRIVER.name, lived.after, PRICE)
+    _table(stage, bought)
+    expected = money(asked["offers"][0]["expected"]["minor"])
+    terminal.step(
+        f"that is {money(bought.saved_minor)} less than without it, its price taken off; {expected} were expected"
+    )
+    seen = known["times"]["energy_wh"] == matrix(lived.before)
+    return [
+        Finding(seen, f"the tendency is what the {len(lived.before)} charges were, to the Wh, by our own sums"),
+        *offer_findings(asked, lived.before, PRICE, PRODUCTS),
+        Finding(
+            twice and len(bought.vouchers) == 1 and paid_minor == bought.voucher["price"]["minor"],
+            f"the same purchase told twice bought one voucher, and {money(paid_minor)} left the balance once",
+        ),
+        *findings(bought),
+        balance_finding(bought, before_minor),
+        *await _reported(stage, bought),
+    ]
+
+
+def _introduce(stage: Stage, lived: Habit) -> None:
+    later = f", {lived.moved_weeks} weeks later" if lived.moved_weeks else ""
+    stage.terminal.step(
+        f"the real weeks of station {STATION} from {wire(lived.before[0].arrival)[:10]} on{later}: the data names no "
+        "drivers, so the first car of"
+    )
+    stage.terminal.say("    every weekday is taken to be one, and called Nora; times and energy are as they were")
+
+
+async def _prepare(stage: Stage, lived: Habit) -> None:
+    """The driver has a card, and money for all of it."""
+    rest, name = stage.rest, DRIVER.name
+    await rest.add("/drivers", {"id": name, "name": name})
+    await rest.add(f"/drivers/{name}/tokens", {"value": DRIVER.token, "type": "rfid", "status": "accepted"})
+    fees = sum(PRICE.fee_minor(charge) for charge in [*lived.before, *lived.after])
+    minor = fees + HOLD_MINOR + max(product["price"]["minor"] for product in PRODUCTS)
+    top_up = {"amount": {"currency": CURRENCY, "minor": minor}, "psp": "card", "payment_ref": f"first-{name}"}
+    await rest.post(f"/drivers/{name}/top-ups", top_up, key=f"first-{name}")
+
+
+async def _charge(stage: Stage, charges: Sequence[Charge]) -> list[str]:
+    """The charges at their station; answers what went wrong."""
+    plan = Plan(charges, Population((DRIVER,), ()), versions=(VERSION,), reading_every_s=900)
+    tally = Tally()
+    drawing = asyncio.create_task(show(tally, stage.terminal.out))
+    try:
+        facts = await replay(plan, stage.ocpp, stage.password, _no_token, tally)
+    finally:
+        drawing.cancel()
+        await asyncio.gather(drawing, return_exceptions=True)
+    await stage.social.set_clock(charges[-1].departure)
+    return [*facts["unexpected"], *(["a call was answered by an error"] if facts["errors"] else [])]
+
+
+async def _no_token(driver: Driver) -> str:
+    raise AssertionError(f"{driver.name} has a card")
+
+
+async def _known(stage: Stage, lived: Habit) -> dict[str, Any] | None:
+    """The tendency, once it names all charges; None if it does not within `KNOWN_S_MAX`."""
+    deadline_s = time.monotonic() + KNOWN_S_MAX
+    while time.monotonic() < deadline_s:
+        try:
+            known: dict[str, Any] = await stage.rest.get(f"/drivers/{DRIVER.name}/tendency")
+            if known["sessions"] == len(lived.before):
+                return known
+        except RestError as error:
+            if error.status != 404:
+                raise
+        await asyncio.sleep(0.2)
+    return None
+
+
+def _picture(stage: Stage, known: dict[str, Any]) -> None:
+    """The hours in which energy flowed, as shades."""
+    terminal, times = stage.terminal, known["times"]
+    terminal.step(
+        f"what is known of her: {known['sessions']} sessions in {known['weeks']} weeks, "
+        f"{known['week_mean_wh'] / 1000:.1f} kWh a week, confidence {known['confidence']}"
+    )
+    terminal.say(" " * 14 + " ".join(hours.rjust(5) for hours in times["hours"]))
+    most = max(max(row) for row in times["share_bp"])
+    for day, row in zip(times["days"], times["share_bp"], strict=True):
+        cells = " ".join(shade(share, most) * 5 for share in row)
+        terminal.say(f"    {day:8}  {cells}  {' '.join(f'{share / 100:.0f} %'.rjust(5) for share in row)}")
+
+
+def shade(part: int, most: int) -> str:
+    """The darker, the nearer to `most`; what is not nothing is seen."""
+    return SHADES[-(-part * (len(SHADES) - 1) // most)] if most else SHADES[0]
+
+
+async def _buy(stage: Stage) -> tuple[dict[str, Any], bool, int]:
+    """The app asks and buys the best; the inquiry, whether the same purchase twice is one, what left the balance."""
+    rest, terminal = stage.rest, stage.terminal
+    for product in PRODUCTS:
+        await rest.post("/voucher-products", product)
+    names = ", ".join(f"{product['name']} for {money(product['price']['minor'])}" for product in PRODUCTS)
+    terminal.step(f"staff of {PROVIDER} put on sale, each for two weeks: {names}")
+    app = await rest.post(f"/drivers/{DRIVER.name}/vehicles", {"type": "app", "value": "nora's phone"})
+    asked = await rest.post(f"/vehicles/{app['id']}/voucher-inquiries", {"station": STATION})
+    terminal.step(f"Nora's app asks which there are for her, at {asked['asked_at'][:16]}Z:")
+    _offers(stage, asked["offers"])
+    before = await _balance(stage)
+    body, path = {"offer": asked["offers"][0]["offer"]}, f"/vehicles/{app['id']}/vouchers"
+    first = await rest.post(path, body, key="nora-buys")
+    again = await rest.post(path, body, key="nora-buys")
+    terminal.step(f"she takes {first['name']}, from her balance; her phone sends it twice")
+    return asked, first == again, before - await _balance(stage)
+
+
+async def _balance(stage: Stage) -> int:
+    return int((await stage.rest.get(f"/drivers/{DRIVER.name}/balance"))["balances"][0]["balance"]["minor"])
+
+
+def _offers(stage: Stage, offers: Sequence[dict[str, Any]]) -> None:
+    stage.terminal.table(
+        ["voucher", "price", "expected", "worst", "gain", "covers", "recommended"],
+        [
+            [
+                offer["name"],
+                *(money(offer[name]["minor"]) for name in ("price", "expected", "worst")),
+                f"{float(offer['gain']) * 100:.0f} %",
+                f"{_kwh(offer['covered_wh'])} of {_kwh(offer['used_wh'])} kWh",
+                "yes" if offer["recommended"] else "no",
+            ]
+            for offer in offers
+        ],
+    )
+    for offer in offers:
+        stage.terminal.say(f"    {offer['name']}: {offer['text']}")
+
+
+def _kwh(wh: int) -> str:
+    """As the text of an offer says it: rounded down."""
+    return f"{wh // 100 / 10:.1f}"
+
+
+def _table(stage: Stage, bought: Bought) -> None:
+    rows = [
+        [wire(epoch(bill["started_at"]))[:10], f"{bill['energy_wh']:,}", f"{units:,}", *map(money, amounts)]
+        for bill, units, amounts in bought.told()
+    ]
+    sums = [sum(amounts[place] for _, _, amounts in bought.told()) for place in range(4)]
+    wh = [sum(bill["energy_wh"] for bill in bought.bills), bought.voucher["used"]]
+    stage.terminal.table(
+        ["began on", "Wh", "Wh covered", "without", "paid now", "by voucher", "saved"],
+        rows,
+        ["together", *(f"{one:,}" for one in wh), *map(money, sums)],
+    )
+
+
+async def _reported(stage: Stage, bought: Bought) -> list[Finding]:
+    """Whether the reports say the same of the product that was bought."""
+    voucher = bought.voucher
+    wanted = [1, voucher["used"], voucher["released"]["minor"]]
+    liability = [
+        row for row in await stage.rest.all(f"/reports/voucher-liability?provider={PROVIDER}")
+        if row["product"] == voucher["product"]
+    ]  # fmt: skip
+    sold = [
+        row for row in await stage.rest.all(f"/reports/vouchers?provider={PROVIDER}")
+        if row["product"] == voucher["product"]
+    ]  # fmt: skip
+    owed = voucher["deferred"]["minor"]
+    saved = sum(use["saved"]["minor"] for use in voucher["uses"])
+    return [
+        Finding(
+            [[row["sold"], row["units_used"], row["released_minor"]] for row in (*liability, *sold)] == [wanted] * 2
+            and liability[0]["deferred_minor"] == owed
+            and sold[0]["saved_minor"] == saved,
+            f"the reports vouchers and voucher-liability say so too: {money(saved)} saved, {money(owed)} still owed",
+        )
+    ]
