@@ -47,7 +47,7 @@ REFUSALS = {
     503: "the database is away; try again",
 }
 BODY_ONLY = {413, 415, 422}
-OF_FEW = {402: "nobody pays", 410: "too late: what was offered is over", 429: "too many that were refused; wait"}
+OF_FEW = {402: "nobody pays", 410: "too late: what was offered is over", 429: "too many; wait"}
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from pydantic import StringConstraints
 from csms.api.call import Call, Route, connection, system
 from csms.api.offer_answers import Figures, figures
 from csms.api.offer_tokens import sign
+from csms.api.problems import Problem
 from csms.api.shapes import Answer, Body, Moment, StationId
 from csms.api.voucher_preview import Wording
 from csms.base.errors import NotFound, Refused
@@ -19,6 +20,8 @@ from csms.db import SQL, Connection, Record
 from csms.domain.offer_words import Language
 from csms.flows import offering, vehicles
 from csms.flows.offering import Inquiry, Question
+
+RETRY_AFTER_S = "60"
 
 
 class NewInquiry(Body):
@@ -87,7 +90,11 @@ async def inquire(call: Call) -> VoucherInquiry:
     async with system(call.parts) as conn:
         now = call.parts.clock()
         await vehicles.proven(conn, row, now)
-        inquiry = await offering.inquire(conn, Question(row["id"], row["driver_id"], new.currency, new.station), now)
+        question = Question(row["id"], row["driver_id"], new.currency, new.station)
+        try:
+            inquiry = await offering.inquire(conn, question, now)
+        except offering.TooMany as error:
+            raise Problem(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
     return _inquiry(call, inquiry)
 
 
@@ -104,7 +111,8 @@ def _inquiry(call: Call, inquiry: Inquiry) -> VoucherInquiry:
     tokens = sign(call.parts.access, inquiry)
     return VoucherInquiry(
         id=str(inquiry.id), vehicle=str(question.vehicle_id), driver=question.driver_id, station=question.station_id,
-        currency=inquiry.currency, asked_at=inquiry.asked_at, valid_until=inquiry.valid_until, tendency_version=None,
+        currency=inquiry.currency, asked_at=inquiry.asked_at, valid_until=inquiry.valid_until,
+        tendency_version=inquiry.tendency,
         confidence=known.confidence, sessions=known.sessions, days=known.days,
         offers=[
             _offer(inquiry, place, token, call.query.language) for place, token in enumerate(tokens)
@@ -130,6 +138,6 @@ ASK = ("drivers:write", "driver:self")
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/vehicles/{vehicle}/voucher-inquiries", inquire, ASK, "Ask which vouchers there are for a vehicle",
-        VoucherInquiry, NewInquiry, Wording, status=201, connects=False,
+        VoucherInquiry, NewInquiry, Wording, status=201, connects=False, refuses=(429,),
     ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from csms.base.errors import NotFound, Refused
 from csms.db import Connection
 from csms.domain import tariff as tariffs
 from csms.domain.offer_words import Known
-from csms.domain.offers import Offer, Product, choose, confidence, days_known, judge
+from csms.domain.offers import Offer, Product, choose, confidence, days_known, judge_all
 from csms.flows import histories, offering, vouchers
 from csms.flows.histories import Told
 from csms.flows.parties import check_zone
@@ -110,7 +110,7 @@ def _judged(
     visits = histories.told(told, tariff, asked.time_zone, products, asked.now)
     days = days_known(visits, asked.now)
     known = Known(len(visits), days, confidence(len(visits), days))
-    return [judge(visits, product, asked.now) for product in products], known
+    return judge_all(visits, products, asked.now), known
 
 
 def _marked(judged: list[Offer]) -> list[Offer]:

@@ -9,7 +9,7 @@ products counts: the same history gets the same offers, at the same prices.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import accumulate
@@ -21,9 +21,11 @@ from csms.base.money import from_minor, to_minor
 from csms.base.units import SECONDS_PER_HOUR
 from csms.domain.charge_pieces import Piece
 from csms.domain.pack_rows import Unit
+from csms.domain.tariff_document import Dimension
 from csms.domain.tariff_periods import MICROSECOND, SECOND_US, Number
+from csms.domain.tariff_restrictions import Restrictions, State
 from csms.domain.voucher_charge import COUNTED
-from csms.domain.voucher_terms import Terms
+from csms.domain.voucher_terms import Conditions, Terms
 
 HISTORY_DAYS = 56
 OFFERS_MAX = 3
@@ -102,7 +104,7 @@ def offers(
     visits: Sequence[Visit], products: Iterable[Product], now: datetime, since: datetime | None = None
 ) -> list[Offer]:
     """At most three, the best first; if none would save money the single best one, not recommended; empty of none."""
-    return choose(judge(visits, product, now, since) for product in products)
+    return choose(judge_all(visits, products, now, since))
 
 
 def choose(judged: Iterable[Offer]) -> list[Offer]:
@@ -151,14 +153,35 @@ def days_known(visits: Sequence[Visit], now: datetime, since: datetime | None = 
 
 
 def judge(visits: Sequence[Visit], product: Product, now: datetime, since: datetime | None = None) -> Offer:
-    """
-    One product over all windows of a history that ends `now`; `since` when the driver is known, if for longer.
+    """One product, as `judge_all` judges many."""
+    return judge_all(visits, [product], now, since)[0]
 
-    Of a history that is shorter than the product is valid all windows begin in it, and go on from its start again.
+
+def judge_all(
+    visits: Sequence[Visit], products: Iterable[Product], now: datetime, since: datetime | None = None
+) -> list[Offer]:
     """
-    known, length = days_known(visits, now, since), product.valid_days
+    Each product over all windows of a history that ends `now`; `since` when the driver is known, if for longer.
+
+    Of a history that is shorter than a product is valid all windows begin in it, and go on from its start again.
+    """
+    known = days_known(visits, now, since)
     begin = now - timedelta(days=known)
-    takes, denominator = _takes(visits, product, begin)
+    laid = [_Laid(visit, list(_rows(visit, begin))) for visit in visits]
+    return [_judge(laid, product, known, begin) for product in products]
+
+
+def _rows(visit: Visit, begin: datetime) -> Iterator[_Row]:
+    start_us = (visit.start - begin) // MICROSECOND
+    for dimension, low, high, incl, _, state in visit.pieces:
+        at_us = start_us + floor(state.elapsed_s * SECOND_US)
+        yield _Row(dimension, at_us, floor(high) - floor(low), high - low, incl, state)
+
+
+def _judge(laid: Sequence[_Laid], product: Product, known: int, begin: datetime) -> Offer:
+    """One product over all windows of so many known days."""
+    visits, length = [one.visit for one in laid], product.valid_days
+    takes, denominator = _takes(laid, product, begin)
     takes = [take for take in takes if 0 <= take.at_us < known * DAY_US]
     extrapolated = known < length
     starts = range(known) if extrapolated else range(known - length + 1)
@@ -198,6 +221,24 @@ def _wh(visit: Visit) -> int:
     return floor(next((piece.high for piece in reversed(visit.pieces) if piece.dimension == "ENERGY"), 0))
 
 
+class _Row(NamedTuple):
+    """A piece of a session, as all products look at it: `at_us` after the history begins."""
+
+    dimension: Dimension
+    at_us: int
+    units: int
+    length: Number
+    incl: Fraction
+    state: State
+
+
+class _Laid(NamedTuple):
+    """A session and its pieces."""
+
+    visit: Visit
+    rows: list[_Row]
+
+
 class _Windows:
     """The takes of a product by time, and what they add up to from the first on."""
 
@@ -230,43 +271,64 @@ class _Windows:
         return last
 
 
-def _takes(visits: Sequence[Visit], product: Product, begin: datetime) -> tuple[list[_Take], int]:
+def _takes(laid: Sequence[_Laid], product: Product, begin: datetime) -> tuple[list[_Take], int]:
     """
     What each piece of a history would take of a voucher without an end; savings in so many parts of a unit.
 
     Whole numbers wherever a piece is: Python is ten times as fast with them as with fractions.
     """
     effect, conditions = product.terms.effect, product.terms.conditions
-    visits = [
-        visit._replace(pieces=()) if product.provider_id not in (None, visit.provider_id)
-        or not conditions.at(visit.station_id, visit.site_id, "charge") else visit
-        for visit in visits
-    ]  # fmt: skip
+    there = [
+        (place, one)
+        for place, one in enumerate(laid)
+        if product.provider_id in (None, one.visit.provider_id)
+        and conditions.at(one.visit.station_id, one.visit.site_id, "charge")
+    ]
     if product.unit == "val":
-        return [take for place, visit in enumerate(visits) for take in _of_value(visit, product, begin, place)], 1
-    prices = {id(piece.incl): piece.incl for visit in visits for piece in visit.pieces}
+        return [take for place, one in there for take in _of_value(one.visit, product, begin, place)], 1
+    prices = {id(row.incl): row.incl for _, one in there for row in one.rows}
     savings = {place: effect.saving(price) for place, price in prices.items()}
     denominator = lcm(*(saving.denominator for saving in savings.values()))
     rates = {place: int(saving * denominator) for place, saving in savings.items()}
-    found = [take for place, visit in enumerate(visits) for take in _of(visit, product, begin, place, rates)]
+    during = _remembered(conditions)
+    found = [take for place, one in there for take in _of(one.rows, product, place, rates, during)]
     cut = lcm(*{take.saving.denominator for take in found})
     if cut == 1 or cut > CUT_MAX:
         return found, denominator
     return [take._replace(saving=int(take.saving * cut)) for take in found], denominator * cut
 
 
-def _of(visit: Visit, product: Product, begin: datetime, place: int, rates: dict[int, int]) -> Iterator[_Take]:
+def _remembered(conditions: Conditions) -> Callable[[State], bool]:
+    """As `conditions.during`, asked once for each minute of the week where they ask for nothing but the clock."""
+    told = conditions.restrictions
+    if told is None:
+        return lambda state: True
+    if told != Restrictions(told.start_time, told.end_time, days=told.days):
+        return conditions.during
+    known: dict[int, bool] = {}
+
+    def during(state: State) -> bool:
+        local = state.local
+        minute = (local.weekday() * 24 + local.hour) * 60 + local.minute
+        answer = known.get(minute)
+        if answer is None:
+            answer = known[minute] = conditions.during(state)
+        return answer
+
+    return during
+
+
+def _of(
+    rows: Sequence[_Row], product: Product, place: int, rates: dict[int, int], during: Callable[[State], bool]
+) -> Iterator[_Take]:
     """What a session would take; `rates` by the identity of a price: it is one object in all pieces that have it."""
-    effect, conditions = product.terms.effect, product.terms.conditions
+    effect = product.terms.effect
     waived = effect.kind == "fee_waived"
     counted = effect.fees if waived else COUNTED[product.unit]
-    start_us = (visit.start - begin) // MICROSECOND
     fresh = True
-    for dimension, low, high, incl, _, state in visit.pieces:
-        rate = rates[id(incl)]
-        if rate and dimension in counted and conditions.during(state):
-            units = int(fresh) if waived else floor(high) - floor(low)
-            yield _Take(start_us + floor(state.elapsed_s * SECOND_US), place, units, (high - low) * rate)
+    for dimension, at_us, units, length, incl, state in rows:
+        if dimension in counted and (rate := rates[id(incl)]) and during(state):
+            yield _Take(at_us, place, int(fresh) if waived else units, length * rate)
             fresh = False
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from csms.base.units import SECONDS_PER_HOUR
+from csms.domain import quarter_pieces
 from csms.domain.charge_pieces import pieces
 from csms.domain.offers import HISTORY_DAYS, Product, Visit
 from csms.domain.tariff_document import Tariff
@@ -47,5 +48,7 @@ def charged(start: datetime, seconds: Number, wh: Number) -> Period:
 
 def visit(periods: Sequence[Period], place: Place, asked: Iterable[Restrictions]) -> Visit:
     """One session of these periods, in the order of time; `asked` are the conditions that it is cut for (`cuts`)."""
-    priced = tuple(pieces(periods, place.tariff, place.zone, asked))
+    asked = list(asked)
+    found = quarter_pieces.pieces(periods, place.tariff, place.zone, asked)
+    priced = tuple(pieces(periods, place.tariff, place.zone, asked) if found is None else found)
     return Visit(periods[0].start, place.station_id, place.site_id, priced, place.provider_id)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from csms.base.errors import Refused
+from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher_terms
 from csms.domain.offer_words import Known, share_text
-from csms.domain.offers import Offer, Product, Visit, choose, confidence, judge
+from csms.domain.offers import Offer, Product, Visit, blend, choose, confidence, judge_all
 from csms.domain.voucher_charge import COUNTED
 from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id
 from csms.flows.histories import History
 from csms.flows.vouchers import ProductSpec, terms_text
 
+LISTED_MAX = 20
+"""Who wants nothing to be known of how they charge sees so many, the cheapest first."""
+
 OFFER_AGE = timedelta(minutes=15)
 """How long a voucher may be bought at the price that was offered."""
+
+
+INQUIRIES_MAX = 60
+"""So often a driver's vehicles may ask within `OFFER_AGE`: each time all products are tried out."""
+
+
+class TooMany(CsmsError):
+    """Asked so often that the offers of before are to be looked at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class Inquiry:
     asked_at: datetime
     valid_until: datetime
     known: Known
+    tendency: int | None
+    """The version of the driver's tendency that was there before the question."""
     ids: tuple[UUID, ...]
     offers: tuple[Offer, ...]
     rows: tuple[Record, ...]
@@ -58,10 +71,12 @@ async def inquire(conn: Connection, question: Question, now: datetime) -> Inquir
     """
     Choose and store what a vehicle is offered: at least one voucher where any is on sale; in the caller's transaction.
 
-    Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known.
+    Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known;
+    TooMany of one driver's.
     """
-    on_sale = await SQL.list_products_on_sale.many(conn, now)
-    rows = {row["id"]: row for row in on_sale if await voucher_windows.full_site(conn, row, now) is None}
+    if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
+        raise TooMany("too many questions; the offers of before still stand")
+    rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
     products = [product for product in map(product_of, rows.values()) if for_charging(product)]
     history = await histories.kept(conn, question.driver_id, products, now)
     station = await _station(conn, question.station_id, now)
@@ -69,18 +84,62 @@ async def inquire(conn: Connection, question: Question, now: datetime) -> Inquir
     products = _there([product for product in products if product.currency == currency], station)
     judged = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
     known = Known(history.sessions, history.days, confidence(history.sessions, history.days))
-    chosen = tuple(choose(judged))
+    tendency = await SQL.show_tendency.one(conn, question.driver_id)
+    is_kept = await SQL.keeps_tendency.value(conn, question.driver_id)
+    if is_kept and known.confidence == "low":
+        region = tendency["region"] if tendency is not None else station and station["region"]
+        judged, known = await _with_cohort(conn, judged, known, question.driver_id, region, now)
+    chosen = await _with_room(conn, judged, rows, now, choose if is_kept else _by_price)
     inquiry = Inquiry(
-        new_id(), question, currency, now, now + OFFER_AGE, known, tuple(new_id() for _ in chosen), chosen,
-        tuple(rows[offer.product.id] for offer in chosen),
+        new_id(), question, currency, now, now + OFFER_AGE, known, tendency and tendency["version"],
+        tuple(new_id() for _ in chosen), chosen, tuple(rows[offer.product.id] for offer in chosen),
     )  # fmt: skip
     await _store(conn, inquiry)
     return inquiry
 
 
+def _by_price(judged: Iterable[Offer]) -> list[Offer]:
+    """Of who opted out nothing is known: nothing is recommended."""
+    return sorted(judged, key=lambda offer: (offer.product.price_minor, offer.product.id))[:LISTED_MAX]
+
+
+async def _with_cohort(
+    conn: Connection, judged: list[Offer], known: Known, driver_id: str, region: str | None, now: datetime
+) -> tuple[list[Offer], Known]:
+    """Of who is hardly known: the figures mixed with those of the middle driver of the cohort, if there is one."""
+    cohort = await SQL.show_cohort.one(conn, driver_id, region or "any")
+    if cohort is None or not judged:
+        return judged, known
+    products = [offer.product for offer in judged]
+    theirs = await histories.kept(conn, cohort["median_driver"], products, now)
+    of_theirs = await asyncio.to_thread(_judged, theirs.of(products[0].currency), products, now, theirs.since)
+    blended = [blend(own, other, known.sessions) for own, other in zip(judged, of_theirs, strict=True)]
+    return blended, known._replace(cohort=cohort["drivers"])
+
+
+async def _with_room(
+    conn: Connection,
+    judged: list[Offer],
+    rows: Mapping[str, Record],
+    now: datetime,
+    chosen_of: Callable[[Iterable[Offer]], list[Offer]],
+) -> tuple[Offer, ...]:
+    """The best of those whose hours are not sold out at a site of limited power."""
+    while True:
+        chosen = chosen_of(judged)
+        full = [
+            offer.product
+            for offer in chosen
+            if await voucher_windows.full_site(conn, rows[offer.product.id], now) is not None
+        ]
+        if not full:
+            return tuple(chosen)
+        judged = [offer for offer in judged if offer.product not in full]
+
+
 def _judged(visits: Sequence[Visit], products: Sequence[Product], now: datetime, since: datetime | None) -> list[Offer]:
     """A long history and many products may take a while: beside the event loop, in which stations are served."""
-    return [judge(visits, product, now, since) for product in products]
+    return judge_all(visits, products, now, since)
 
 
 async def _station(conn: Connection, station_id: str | None, now: datetime) -> Record | None:
@@ -125,7 +184,7 @@ async def _store(conn: Connection, inquiry: Inquiry) -> None:
     asked, known, offers = inquiry.question, inquiry.known, inquiry.offers
     await SQL.add_inquiry.run(
         conn, inquiry.id, asked.driver_id, asked.vehicle_id, asked.station_id, inquiry.currency, inquiry.asked_at,
-        inquiry.valid_until, None, known.confidence, known.sessions, known.days, asked.message_id,
+        inquiry.valid_until, inquiry.tendency, known.confidence, known.sessions, known.days, asked.message_id,
     )  # fmt: skip
     await SQL.add_offers.run(
         conn, inquiry.id, inquiry.currency, list(inquiry.ids), [o.product.id for o in offers],

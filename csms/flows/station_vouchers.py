@@ -42,6 +42,8 @@ async def serve(pool: Pool, clock: Clock, ask: VoucherAsk) -> VoucherAnswer:
         return VoucherAnswer(NO_CREDIT)
     except Expired:
         return VoucherAnswer(EXPIRED)
+    except offering.TooMany:
+        return VoucherAnswer(BUSY)
     except (Conflict, NotFound, Refused):
         return VoucherAnswer(NOT_AUTHORIZED)
 

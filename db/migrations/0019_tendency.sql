@@ -84,8 +84,7 @@ select coalesce(b.era, 0), coalesce(b.xid, '0')
 from (values (true)) one
 left join lateral (
     select era, xid
-    from bill
-    where issued_at > now() - interval '57 days'
+    from (select era, xid from bill where issued_at > now() - interval '57 days' offset 0) recent
     order by era, xid
     limit 1) b on true;
 

@@ -122,6 +122,13 @@ and (p.quota is null or p.quota > (
     and v.valid_until > $1))
 order by p.id;
 
+-- name: count_inquiries
+-- How often a driver's vehicles have asked since $2.
+select count(*)
+from voucher_inquiry
+where driver_id = $1
+and asked_at > $2;
+
 -- name: add_inquiry
 -- A question of a vehicle.
 insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, tendency_version,
@@ -140,7 +147,7 @@ from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $
 
 -- name: place_of_station
 -- Whose a station is, where, and in which currency it asks now ($2; null: nothing).
-select s.id, s.site_id, s.provider_id, (
+select s.id, s.site_id, s.provider_id, (select region from site where site.id = s.site_id) as region, (
     select t.currency
     from tariff t
     where t.id = s.tariff_id

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.db import SQL
+from csms.flows import offering
 from tests.api.offered import NIGHT, Bazaar, bazaar
 from tests.api.test_voucher_preview import P1, product
 from tests.make import NOON
@@ -203,3 +205,62 @@ async def test_a_question_and_its_offers_are_kept(town: Bazaar) -> None:
     assert [str(row["id"]) for row in rows] == [one["id"] for one in found["offers"]]
     assert [row["expected_minor"] for row in rows] == [9_300, 9_000, 5_000]
     assert (asked["driver_id"], asked["asked_at"], asked["tendency_version"]) == ("ann", NOON, None)
+
+
+async def test_who_asks_all_the_time_has_to_wait(town: Bazaar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offering, "INQUIRIES_MAX", 2)
+
+    replies = [await town.inquire() for _ in range(3)]
+
+    assert [reply.status for reply in replies] == [201, 201, 429] and replies[2].headers["Retry-After"] == "60"
+    assert (await town.inquire("bob")).status == 201
+    town.later(15)
+    assert (await town.inquire()).status == 201
+
+
+async def test_hours_that_are_sold_out_at_a_site_are_not_offered(town: Bazaar) -> None:
+    there = {"sites": ["site"], "start_time": "22:00", "end_time": "23:00"}
+    await town.rest.post("/voucher-products", product("hour", 100, 28, conditions=there))
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["hour"]
+
+    assert (await town.ask("staff", "PATCH", "/sites/site", {"power_cap_w": 500})).status == 200
+
+    assert [one["product"] for one in (await town.inquire()).json["offers"]] == ["P2"]
+
+
+async def test_the_tendency_that_was_there_before_the_question_is_named(town: Bazaar) -> None:
+    await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
+    async with town.rest.pool.acquire() as conn:
+        await SQL.compute_tendency.run(conn, ["ann"], NOON)
+
+    told = (await town.inquire()).json
+
+    assert told["tendency_version"] == (await town.rest.get("/drivers/ann/tendency"))["version"] == 1
+
+
+async def test_who_opted_out_is_shown_all_by_price_and_nothing_is_recommended(town: Bazaar) -> None:
+    await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
+    opted = await town.ask("ann", "PUT", "/drivers/me/tendency/opt-out", {"opt_out": True})
+    assert opted.status in (200, 204), opted.body
+
+    told = (await town.inquire()).json
+
+    assert [offer["product"] for offer in told["offers"]] == ["P2", "P1", "P3", "P4"]
+    assert (told["tendency_version"], told["sessions"]) == (None, 0)
+    assert not any(offer["recommended"] for offer in told["offers"])
+
+
+async def test_who_is_hardly_known_is_compared_with_the_middle_driver_of_a_cohort(town: Bazaar) -> None:
+    await town.charged("bob", NIGHT, 8_000, WEEKDAYS)
+    async with town.rest.pool.acquire() as conn:
+        await conn.execute("insert into cohort values ('any', 'any', 20, 'bob', $1)", NOON)
+    alone = (await town.inquire("ann")).json
+    await town.quarters("ann", NOON - timedelta(days=1), [1_000])
+    once = (await town.inquire("ann")).json
+
+    assert [offer["product"] for offer in alone["offers"]] == ["P1", "P4", "P3"]
+    assert [offer["expected"]["minor"] for offer in alone["offers"]] == [9_300, 9_000, 5_000]
+    assert {offer["confidence"] for offer in alone["offers"]} == {"low"}
+    assert "drivers like you" in alone["offers"][0]["text"]
+    mixed = {offer["product"]: offer["expected"]["minor"] for offer in once["offers"]}
+    assert 0 < mixed["P1"] < 9_300

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -177,3 +183,16 @@ async def test_nothing_is_stored(rest: Rest) -> None:
     async with rest.pool.acquire() as conn:
         assert await conn.fetchval("select count(*) from voucher_product") == 0
         assert await conn.fetchval("select count(*) from audit_event") == 0
+
+
+async def test_the_example_of_the_page_answers_what_the_page_says(rest: Rest) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "design-a-product.md").read_text("utf-8")
+    night, tariff = (json.loads(found) for found in re.findall(r"<<'JSON'\n(.*?)\n *JSON\n", page, re.DOTALL))
+    (program,) = re.findall(r"<<'PY'\n(.*?)\n *PY\n", page, re.DOTALL)
+    history = subprocess.run([sys.executable, "-c", dedent(program)], capture_output=True, text=True, check=True).stdout
+
+    found = await ask(rest, tariff=tariff, products=[night], history=json.loads(history))
+
+    [offer] = found["offers"]
+    assert (offer["expected"]["amount"], offer["recommended"]) == ("9300", True)
+    assert offer["text"] in re.sub(r"\s+", " ", page)

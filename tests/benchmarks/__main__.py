@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import books, cells, lockers, report, reports, swaps, tendency
+from tests.benchmarks import books, cells, inquiries, lockers, report, reports, swaps, tendency
 from tests.benchmarks.load import Plan, Result, drive
 from tests.benchmarks.partners import NAMES, Bench, Broken, Server, csms
 
@@ -48,6 +48,8 @@ class Run:
     """T12: cabinets that lend."""
     swaps: list[swaps.Point] = field(default_factory=list)
     """T13: battery stations."""
+    inquiries: inquiries.Found | None = None
+    """T15: what one inquiry for vouchers took."""
     tendency: tendency.Found | None = None
     """T14: what it took to compute how drivers use stations."""
     ready_s: dict[str, float] = field(default_factory=dict)
@@ -78,6 +80,9 @@ def measure(run: Run) -> None:
     if "T14" in run.targets and "ours" in run.partners:
         run.tendency = tendency.measure(run.quick)
         print(tendency.lines(run.tendency), flush=True)
+    if "T15" in run.targets and "ours" in run.partners:
+        run.inquiries = inquiries.measure(run.quick)
+        print(inquiries.lines(run.inquiries), flush=True)
     if "T11" in run.targets and "ours" in run.partners:
         _measure_ready(run)
 
@@ -169,6 +174,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
         "lockers": lockers.as_json(run.lockers),
         "swaps": swaps.as_json(run.swaps),
         "tendency": None if run.tendency is None else asdict(run.tendency),
+        "inquiries": None if run.inquiries is None else asdict(run.inquiries),
         "ready_s": run.ready_s,
     }
 
@@ -176,7 +182,7 @@ def as_json(run: Run, seconds: float) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer figures, less than three minutes")
-    parser.add_argument("--only", default="T1,T2,T3,T4,T5,T6,T11,T13,T14", help="targets, separated by commas")
+    parser.add_argument("--only", default="T1,T2,T3,T4,T5,T6,T11,T13,T14,T15", help="targets, separated by commas")
     parser.add_argument("--partners", default=",".join(NAMES), help="which servers to drive")
     parser.add_argument("--seconds", type=float, help="length of each measured window (5; quick 2)")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken; medians are shown (3; quick 2)")

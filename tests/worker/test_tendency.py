@@ -190,7 +190,9 @@ async def test_an_erased_driver_leaves_no_tendency_and_no_segments(days: Days) -
     await days.timer.sweep()
     await days.conn.execute("update guarded_account set balance = 0 where address = 'driver:ann:balance'")
     await days.conn.execute("insert into cohort values ('any', 'any', 20, 'ann', $1)", NOON)
+    await days.conn.execute("update driver set vehicle_class = 'car' where id = 'ann'")
     await erase(days.conn, "ann", days.now)
+    assert await days.conn.fetchval("select vehicle_class from driver where id = 'ann'") is None
     await days.timer.sweep()
     assert await days.segments() == [] and await days.tendency() is None
     assert await days.conn.fetchval("select count(*) from cohort") == 0
