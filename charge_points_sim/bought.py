@@ -10,7 +10,7 @@ from typing import Any
 from charge_points_sim.agreement import Finding, money
 from charge_points_sim.prices import Price
 from charge_points_sim.rest import Rest
-from charge_points_sim.saved import Reckoned, reckon, released_minor, try_out
+from charge_points_sim.saved import Reckoned, Tried, reckon, released_minor, try_out
 from charge_points_sim.scenarios.charge import Charge
 from charge_points_sim.times import epoch
 
@@ -75,26 +75,28 @@ async def read(rest: Rest, driver: str, charges: Sequence[Charge], price: Price)
     )
 
 
-def offer_findings(asked: Row, charges: Sequence[Charge], price: Price, products: Sequence[Row]) -> list[Finding]:
-    """Compares every offer with the product tried out on the charges' readings, by our own sums."""
-    tried = {
-        product["id"]: try_out(charges, price, product, epoch(asked["asked_at"]), asked["days"])
-        for product in products
-    }  # fmt: skip
+def try_all(asked: Row, charges: Sequence[Charge], price: Price, products: Sequence[Row]) -> dict[str, Tried]:
+    """What each product would have meant on these charges' readings when it was asked, by our own sums; best first."""
+    now, days = epoch(asked["asked_at"]), asked["days"]
+    tried = {product["id"]: try_out(charges, price, product, now, days) for product in products}
+    return dict(sorted(tried.items(), key=lambda one: (-one[1].expected_minor, -one[1].worst_minor)))
+
+
+def offer_findings(asked: Row, tried: Mapping[str, Tried]) -> list[Finding]:
+    """Compares every offer with our own sums (`try_all`)."""
+    offers, windows = asked["offers"], asked["offers"][0]["windows"]
     figures = all(
-        (offer["expected"]["minor"], offer["worst"]["minor"], len(tried[offer["product"]].nets))
-        == (tried[offer["product"]].expected_minor, tried[offer["product"]].worst_minor, offer["windows"])
-        for offer in asked["offers"]
+        (offer["expected"]["minor"], offer["worst"]["minor"], offer["windows"])
+        == (own.expected_minor, own.worst_minor, len(own.nets))
+        for offer, own in ((offer, tried[offer["product"]]) for offer in offers)
     )
-    ranked = sorted(tried, key=lambda id: (-tried[id].expected_minor, -tried[id].worst_minor))
-    good = [id for id in ranked if tried[id].expected_minor > 0 and tried[id].gain >= GAIN_MIN][:OFFERS_MAX]
-    offered = [offer["product"] for offer in asked["offers"] if offer["recommended"]]
-    windows = asked["offers"][0]["windows"]
+    good = [id for id, own in tried.items() if own.expected_minor > 0 and own.gain >= GAIN_MIN][:OFFERS_MAX]
+    offered = [offer["product"] for offer in offers if offer["recommended"]]
     return [
         Finding(figures, f"what is expected, and the worst, is what our own sums make of {windows} times two weeks"),
         Finding(
             bool(good) and offered == good,
-            f"{len(good)} of the {len(products)} products save money by those sums, and they are offered, best first",
+            f"{len(good)} of the {len(tried)} products save money by those sums, and they are offered, best first",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The story of the demo: the world is set up, cars charge, chargers are lent, packs swapped, and everything agrees."""
+"""The story of the demo: cars charge, chargers are lent, packs swapped, vouchers sold, and everything agrees."""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from charge_points_sim.agreement import Finding, money
-from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read
+from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read, try_all
 from charge_points_sim.habit import DAYS, SATURDAY, STATION, Habit, habit, matrix
 from charge_points_sim.lending_act import Stage
+from charge_points_sim.offered import offers_table, picture, uses_table
 from charge_points_sim.prices import CURRENCY, HOLD_MINOR, PRICES
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provider_of
@@ -24,7 +25,7 @@ from charge_points_sim.rest import RestError
 from charge_points_sim.scenarios.charge import Charge
 from charge_points_sim.scenarios.drivers import Driver, Population
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
-from charge_points_sim.times import epoch, wire
+from charge_points_sim.times import wire
 
 DRIVER = Driver("nora", "balance", "04A0B0C0D0E0F0")
 VERSION = "2.1"
@@ -32,7 +33,6 @@ PROVIDER = provider_of("jpl")
 PRICE = next(price for price in PRICES if price.id == "energy-and-time")
 KNOWN_S_MAX = 30
 """So long, on the wall, it may take until the system has looked at all charges: it does every five seconds."""
-SHADES = " ░▒▓█"
 _SOLD = {"provider": PROVIDER, "unit": "wh", "vat_percent": "9.5", "valid_days": 14}
 PRODUCTS: Sequence[dict[str, Any]] = tuple(
     {**_SOLD, "id": id, "name": name, "amount": wh, "price": {"currency": CURRENCY, "minor": minor}, **terms}
@@ -59,26 +59,22 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
     known = await _known(stage, lived)
     if wrong or known is None:
         return [Finding(False, text) for text in [*wrong, *([] if known else ["no tendency was computed in time"])]]
-    _picture(stage, known)
-    asked, twice, paid_minor = await _buy(stage)
+    picture(terminal, known)
+    app, asked = await _ask(stage)
+    tried = try_all(asked, lived.before, PRICE, PRODUCTS)
+    offers_table(terminal, asked["offers"], tried, PRODUCTS)
+    once = await _take(stage, app, asked["offers"][0])
     before_minor = await _balance(stage)
     terminal.step(f"Nora charges for two weeks more, as she did: {len(lived.after)} times")
     if wrong := await _charge(stage, lived.after):
         return [Finding(False, text) for text in wrong]
     bought = await read(stage.rest, DRIVER.name, lived.after, PRICE)
-    _table(stage, bought)
-    expected = money(asked["offers"][0]["expected"]["minor"])
-    terminal.step(
-        f"that is {money(bought.saved_minor)} less than without it, its price taken off; {expected} were expected"
-    )
-    seen = known["times"]["energy_wh"] == matrix(lived.before)
+    uses_table(terminal, bought, asked["offers"][0])
+    seen = known["times"]["energy_wh"] == matrix(lived.before) and asked["tendency_version"] == known["version"]
     return [
-        Finding(seen, f"the tendency is what the {len(lived.before)} charges were, to the Wh, by our own sums"),
-        *offer_findings(asked, lived.before, PRICE, PRODUCTS),
-        Finding(
-            twice and len(bought.vouchers) == 1 and paid_minor == bought.voucher["price"]["minor"],
-            f"the same purchase told twice bought one voucher, and {money(paid_minor)} left the balance once",
-        ),
+        Finding(seen, f"the tendency she was judged by is what her {len(lived.before)} charges were, to the Wh"),
+        *offer_findings(asked, tried),
+        once,
         *findings(bought),
         balance_finding(bought, before_minor),
         *await _reported(stage, bought),
@@ -138,27 +134,8 @@ async def _known(stage: Stage, lived: Habit) -> dict[str, Any] | None:
     return None
 
 
-def _picture(stage: Stage, known: dict[str, Any]) -> None:
-    """The hours in which energy flowed, as shades."""
-    terminal, times = stage.terminal, known["times"]
-    terminal.step(
-        f"what is known of her: {known['sessions']} sessions in {known['weeks']} weeks, "
-        f"{known['week_mean_wh'] / 1000:.1f} kWh a week, confidence {known['confidence']}"
-    )
-    terminal.say(" " * 14 + " ".join(hours.rjust(5) for hours in times["hours"]))
-    most = max(max(row) for row in times["share_bp"])
-    for day, row in zip(times["days"], times["share_bp"], strict=True):
-        cells = " ".join(shade(share, most) * 5 for share in row)
-        terminal.say(f"    {day:8}  {cells}  {' '.join(f'{share / 100:.0f} %'.rjust(5) for share in row)}")
-
-
-def shade(part: int, most: int) -> str:
-    """The darker, the nearer to `most`; what is not nothing is seen."""
-    return SHADES[-(-part * (len(SHADES) - 1) // most)] if most else SHADES[0]
-
-
-async def _buy(stage: Stage) -> tuple[dict[str, Any], bool, int]:
-    """The app asks and buys the best; the inquiry, whether the same purchase twice is one, what left the balance."""
+async def _ask(stage: Stage) -> tuple[str, dict[str, Any]]:
+    """Products are put on sale, and the app asks for its driver: its id, and the inquiry."""
     rest, terminal = stage.rest, stage.terminal
     for product in PRODUCTS:
         await rest.post("/voucher-products", product)
@@ -167,54 +144,26 @@ async def _buy(stage: Stage) -> tuple[dict[str, Any], bool, int]:
     app = await rest.post(f"/drivers/{DRIVER.name}/vehicles", {"type": "app", "value": "nora's phone"})
     asked = await rest.post(f"/vehicles/{app['id']}/voucher-inquiries", {"station": STATION})
     terminal.step(f"Nora's app asks which there are for her, at {asked['asked_at'][:16]}Z:")
-    _offers(stage, asked["offers"])
+    return str(app["id"]), asked
+
+
+async def _take(stage: Stage, app: str, offer: dict[str, Any]) -> Finding:
+    """The app buys an offer, and says so twice with one key."""
     before = await _balance(stage)
-    body, path = {"offer": asked["offers"][0]["offer"]}, f"/vehicles/{app['id']}/vouchers"
-    first = await rest.post(path, body, key="nora-buys")
-    again = await rest.post(path, body, key="nora-buys")
-    terminal.step(f"she takes {first['name']}, from her balance; her phone sends it twice")
-    return asked, first == again, before - await _balance(stage)
+    body, path = {"offer": offer["offer"]}, f"/vehicles/{app}/vouchers"
+    first = await stage.rest.post(path, body, key="nora-buys")
+    again = await stage.rest.post(path, body, key="nora-buys")
+    stage.terminal.step(f"she takes {first['name']}, from her balance; her phone sends it twice")
+    held = await stage.rest.all(f"/drivers/{DRIVER.name}/vouchers")
+    paid = before - await _balance(stage)
+    return Finding(
+        first == again and len(held) == 1 and paid == offer["price"]["minor"],
+        f"the same purchase told twice bought one voucher, and {money(paid)} left the balance once",
+    )
 
 
 async def _balance(stage: Stage) -> int:
     return int((await stage.rest.get(f"/drivers/{DRIVER.name}/balance"))["balances"][0]["balance"]["minor"])
-
-
-def _offers(stage: Stage, offers: Sequence[dict[str, Any]]) -> None:
-    stage.terminal.table(
-        ["voucher", "price", "expected", "worst", "gain", "covers", "recommended"],
-        [
-            [
-                offer["name"],
-                *(money(offer[name]["minor"]) for name in ("price", "expected", "worst")),
-                f"{float(offer['gain']) * 100:.0f} %",
-                f"{_kwh(offer['covered_wh'])} of {_kwh(offer['used_wh'])} kWh",
-                "yes" if offer["recommended"] else "no",
-            ]
-            for offer in offers
-        ],
-    )
-    for offer in offers:
-        stage.terminal.say(f"    {offer['name']}: {offer['text']}")
-
-
-def _kwh(wh: int) -> str:
-    """As the text of an offer says it: rounded down."""
-    return f"{wh // 100 / 10:.1f}"
-
-
-def _table(stage: Stage, bought: Bought) -> None:
-    rows = [
-        [wire(epoch(bill["started_at"]))[:10], f"{bill['energy_wh']:,}", f"{units:,}", *map(money, amounts)]
-        for bill, units, amounts in bought.told()
-    ]
-    sums = [sum(amounts[place] for _, _, amounts in bought.told()) for place in range(4)]
-    wh = [sum(bill["energy_wh"] for bill in bought.bills), bought.voucher["used"]]
-    stage.terminal.table(
-        ["began on", "Wh", "Wh covered", "without", "paid now", "by voucher", "saved"],
-        rows,
-        ["together", *(f"{one:,}" for one in wh), *map(money, sums)],
-    )
 
 
 async def _reported(stage: Stage, bought: Bought) -> list[Finding]:
