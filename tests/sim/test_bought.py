@@ -191,7 +191,7 @@ def test_a_shade_is_darker_for_more_and_never_nothing_for_something() -> None:
 
 
 def test_the_prices_of_the_act_are_those_of_the_station() -> None:
-    assert ACT_PRICE == of_site(["caltech", "jpl"], "jpl") and ACT_PRICE in PRICES
+    assert of_site(["caltech", "jpl"], "jpl") == ACT_PRICE and ACT_PRICE in PRICES
     assert line(CHARGES[0])[-1] == (CHARGES[0].departure, 5_000)
 
 
