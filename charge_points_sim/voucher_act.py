@@ -15,7 +15,7 @@ from typing import Any
 
 from charge_points_sim.agreement import Finding, money
 from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read, try_all
-from charge_points_sim.habit import DAYS, SATURDAY, STATION, Habit, habit, matrix
+from charge_points_sim.habit import DAYS, FIRST_DAY, SATURDAY, STATION, Habit, habit, matrix
 from charge_points_sim.lending_act import Stage
 from charge_points_sim.offered import offers_table, picture, uses_table
 from charge_points_sim.prices import CURRENCY, HOLD_MINOR, PRICES
@@ -25,7 +25,6 @@ from charge_points_sim.rest import RestError
 from charge_points_sim.scenarios.charge import Charge
 from charge_points_sim.scenarios.drivers import Driver, Population
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
-from charge_points_sim.times import wire
 
 DRIVER = Driver("nora", "balance", "04A0B0C0D0E0F0")
 VERSION = "2.1"
@@ -82,9 +81,9 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
 
 
 def _introduce(stage: Stage, lived: Habit) -> None:
-    later = f", {lived.moved_weeks} weeks later" if lived.moved_weeks else ""
+    later = f", lived {lived.moved_weeks} weeks later" if lived.moved_weeks else ""
     stage.terminal.step(
-        f"the real weeks of station {STATION} from {wire(lived.before[0].arrival)[:10]} on{later}: the data names no "
+        f"ten real weeks of station {STATION}, from {FIRST_DAY} on{later}: the data names no "
         "drivers, so the first car of"
     )
     stage.terminal.say("    every weekday is taken to be one, and called Nora; times and energy are as they were")
