@@ -124,7 +124,8 @@ class Story:
 
     async def _charge(self) -> None:
         first, last = self.plan.charges[0].arrival, max(charge.departure for charge in self.plan.charges)
-        pace = "as fast as it can" if self.plan.speed is None else "an hour passes in a second"
+        speed = self.plan.speed
+        pace = "as fast as it can" if speed is None else f"{speed / 60:.0f} minutes pass in a second"
         self.terminal.heading(f"{wire(first)[:16]}Z to {wire(last)[:16]}Z, Caltech and JPL: {pace}")
         tally = Tally(began_s=self.began_s)
         tally.now = first
