@@ -84,7 +84,8 @@ def parser() -> argparse.ArgumentParser:
         "--count",
         type=int,
         default=3,
-        help="of `day` stations, of `voucher` vehicles, of `locker` drivers, of `swap` riders; 0: you (%(default)s)",
+        help="stations of `day`, vehicles of `voucher`, "
+        "drivers of `locker`, riders of `swap` (0: only you) (%(default)s)",
     )
     p.add_argument(
         "--scenario",

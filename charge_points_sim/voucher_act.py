@@ -30,8 +30,11 @@ DRIVER = Driver("nora", "balance", "04A0B0C0D0E0F0")
 VERSION = "2.1"
 PROVIDER = provider_of("jpl")
 PRICE = next(price for price in PRICES if price.id == "energy-and-time")
-KNOWN_S_MAX = 30
-"""So long, on the wall, it may take until the system has looked at all charges: it does every five seconds."""
+KNOWN_S_MAX, TELL_EVERY_S = 300, 10
+"""
+So long, on the wall, it may take until the system has looked at all charges, and so often it is said how far it is: it
+looks every five seconds, at 100 a second at most, and after a whole year has many others to look at first.
+"""
 _SOLD = {"provider": PROVIDER, "unit": "wh", "vat_percent": "9.5", "valid_days": 14}
 PRODUCTS: Sequence[dict[str, Any]] = tuple(
     {**_SOLD, "id": id, "name": name, "amount": wh, "price": {"currency": CURRENCY, "minor": minor}, **terms}
@@ -57,7 +60,10 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
     wrong = await _charge(stage, lived.before)
     known = await _known(stage, lived)
     if wrong or known is None:
-        return [Finding(False, text) for text in [*wrong, *([] if known else ["no tendency was computed in time"])]]
+        return [
+            Finding(False, text)
+            for text in [*wrong, *([] if known else [f"no tendency named all charges within {KNOWN_S_MAX} s"])]
+        ]
     picture(terminal, known)
     app, asked = await _ask(stage)
     tried = try_all(asked, lived.before, PRICE, PRODUCTS)
@@ -120,17 +126,27 @@ async def _no_token(driver: Driver) -> str:
 
 async def _known(stage: Stage, lived: Habit) -> dict[str, Any] | None:
     """The tendency, once it names all charges; None if it does not within `KNOWN_S_MAX`."""
-    deadline_s = time.monotonic() + KNOWN_S_MAX
-    while time.monotonic() < deadline_s:
-        try:
-            known: dict[str, Any] = await stage.rest.get(f"/drivers/{DRIVER.name}/tendency")
-            if known["sessions"] == len(lived.before):
-                return known
-        except RestError as error:
-            if error.status != 404:
-                raise
+    began_s = told_s = time.monotonic()
+    while time.monotonic() - began_s < KNOWN_S_MAX:
+        known: dict[str, Any] = await _tendency(stage)
+        if known["sessions"] == len(lived.before):
+            return known
+        if time.monotonic() - told_s > TELL_EVERY_S:
+            told_s = time.monotonic()
+            stage.terminal.step(f"the system has looked at {known['sessions']} of {len(lived.before)} charges")
         await asyncio.sleep(0.2)
     return None
+
+
+async def _tendency(stage: Stage) -> dict[str, Any]:
+    """What is known of how the driver charges; of no session while that is nothing."""
+    try:
+        known: dict[str, Any] = await stage.rest.get(f"/drivers/{DRIVER.name}/tendency")
+    except RestError as error:
+        if error.status != 404:
+            raise
+        return {"sessions": 0}
+    return known
 
 
 async def _ask(stage: Stage) -> tuple[str, dict[str, Any]]:

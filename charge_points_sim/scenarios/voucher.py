@@ -60,6 +60,24 @@ async def trade(plan: VoucherPlan, url: str, password: str | None, desk: Desk | 
     """Lives through it against the system at `url`; answers the facts. Raises `CannotConnect`."""
     start = await _now(plan, url, password) if plan.follow else plan.start
     done = Trade()
+    facts = await replay(_lived(plan, start, done, desk), url, password, _no_token, Tally())
+    facts |= {
+        "inquiries": done.inquiries,
+        "offered": dict(sorted(done.offered.items())),
+        "bought": dict(sorted(done.bought.items())),
+        "paid_minor": done.paid_minor,
+        "unexpected": [*facts["unexpected"], *done.unexpected],
+    }
+    if desk is not None:
+        used = [await desk.used(vehicle) for vehicle in plan.vehicles]
+        facts["used_wh"] = sum(one.units for one in used)
+        facts["released_minor"] = sum(one.released_minor for one in used)
+        facts["saved_minor"] = sum(one.saved_minor for one in used)
+    return facts
+
+
+def _lived(plan: VoucherPlan, start: int, done: Trade, desk: Desk | None) -> Plan:
+    """All charges, each by the driver of its vehicle; each vehicle asks before its first charge after four weeks."""
     lived: list[Charge] = []
     drivers: dict[str, Driver] = {}
     errands: dict[str, Errand] = {}
@@ -71,21 +89,9 @@ async def trade(plan: VoucherPlan, url: str, password: str | None, desk: Desk | 
         errands[after[0].session_id] = Errand(asks, partial(_buy, done, vehicle, asks, len(before), desk))
     lived.sort(key=lambda charge: (charge.arrival, charge.station_id))
     population = Population(tuple(vehicle.driver for vehicle in plan.vehicles), ())
-    of = Plan(
+    return Plan(
         lived, population, plan.versions, plan.speed, plan.seed, faults=plan.faults, drivers=drivers, errands=errands
     )
-    facts = await replay(of, url, password, _no_token, Tally())
-    used = [] if desk is None else [await desk.used(vehicle) for vehicle in plan.vehicles]
-    return facts | {
-        "inquiries": done.inquiries,
-        "offered": dict(sorted(done.offered.items())),
-        "bought": dict(sorted(done.bought.items())),
-        "paid_minor": done.paid_minor,
-        "used_wh": sum(one.units for one in used),
-        "released_minor": sum(one.released_minor for one in used),
-        "saved_minor": sum(one.saved_minor for one in used),
-        "unexpected": [*facts["unexpected"], *done.unexpected],
-    }
 
 
 async def _now(plan: VoucherPlan, url: str, password: str | None) -> int:
@@ -141,10 +147,13 @@ def describe(facts: dict[str, Any]) -> str:
         f"sessions: {facts['sessions']}, {facts['energy_wh'] / 1000:.3f} kWh; {facts['inquiries']} vehicles asked",
         f"offered: {_counts(facts['offered'])}",
         f"bought: {_counts(facts['bought'])}, for {money(facts['paid_minor'])}",
-        f"used: {facts['used_wh'] / 1000:.3f} kWh, {money(facts['released_minor'])} of the price earned by it; saved "
-        f"beside that: {money(facts['saved_minor'])}",
-        frames(facts),
     ]
+    if "used_wh" in facts:
+        lines.append(
+            f"used: {facts['used_wh'] / 1000:.3f} kWh, {money(facts['released_minor'])} of the price earned by it; "
+            f"saved beside that: {money(facts['saved_minor'])}"
+        )
+    lines.append(frames(facts))
     return "\n".join(lines + [f"unexpected: {text}" for text in facts["unexpected"]])
 
 

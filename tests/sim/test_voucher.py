@@ -85,6 +85,7 @@ async def test_each_vehicle_asks_after_four_weeks_and_buys_the_first_offer(versi
     facts = await lived(shop, replace(PLAN, versions=(version,)))
     assert facts["unexpected"] == []
     assert (facts["inquiries"], facts["bought"], facts["paid_minor"]) == (3, {"nights": 3}, 3 * 395)
+    assert "used_wh" not in facts and "used:" not in describe(facts)
     assert facts["sessions"] == len(shop.ends) == sum(len(part) for v in PLAN.vehicles for part in charges(v, START, 1))
     for vehicle in PLAN.vehicles:
         (_, first, asked), (_, then, bought) = [one for one in shop.said if one[0] == vehicle.station]
