@@ -25,7 +25,7 @@ STATION, FIRST_DAY = "AG-4F52", date(2019, 8, 5)
 """37 sessions in eight weeks, four or five a week, of 6 kWh; the weeks before and after have no gap either."""
 HISTORY_WEEKS, AFTER_WEEKS = 8, 2
 WEEK = timedelta(weeks=1)
-READING_EVERY_S = 900
+READING_EVERY_S = QUARTER_S = 900
 SATURDAY, BANDS, BAND_HOURS = 5, 6, 4
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 ZONE = ZoneInfo(TIME_ZONE)
@@ -80,7 +80,7 @@ def line(charge: Charge) -> Line:
 def quarters(told: Line) -> Line:
     """The same at every full quarter of an hour, in whole Wh: what is kept of it."""
     first, last = told[0][0], told[-1][0]
-    full = range((first // 900 + 1) * 900, last, 900)
+    full = range((first // QUARTER_S + 1) * QUARTER_S, last, QUARTER_S)
     return [told[0], *((at, floor(_at(told, at))) for at in full), told[-1]]
 
 

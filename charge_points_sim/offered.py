@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from charge_points_sim.agreement import money
 from charge_points_sim.bought import Bought, Row
@@ -11,7 +12,7 @@ from charge_points_sim.saved import Tried
 from charge_points_sim.terminal import Terminal
 from charge_points_sim.times import epoch
 
-SHADES = " ░▒▓█"
+SHADES, WIDTH = " ░▒▓█", 110
 
 
 def picture(terminal: Terminal, known: Row) -> None:
@@ -51,7 +52,8 @@ def offers_table(
         ],
     )
     for offer in offers:
-        terminal.say(f"    {offer['name']}: {offer['text']}")
+        for line in wrap(f"{offer['name']}: {offer['text']}", WIDTH, subsequent_indent="  "):
+            terminal.say(f"    {line}")
     offered = {offer["product"] for offer in offers}
     others = [
         f"{product['name']} ({money(tried[product['id']].expected_minor)} expected)"

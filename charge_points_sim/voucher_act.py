@@ -15,7 +15,7 @@ from typing import Any
 
 from charge_points_sim.agreement import Finding, money
 from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read, try_all
-from charge_points_sim.habit import DAYS, FIRST_DAY, SATURDAY, STATION, Habit, habit, matrix
+from charge_points_sim.habit import DAYS, FIRST_DAY, READING_EVERY_S, SATURDAY, STATION, Habit, habit, matrix
 from charge_points_sim.lending_act import Stage
 from charge_points_sim.offered import offers_table, picture, uses_table
 from charge_points_sim.prices import CURRENCY, HOLD_MINOR, PRICES
@@ -87,7 +87,7 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
 
 
 def _introduce(stage: Stage, lived: Habit) -> None:
-    later = f", lived {lived.moved_weeks} weeks later" if lived.moved_weeks else ""
+    later = f", lived {lived.moved_weeks} week(s) later" if lived.moved_weeks else ""
     stage.terminal.step(
         f"ten real weeks of station {STATION}, from {FIRST_DAY} on{later}: the data names no "
         "drivers, so the first car of"
@@ -108,7 +108,7 @@ async def _prepare(stage: Stage, lived: Habit) -> None:
 
 async def _charge(stage: Stage, charges: Sequence[Charge]) -> list[str]:
     """The charges at their station; answers what went wrong."""
-    plan = Plan(charges, Population((DRIVER,), ()), versions=(VERSION,), reading_every_s=900)
+    plan = Plan(charges, Population((DRIVER,), ()), versions=(VERSION,), reading_every_s=READING_EVERY_S)
     tally = Tally()
     drawing = asyncio.create_task(show(tally, stage.terminal.out))
     try:
@@ -155,7 +155,8 @@ async def _ask(stage: Stage) -> tuple[str, dict[str, Any]]:
     for product in PRODUCTS:
         await rest.post("/voucher-products", product)
     names = ", ".join(f"{product['name']} for {money(product['price']['minor'])}" for product in PRODUCTS)
-    terminal.step(f"staff of {PROVIDER} put on sale, each for two weeks: {names}")
+    terminal.step(f"staff of {PROVIDER} put on sale, each for two weeks:")
+    terminal.say(f"    {names}")
     app = await rest.post(f"/drivers/{DRIVER.name}/vehicles", {"type": "app", "value": "nora's phone"})
     asked = await rest.post(f"/vehicles/{app['id']}/voucher-inquiries", {"station": STATION})
     terminal.step(f"Nora's app asks which there are for her, at {asked['asked_at'][:16]}Z:")
