@@ -11,6 +11,7 @@ import pytest
 from csms import db
 from csms.domain import asset_events as said
 from tests.flows import lending
+from tests.flows.test_voucher_sessions import sell, used
 from tests.make import ANN, BOB, Told, after, ended, started
 
 
@@ -151,3 +152,22 @@ async def test_each_report_may_find_another_process_and_be_told_again_by_it(dsn:
         assert answers[0] == answers[1]
     assert await conn.fetchval("select state from rental where id = $1", wish.rental_id) == "closed"
     assert await conn.fetchval("select count(*) from bill") == 1 and await balance(conn) == 100_000 - 360
+
+
+async def test_a_voucher_pays_for_the_time_of_a_rental_and_for_the_energy_of_its_charger(road: Told, conn: Any) -> None:
+    seconds = await sell(conn, unit="sec", wh=36_000, price=3_600, conditions={"uses": ["rental"]})
+    energy = await sell(conn, wh=100_000, price=25_000, conditions={"uses": ["charge"]})
+    before = await balance(conn)
+    wish = await lending.take(road, after(1))
+    await conn.execute("insert into outlet_tag (tag, site_id, created_at) values ('T9', 'site', now())")
+    plugged = {"item": "i1", "connected": True, "meter_wh": 0, "tag": "T9"}
+    await road.tell(said.SocketChanged(**lending.report("i1", after(4)), **plugged))
+    [begun] = await road.tell(started("r1", station_id="i1", token=ANN, at=after(5), received_at=after(5)))
+    [over] = await road.tell(ended("r1", station_id="i1", minutes=30, wh=3_000))
+    await road.tell(lending.placed("C2", 1, "i1", None, after(40)))
+    assert (begun.status, over.fee_minor) == ("accepted", 0)
+    bill = await conn.fetchrow("select total_minor from bill where session_id = $1", wish.rental_id)
+    assert bill["total_minor"] == 234  # 39 minutes of ten hours that were bought for 3,600
+    assert await used(conn, seconds) == (39 * 60, 234, 1)
+    assert await used(conn, energy) == (2_000, 500, 1)
+    assert await balance(conn) == before
