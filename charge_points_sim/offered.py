@@ -60,7 +60,7 @@ def offers_table(
         for product in products
         if product["id"] not in offered
     ]
-    terminal.step(f"not offered, and by our own sums rightly: {', '.join(others)}")
+    terminal.step(f"not offered, with what our own sums make of them: {', '.join(others)}")
 
 
 def _kwh(wh: int) -> str:
