@@ -35,6 +35,8 @@ KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH_MAX}}}")
 """What an Idempotency-Key can be."""
 
 GUESSES_MAX, GUESSES_S = 20, 600.0
+CODES_MAX, CLIENT_CODES_MAX = 10, 100
+"""Gift codes that are none, of one driver and of one client (which may ask for many drivers), in `GUESSES_S`."""
 
 log = structlog.get_logger("csms.api")
 
@@ -68,6 +70,7 @@ PATHS: Mapping[str, re.Pattern[str]] = {
     "product": CHOSEN_ID,
     "voucher": _UUID,
     "vehicle": _UUID,
+    "batch": CHOSEN_ID,
     "connector": re.compile(r"[1-9][0-9]{0,3}"),
 }
 """What each `{name}` in a path can be; anything else is not found."""
@@ -93,6 +96,10 @@ class Parts:
     """Webhooks may go to http addresses and into our own network."""
     guesses: Limit = field(default_factory=lambda: Limit(GUESSES_MAX, GUESSES_S))
     """How often somebody may show a cabinet's proof that is none."""
+    codes: Limit = field(default_factory=lambda: Limit(CODES_MAX, GUESSES_S))
+    """How many gift codes that are none a driver may try."""
+    client_codes: Limit = field(default_factory=lambda: Limit(CLIENT_CODES_MAX, GUESSES_S))
+    """The same of a client."""
     client: Client | None = None
     """Who asks: of one request. `connection` lets it see no more than is its own."""
     reads: bool = False

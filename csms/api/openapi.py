@@ -47,7 +47,7 @@ REFUSALS = {
     503: "the database is away; try again",
 }
 BODY_ONLY = {413, 415, 422}
-OF_FEW = {402: "nobody pays", 410: "too late: what was offered is over", 429: "too many; wait"}
+OF_FEW = {402: "nobody pays", 410: "too late: what was offered or given is over", 429: "too many; wait"}
 
 
 @lru_cache(maxsize=1)
@@ -145,6 +145,8 @@ def _successes(route: Route, references: Mapping[Any, Any]) -> dict[str, Any]:
         if route.path.startswith("/reports/"):
             content["text/csv"] = {"schema": {"type": "string"}}
             content[XLSX_TYPE] = {"schema": {"type": "string", "contentMediaType": XLSX_TYPE}}
+        if route.path == "/voucher-batches" and route.method == "POST":
+            content["text/csv"] = {"schema": {"type": "string"}}
         answer = {"description": route.summary, "content": content}
     return {str(status): answer for status in (route.or_else, route.status) if status is not None}
 

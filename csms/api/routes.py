@@ -38,6 +38,7 @@ from csms.api import (
     tariffs,
     tendency,
     vehicles,
+    voucher_batches,
     voucher_offers,
     voucher_preview,
     voucher_products,
@@ -197,5 +198,6 @@ ROUTES: tuple[Route, ...] = (
     *vehicles.ROUTES,
     *voucher_offers.ROUTES,
     *voucher_purchases.ROUTES,
+    *voucher_batches.ROUTES,
 )
 """Everything: the routes of a subject stand beside its handlers."""

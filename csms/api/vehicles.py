@@ -21,7 +21,7 @@ ClassName = Annotated[str, StringConstraints(min_length=1, max_length=48, strip_
 
 class NewVehicle(Body):
     """
-    What identifies a vehicle, or an app. Of `value` no more than a hash is kept.
+    What identifies a vehicle, or an app. Of `value` a hash is kept, and its first and last letters, to tell it by.
 
     It is proven to be the driver's when staff add it, when an app adds itself (`app`), and when the driver has charged
     with it as token (`EVCCID`, `eMAID`, `MAC`). Ask again once that is so.

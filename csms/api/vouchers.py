@@ -33,7 +33,7 @@ class NewVoucher(Body):
 
 class Voucher(Answer):
     """
-    A right to use that a driver has bought.
+    A right to use that a driver has bought, or was given (`gift`: nothing was paid for it, so nothing is deferred).
 
     `used` of `total` have released `released` of its price; `deferred` is the rest, for what is `left`: `valid` says
     whether that may be used now. Of a voucher that was given back nothing is left.
@@ -65,6 +65,7 @@ class Voucher(Answer):
     uses_max: int | None
     state: str
     bought_at: Moment
+    gift: bool
 
 
 class VoucherUse(Answer):
@@ -107,7 +108,7 @@ async def buy_voucher(call: Call) -> Voucher:
             return 201, voucher(row).model_dump(mode="json")
 
         try:
-            _, told = await once(conn, call.client.id, key, _asked(call), work)
+            _, told = await once(conn, call.client.id, key, asked(call), work)
         except vouchers.NotEnough as error:
             raise Problem(402, str(error), members={"error": "NoCredit"}) from None
     return Voucher.model_validate(told)
@@ -158,7 +159,7 @@ async def refund_voucher(call: Call) -> Voucher:
             row = await vouchers.give_back(conn, driver_id, voucher_id, now)
             return 200, voucher(row).model_dump(mode="json")
 
-        _, told = await once(conn, call.client.id, key, _asked(call), work)
+        _, told = await once(conn, call.client.id, key, asked(call), work)
     return Voucher.model_validate(told)
 
 
@@ -174,7 +175,7 @@ async def _acting(call: Call) -> AsyncIterator[tuple[Connection, str]]:
         yield conn, driver_id
 
 
-def _asked(call: Call) -> str:
+def asked(call: Call) -> str:
     """The request in words, to tell its repeat from another one under the same key."""
     return f"{call.request.method} {call.request.path}\n{'' if call.body is None else call.body.model_dump_json()}"
 
@@ -186,13 +187,13 @@ def voucher(row: Record) -> Voucher:
         *("state", "bought_at", "uses_max"),
     )
     terms = json.loads(row["terms"] or "{}")
-    is_there, currency = row["state"] == "active", row["currency"]
-    deferred = row["price_minor"] - row["released_minor"] if is_there else 0
+    is_there, is_gift, currency = row["state"] == "active", row["funded_by"] is not None, row["currency"]
+    deferred = row["price_minor"] - row["released_minor"] if is_there and not is_gift else 0
     return Voucher(
         id=str(row["id"]), driver=row["driver_id"], provider=row["provider_id"], product=row["product_id"],
         left=row["total"] - row["used"] if is_there else 0, price=money(row["price_minor"], currency),
         released=money(row["released_minor"], currency), deferred=money(deferred, currency), valid=row["is_valid"],
-        effect=terms.get("effect"), conditions=terms.get("conditions"), used_times=row["uses"],
+        effect=terms.get("effect"), conditions=terms.get("conditions"), used_times=row["uses"], gift=is_gift,
         **decimals(row), **{name: row[name] for name in names},
     )  # fmt: skip
 

@@ -32,6 +32,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "credit": ("credit", "차감"),
     "psp_failed": ("not paid by the payment service", "결제사 미지급"),
     "psp_paid_late": ("paid late by the payment service", "결제사 지연 지급"),
+    "gift": ("given away by the provider", "사업자 증정"),
     "due": ("amount due", "지급 대상액"),
     "remitted": ("remitted", "송금액"),
     "carried": ("carried to the next statement", "차기 이월"),

@@ -21,7 +21,7 @@ from csms.domain.errand import Concern, Errand, after_bill
 from csms.domain.events import Reading
 from csms.domain.ledger import Move, Posting, Transfer, transfers
 from csms.domain.metering import Energy
-from csms.domain.session import VOUCHERS, Priced, Session, SharesBy, flagged
+from csms.domain.session import COVERED, VOUCHERS, Priced, Session, SharesBy, flagged
 from csms.domain.settlement import Shares, divide
 from csms.domain.tariff import Period, Price, Usage, cap, price
 from csms.domain.tariff_own import Drawn
@@ -207,6 +207,7 @@ def close(
         energy_wh=energy_wh,
         fee_minor=due.total_minor,
         drawn_minor=sum(part.minor for part in drawn),
+        flags=flagged(session.flags, COVERED if drawn else None),
         revision=revision,
         closed_at=at,
     )

@@ -74,7 +74,7 @@ class Books:
     What is written of a session's money: its bills, its payments newest first, its driver's balance and debt.
 
     `collection` is how far its psp's job is: `waiting`, `done`, `given_up`, or None without one. `receivable_minor`
-    is what the psp was to take and nobody knows that it did.
+    is what the psp was to take and nobody knows that it did. `gifted_minor` is what gifts paid of it.
     """
 
     issued: tuple[Issued, ...] = ()
@@ -83,6 +83,7 @@ class Books:
     balance_minor: int = 0
     debt_minor: int = 0
     receivable_minor: int = 0
+    gifted_minor: int = 0
 
     def charge(self) -> Issued:
         """The charge that counts: the newest."""

@@ -177,6 +177,8 @@ def refund(session: Session, books: Books, event: BillRefunded) -> Correction:
     charge, net = books.charge(), _since(books)
     if event.amount_minor > net.total_minor:
         return Correction(session, refused="it is more than what is left of this bill")
+    if event.amount_minor > net.total_minor - books.gifted_minor:
+        return Correction(session, refused="it is more than its driver has paid: a gift paid for the rest")
     kept = keep(charge.shares(), net.shares(), net.total_minor - event.amount_minor)
     part = net._replace(
         energy_wh=0,

@@ -67,7 +67,7 @@ from csms.domain.events import (
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.plausible import plausible_time
 from csms.domain.running import running
-from csms.domain.session import CLOSED, Session, ended, flagged, located, started
+from csms.domain.session import CLOSED, VOUCHERS, Session, ended, flagged, located, started
 from csms.domain.signatures import standing
 from csms.domain.station_cost import compared
 from csms.domain.watch import passed
@@ -100,7 +100,7 @@ def _metered(world: World, changes: Changes, event: SessionMetered) -> Outcome:
             return park(changes, event, "MeterValues", "unknown_session")
         session = open_session(world, changes, event, event.ref, event.session_id)
     watched = world.watches.get(session.id)
-    if watched is None and session.hold_minor:
+    if watched is None and (session.hold_minor or VOUCHERS in session.flags):
         watched = spending.begin(world, session)
     if watched is not None:
         before = world.progress.get(session.id)

@@ -28,7 +28,7 @@ from csms.domain.events import (
 )
 from csms.domain.folding import closed, judged, lacks, note, put, settled
 from csms.domain.metering import plausible_time
-from csms.domain.session import CLOSED, VOUCHERS, Session, ended, flagged
+from csms.domain.session import CLOSED, COVERED, VOUCHERS, Session, ended, flagged
 from csms.domain.world import Changes, World
 
 PROVISIONAL_PLACE = 10
@@ -149,7 +149,7 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
         return Outcome("refused", reason="it has no settled bill")
     if session.use == "rental":
         return Outcome("refused", reason="a rental has no meter to put right: refund a part of its bill")
-    if session.drawn_minor:
+    if COVERED in session.flags:
         return Outcome("refused", reason="vouchers paid for a part of it: refund a part of its bill")
     correction = corrections.correct(session, world.books[session.id], priced, world.series[session.id], event)
     return _written(world, changes, session, correction, event, "corrected")

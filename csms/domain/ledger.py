@@ -18,7 +18,8 @@ BANK = "bank"
 CHARGEBACK = "chargeback"
 BREAKAGE = "breakage"
 """What vouchers were paid for and never used, earned by a policy (`flows/voucher_ends.py`)."""
-
+CAMPAIGNS = "operator:campaigns"
+"""What the operator gave away: what was used of the gifts it funds. Below zero by that."""
 
 Move = tuple[str, str, int]
 """(debit, credit, minor units): arrows read debit -> credit."""

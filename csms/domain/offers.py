@@ -40,6 +40,8 @@ CONFIDENCE: tuple[tuple[Confidence, int, int], ...] = (("high", 8, 12), ("medium
 """From so many weeks, begun ones too, and sessions on."""
 DAYS_PER_WEEK = 7
 
+WEEK_DAYS = 7
+NO_LIMIT = 2**62
 DAY_S = 24 * SECONDS_PER_HOUR
 DAY_US = DAY_S * SECOND_US
 CUT_MAX = 2**256
@@ -163,7 +165,7 @@ def judge_all(
     """
     Each product over all windows of a history that ends `now`; `since` when the driver is known, if for longer.
 
-    Of a history that is shorter than a product is valid all windows begin in it, and go on from its start again.
+    A history that is shorter than a product is valid is repeated by whole weeks: what is not known of them is nothing.
     """
     known = days_known(visits, now, since)
     begin = now - timedelta(days=known)
@@ -182,23 +184,21 @@ def _judge(laid: Sequence[_Laid], product: Product, known: int, begin: datetime)
     """One product over all windows of so many known days."""
     visits, length = [one.visit for one in laid], product.valid_days
     takes, denominator = _takes(laid, product, begin)
-    takes = [take for take in takes if 0 <= take.at_us < known * DAY_US]
+    flows = [_Take(row.at_us, 0, row.units, 0) for one in laid for row in one.rows if row.dimension == "ENERGY"]
+    takes, flows = ([take for take in some if 0 <= take.at_us < known * DAY_US] for some in (takes, flows))
     extrapolated = known < length
-    starts = range(known) if extrapolated else range(known - length + 1)
+    starts = range(known - length + 1)
     if extrapolated and known:
-        rounds = -(-(known + length) // known)
-        apart = len(visits)
-        takes = [
-            take._replace(at_us=take.at_us + round_ * known * DAY_US, visit=take.visit + round_ * apart)
-            for round_ in range(rounds)
-            for take in takes
-        ]
+        weeks = -(-known // WEEK_DAYS) * WEEK_DAYS
+        starts = range(weeks)
+        takes, flows = (_repeated(some, known, weeks, length, len(visits)) for some in (takes, flows))
     price = from_minor(product.price_minor, product.currency) * denominator
     over = _Windows(takes, product)
     found = [over.saving(day * DAY_US, (day + length) * DAY_US) for day in starts]
     nets = [saving - price for saving, _ in found] or [-price]
     minor = _scale(product.currency) / denominator
-    used = sum(_wh(visit) for visit in visits)
+    used = _Windows(flows, product._replace(amount=NO_LIMIT, uses_max=None))
+    seen = [used.saving(day * DAY_US, (day + length) * DAY_US)[1] for day in starts]
     return Offer(
         product,
         floor(sum(nets, Fraction(0)) * minor / len(nets)),
@@ -207,18 +207,23 @@ def _judge(laid: Sequence[_Laid], product: Product, known: int, begin: datetime)
         len(found),
         extrapolated,
         covered=floor(Fraction(sum(units for _, units in found), len(found))) if found else 0,
-        used=used * length // known if known else 0,
+        used=floor(Fraction(sum(seen), len(seen))) if seen else 0,
     )
+
+
+def _repeated(takes: Sequence[_Take], known: int, weeks: int, length: int, visits: int) -> list[_Take]:
+    """The known days at the end of so many whole weeks (in days), again and again until every window is full."""
+    rounds = -(-(weeks + length) // weeks)
+    return [
+        take._replace(at_us=take.at_us + (weeks - known + round_ * weeks) * DAY_US, visit=take.visit + round_ * visits)
+        for round_ in range(rounds)
+        for take in takes
+    ]
 
 
 def _scale(currency: str) -> Fraction:
     """Minor units of one unit."""
     return 1 / from_minor(1, currency)
-
-
-def _wh(visit: Visit) -> int:
-    """What flowed and had a price; pieces are in its order."""
-    return floor(next((piece.high for piece in reversed(visit.pieces) if piece.dimension == "ENERGY"), 0))
 
 
 class _Row(NamedTuple):

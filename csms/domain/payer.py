@@ -149,12 +149,12 @@ def _from_balance(
     wanted = hold_minor(world, session, terms, driver_id)
     minor = min(world.balances.get(key, 0), wanted)
     within = budget.room(world, session)
-    if minor > 0 >= within and not session.offline:
+    covered = is_covered(world, session, terms, driver_id) or voucher_session.stands_in(world, session, driver_id)
+    if minor > 0 >= within and not session.offline and not covered:
         return refused(session._replace(driver_id=driver_id), "budget_spent", at)
     minor = min(minor, within)
     if session.use == "rental" and minor < wanted and not session.offline:
         minor = 0  # an item is lent for its whole deposit, or not at all
-    covered = is_covered(world, session, terms, driver_id) or voucher_session.stands_in(world, session, driver_id)
     if minor <= 0 and not session.offline and not covered:
         return refused(session._replace(driver_id=driver_id), "no_credit", at)
     if minor > 0:

@@ -37,7 +37,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
     own = voucher_session.own_prices(world, station, payer.person(world, known), told, event.received_at)
     if known.psp is None:
         credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
-        if not credit and voucher_session.pays_at(world, station, known, event.received_at):
+        if voucher_session.pays_at(world, station, known, event.received_at):
             return Outcome("accepted", quote=told, own=own)
         if credit and budget.left(known, terms.currency, event.received_at) <= 0:
             return payer.refusal("budget_spent")

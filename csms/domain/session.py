@@ -38,6 +38,8 @@ RESERVED = "rental:"
 """What the refs of rentals' sessions begin with; no station's own transaction id may."""
 VOUCHERS = "vouchers"
 """The flag of a session whose driver has vouchers that may pay for it (`voucher_session.py`)."""
+COVERED = "covered"
+"""The flag of one whose bill they paid a part of, or all of it."""
 CLOSED: frozenset[State] = frozenset({"completed", "review", "invalid"})
 
 

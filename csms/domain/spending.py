@@ -19,6 +19,8 @@ from math import ceil
 from uuid import UUID
 
 from csms.base.ids import uuid7
+from csms.base.money import from_minor
+from csms.base.units import SECONDS_PER_HOUR
 from csms.domain import billing, budget, voucher_session
 from csms.domain.errand import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
@@ -26,11 +28,14 @@ from csms.domain.folding import lacks, put
 from csms.domain.plausible import ceiling_wh
 from csms.domain.session import VOUCHERS, Priced, Session, flagged
 from csms.domain.tariff import Usage, price
+from csms.domain.tariff_limits import bound
 from csms.domain.usage import periods
 from csms.domain.watch import (
     INTERVAL_ASSUMED_S,
     MARGIN_S,
     NEVER_AT,
+    NEVER_WH,
+    POWER_ASSUMED_W,
     Used,
     Watch,
     base_of,
@@ -52,6 +57,9 @@ OVER_PERCENT = 2
 
 RECHECK_S = 10
 """Where the bound of a price is above the price itself, time passes a watch again and again: not sooner than this."""
+
+RECHECK_SHARED_S, RECHECK_CLOCK_S = 900, 60
+"""How often a session that vouchers pay for is looked at anyway; more often where they count at certain hours only."""
 
 INTERVAL_S_MAX = 3_600
 """A station that was silent for longer is not taken to be silent for as long again."""
@@ -83,7 +91,7 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
     if cost >= max(1, session.hold_minor):
         over = _is_over(world, session, priced, series, seen, event.received_at)
         session = _stopped(changes, session, priced, over, event)
-    world.watches[session.id] = _watch(session, priced, seen, event.received_at)
+    world.watches[session.id] = _watch(world, session, priced, series, seen, event.received_at)
     put(world, changes, session, before)
     return RECORDED
 
@@ -142,12 +150,19 @@ def cost_minor(world: World, session: Session, priced: Priced, series: Sequence[
     if seen.wh <= 0:
         return 0
     seconds = max(0, int((seen.until - session.started_at).total_seconds()))
-    base = seen.used.base_wh
     if not billing.asks_when(session, priced):
         return price(Usage(seen.wh, seconds), priced.tariff).total_minor
-    profile = periods(series, session.started_at, seen.until, base, base + seen.wh)
-    used = voucher_session.covered(world, session, priced, Usage(seen.wh, seconds, profile))
+    used = _used(world, session, priced, series, seen)
     return price(used, priced.tariff, session.time_zone).total_minor - used.drawn_minor
+
+
+def _used(world: World, session: Session, priced: Priced, series: Sequence[Reading], seen: Projection) -> Usage:
+    """That usage with its periods, and what vouchers pay of it."""
+    assert session.started_at is not None
+    until, base = max(seen.until, session.started_at), seen.used.base_wh
+    profile = periods(series, session.started_at, until, base, base + seen.wh)
+    seconds = int((until - session.started_at).total_seconds())
+    return voucher_session.covered(world, session, priced, Usage(seen.wh, seconds, profile))
 
 
 def _set_aside(world: World, changes: Changes, session: Session, cost: int, at: datetime) -> Session:
@@ -179,10 +194,15 @@ def _is_over(
     """Whether what was used already costs clearly more: then a limit that the station keeps itself is not kept."""
     so_far = Projection(seen.used, seen.used.wh, max(now, series[-1].at if series else now))
     over = cost_minor(world, session, priced, series, so_far) - session.hold_minor
-    return over * 100 > session.hold_minor * OVER_PERCENT
+    whole = session.hold_minor
+    if VOUCHERS in session.flags:  # what they pay counts as set aside
+        whole += _used(world, session, priced, series, so_far).covered_minor(priced.tariff.currency)
+    return over * 100 > whole * OVER_PERCENT
 
 
-def _watch(session: Session, priced: Priced, seen: Projection, now: datetime) -> Watch:
+def _watch(
+    world: World, session: Session, priced: Priced, series: Sequence[Reading], seen: Projection, now: datetime
+) -> Watch:
     """
     Where to look next. A session that took no energy costs nothing, however long it stands.
 
@@ -193,6 +213,8 @@ def _watch(session: Session, priced: Priced, seen: Projection, now: datetime) ->
         return watched._replace(wh=seen.used.base_wh + 1, at=NEVER_AT)
     if SPENT in session.flags:
         return watched._replace(at=NEVER_AT)
+    if VOUCHERS in session.flags:
+        return _beside_vouchers(world, session, priced, series, seen, now, watched.floor_wh)
     if watched.at > now:
         return watched
     latest = watch(session, priced.tariff, replace(seen.used, interval_s=0)).at  # when no reading comes before
@@ -211,6 +233,35 @@ def _stop(session: Session, priced: Priced, at: datetime) -> Errand:
 def _insist(session: Session, priced: Priced, at: datetime) -> Errand:
     """Has a station stop that was to keep a limit itself, and does not."""
     return _errand(session, "station.stop", "stop-over", at, kept_by=_kept_by(session, priced), over=True)
+
+
+def _beside_vouchers(
+    world: World,
+    session: Session,
+    priced: Priced,
+    series: Sequence[Reading],
+    seen: Projection,
+    now: datetime,
+    floor_wh: int,
+) -> Watch:
+    """
+    The thresholds of a session that vouchers pay for: from what of them is left, and of the hold beside them.
+
+    Another session may take of them, and the clock end their hours: it is looked at now and then anyway.
+    """
+    assert session.currency is not None
+    used = _used(world, session, priced, series, Projection(seen.used, seen.used.wh, now))
+    paid_minor = price(used, priced.tariff, session.time_zone).total_minor - used.drawn_minor
+    left, line = voucher_session.ahead(world, session, used), bound(priced.tariff)
+    room = max(Fraction(0), from_minor(2 * (session.hold_minor - paid_minor) - 1, session.currency) / 2)
+    rate = seen.used.rate or Fraction(session.max_power_w or POWER_ASSUMED_W, SECONDS_PER_HOUR)
+    per_second = line.per_wh * rate + line.per_s
+    beyond = int(rate * max(Fraction(0), room / per_second - MARGIN_S)) if per_second else NEVER_WH
+    wh = min(NEVER_WH, seen.used.base_wh + seen.used.wh + left.wh + beyond)
+    at = now + timedelta(seconds=RECHECK_CLOCK_S if left.asks_the_clock else RECHECK_SHARED_S)
+    if line.per_s:
+        at = min(at, now + timedelta(seconds=max(RECHECK_S, int(room / line.per_s) - seen.used.interval_s)))
+    return Watch(floor_wh, wh, at, Outcome("accepted"))
 
 
 def _kept_by(session: Session, priced: Priced) -> list[str]:

@@ -10,7 +10,7 @@ from csms.base.ids import derived
 from csms.base.money import decimal_text, from_minor
 from csms.domain.errand import Concern
 from csms.domain.events import SessionEnded
-from csms.domain.session import Session, flagged
+from csms.domain.session import COVERED, Session, flagged
 from csms.domain.world import Changes
 
 FLAG = "cost_mismatch"
@@ -48,6 +48,8 @@ def compared(changes: Changes, session: Session, event: SessionEnded) -> Session
     if event.fee_text is None or not places or session.currency is None:
         return session
     bill = changes.bills[places[-1]]
+    if COVERED in bill.session.flags:  # no station knows what vouchers paid
+        return session
     details = mismatch(event.fee_text, session.currency, bill.price.total_minor + bill.not_charged_minor)
     if details is None:
         return session

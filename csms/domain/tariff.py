@@ -67,6 +67,10 @@ class Usage:
         """What vouchers release for it."""
         return sum(part.minor for part in self.drawn)
 
+    def covered_minor(self, currency: str) -> int:
+        """The part of a charging session's price that they take the place of."""
+        return to_minor(sum((part.value for part in self.covered), Fraction(0)), currency)
+
 
 def price(usage: Usage, tariff: Tariff, zone: str | None = None) -> Price:
     """

@@ -124,6 +124,7 @@ class Drawn(NamedTuple):
     `value` is the part of a price that is not asked for it, in exact units of the currency, tax included, and
     `value_excl` the same without (None: with its share of the whole price's tax); 0 where quantities are taken out
     of the use instead. No units are taken where only the voucher's price for what goes beyond it counts.
+    `funded_by` is the account that pays `minor` for a gift.
     """
 
     voucher_id: UUID
@@ -134,6 +135,7 @@ class Drawn(NamedTuple):
     vat_percent: Fraction
     value: Fraction = Fraction(0)
     value_excl: Fraction | None = None
+    funded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

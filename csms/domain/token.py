@@ -8,6 +8,8 @@ import unicodedata
 from datetime import datetime
 from typing import Literal
 
+from csms.domain import gift_code
+
 HEX_DIGITS_MIN = 8
 """Fewer hex digits may as well be a word (`cafe`) or a number: left as text."""
 
@@ -26,7 +28,7 @@ def canonical(text: str) -> str:
 
     Control characters and outer blanks go. An even number of at least 8 hex digits, with or
     without `:`, `-` or blanks between them, becomes upper-case hex; anything else is casefolded.
-    The byte order is never guessed. Answers "" when nothing is left.
+    The byte order is never guessed. A gift code loses the hyphens it was printed with. Answers "" when nothing is left.
     """
     if not (text.isascii() and text.isprintable()):
         text = "".join(character for character in text if unicodedata.category(character)[0] != "C")
@@ -34,6 +36,8 @@ def canonical(text: str) -> str:
     digits = folded.translate(_SEPARATORS)
     if len(digits) >= HEX_DIGITS_MIN and len(digits) % 2 == 0 and _HEX.fullmatch(digits):
         return digits.upper()
+    if len(folded) == gift_code.GROUPED_LENGTH and (code := gift_code.read(folded)) is not None:
+        return code.casefold()
     return folded
 
 

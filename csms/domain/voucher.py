@@ -143,7 +143,10 @@ def draw(voucher: Voucher, units: int, value: Fraction = Fraction(0), excl: Frac
     """
     after = released_minor(voucher.price_minor, voucher.total, voucher.used + units)
     minor = after - voucher.released_minor
-    return Drawn(voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value, excl)
+    return Drawn(
+        voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value, excl,
+        voucher.funded_by,
+    )  # fmt: skip
 
 
 def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
@@ -154,13 +157,20 @@ def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
 
 
 def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
-    """Units are gone, and what they release goes to where the use is paid from."""
+    """
+    Units are gone, and what they release goes to where the use is paid from.
+
+    Nobody has paid for a gift before: its funder pays what is released now. It goes by way of the voucher, so that what
+    comes from a payee's account into a held one is always what the payee returns.
+    """
     found: list[Transfer] = []
     for part in drawn:
         if not part.units:
             continue
         units, deferred = ledger.voucher_units(part.voucher_id, part.unit), ledger.voucher_deferred(part.voucher_id)
         found.append(Transfer(units, ledger.units(part.unit), ledger.UNIT_ASSETS[part.unit], part.units))
+        if part.minor and part.funded_by is not None:
+            found.append(Transfer(part.funded_by, deferred, part.currency, part.minor))
         if part.minor:
             found.append(Transfer(deferred, ledger.session_held(session_id), part.currency, part.minor))
     return found
@@ -211,6 +221,7 @@ def lapsed(voucher: Voucher, at: datetime) -> Posting:
 
 
 def _left_to(voucher: Voucher, account: str) -> tuple[Transfer, ...]:
+    assert voucher.funded_by is None, "nobody paid for a gift"
     left, minor = voucher.total - voucher.used, voucher.price_minor - voucher.released_minor
     units = ledger.voucher_units(voucher.id, voucher.unit)
     money = ledger.transfers(voucher.currency, (ledger.voucher_deferred(voucher.id), account, minor))

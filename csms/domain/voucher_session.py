@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from typing import NamedTuple
 from uuid import UUID
 
 from csms.base.money import to_minor
@@ -42,10 +43,26 @@ def stands_in(world: World, session: Session, driver_id: str | None) -> bool:
     """Whether a voucher pays for all that such a session takes now, so that nothing need be set aside for it."""
     if session.use != "charge":
         return False
-    at = session.started_at or session.opened_at
-    local = at.astimezone(zone_of(session.time_zone)).replace(tzinfo=None)
+    local = _began(session).astimezone(zone_of(session.time_zone)).replace(tzinfo=None)
     state = State(local, 0, 0, None, None, None, None)
-    return any(_pays_all(one, state) for one in _usable(world, session, driver_id))
+    energy_alone = _is_energy_alone(world, session)
+    return any(_pays_all(one, state, energy_alone) for one in _usable(world, session, driver_id))
+
+
+def _began(session: Session) -> datetime:
+    """When vouchers must be valid: as its tariff is chosen, by our clock but for what began while nobody listened."""
+    return session.started_at if session.offline and session.started_at is not None else session.opened_at
+
+
+def _is_energy_alone(world: World, session: Session) -> bool:
+    """Whether its tariff asks for nothing but the Wh that flow: then a voucher of Wh pays all of it."""
+    if session.tariff_id is None or session.tariff_version is None:
+        return False
+    priced = world.priced.get((session.tariff_id, session.tariff_version, session.provider_id, session.terms_version))
+    if priced is None or priced.tariff.min_price is not None:
+        return False
+    told = [c for element in priced.tariff.elements if element.reserved is None for c in element.components]
+    return all(component.dimension == "ENERGY" and component.step_size <= 1 for component in told)
 
 
 def pays_at(world: World, station: Station, known: Token, at: datetime) -> bool:
@@ -65,24 +82,24 @@ def own_prices(world: World, station: Station, driver_id: str | None, told: Quot
     return None if tariff is None else Quote(f"{told.name}/v", tariff, told.zone)
 
 
-def _pays_all(one: Voucher, state: State) -> bool:
+def _pays_all(one: Voucher, state: State, energy_alone: bool) -> bool:
     terms = stored(one.terms, one.unit)
     all_of_it = terms.effect.kind in ("included", "percent_off") and terms.effect.percent == HUNDRED
-    return one.unit in ("wh", "val") and one.used < one.total and all_of_it and terms.conditions.during(state)
+    reaches = one.unit == "val" or (one.unit == "wh" and energy_alone)
+    return reaches and one.used < one.total and all_of_it and terms.conditions.during(state)
 
 
 def _usable(world: World, session: Session, driver_id: str | None) -> list[Voucher]:
     if driver_id is None or session.currency is None:
         return []
     mine = world.assets.vouchers.of("driver", driver_id)
-    at = session.started_at or session.opened_at
-    valid = voucher.valid(mine, session.provider_id, session.currency, at)
+    valid = voucher.valid(mine, session.provider_id, session.currency, _began(session))
     return voucher_charge.usable(valid, session.station_id, session.site_id)
 
 
 def lacks(world: World, changes: Changes, session: Session) -> bool:
     """Whether its driver's vouchers are not loaded; then they are asked for, and all is decided again."""
-    if VOUCHERS not in session.flags or session.driver_id in world.vouchers_of:
+    if VOUCHERS not in session.flags or session.driver_id is None or session.driver_id in world.vouchers_of:
         return False
     changes.lacking.add((session.station_id, session.ref))
     return True
@@ -96,6 +113,27 @@ def covered(world: World, session: Session, priced: Priced, used: Usage) -> Usag
     exact = calculate(used, priced.tariff, session.time_zone).exact_incl or Fraction(0)
     cut = pieces(used.periods, priced.tariff, session.time_zone, voucher_charge.conditions(mine))
     return replace(used, covered=voucher_charge.cover(mine, cut, exact, session.currency))
+
+
+class Ahead(NamedTuple):
+    """What vouchers still pay whole of a running session: Wh, and whether that may change with the clock."""
+
+    wh: int
+    asks_the_clock: bool
+
+
+def ahead(world: World, session: Session, used: Usage) -> Ahead:
+    """What is left of them after what the session has used so far (`covered`)."""
+    mine = _usable(world, session, session.driver_id)
+    taken = {part.voucher_id: part.units for part in used.drawn}
+    wh, asks = 0, False
+    for one in mine:
+        terms = stored(one.terms, one.unit)
+        told = terms.conditions.restrictions
+        asks = asks or told is not None
+        if one.unit == "wh" and terms.effect.percent == HUNDRED and terms.effect.kind in ("included", "percent_off"):
+            wh += max(0, one.total - one.used - taken.get(one.id, 0))
+    return Ahead(wh, asks)
 
 
 def take(world: World, changes: Changes, session: Session, drawn: tuple[Drawn, ...], at: datetime) -> None:

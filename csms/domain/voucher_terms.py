@@ -111,7 +111,10 @@ def read(effect: object, conditions: object, unit: Unit) -> Terms:
 
     Refused, with the JSON pointer of the place, for what is unknown, can never be met, or does not fit the unit.
     """
-    return Terms(_effect(effect, unit, "/effect"), _conditions(conditions, "/conditions"))
+    terms = Terms(_effect(effect, unit, "/effect"), _conditions(conditions, "/conditions"))
+    if terms.effect.kind != "included" and "charge" not in terms.conditions.uses:
+        raise Refused(f"{terms.effect.kind} covers charging only; add charge, or leave uses out", "/conditions/uses")
+    return terms
 
 
 @lru_cache(maxsize=4_096)

@@ -31,7 +31,7 @@ from csms.domain.events import (
     TokenPresented,
 )
 from csms.domain.pack_events import PackEvent
-from csms.domain.session import CLOSED, NOTHING, Priced, Progress, Session
+from csms.domain.session import CLOSED, NOTHING, VOUCHERS, Priced, Progress, Session
 from csms.domain.watch import Watch
 from csms.domain.world import LATE_S_MAX, World
 from csms.flows import asset_wants
@@ -73,6 +73,8 @@ class Memory:
                     continue
             wanted = wanted or Wanted()
             _want(wanted, event)
+            if type(event) is SessionEnded and _leans(self.sessions.get(event.station_id, {}).get(event.ref)):
+                wanted.books.add((event.station_id, event.ref))
             wanted.starts_at[event.station_id] = _starts_at(event)
         return wanted if wanted is not None and not wanted.is_empty() else None
 
@@ -141,8 +143,13 @@ def _needs_more(session: Session, event: SessionMetered | SessionEnded) -> bool:
     where no report named a connector yet, its station says what the connector of the end can give.
     """
     return type(event) is SessionEnded and (
-        event.meter_wh is None or session.meter_start_wh is None or session.connector is None
+        event.meter_wh is None or session.meter_start_wh is None or session.connector is None or _leans(session)
     )
+
+
+def _leans(session: Session | None) -> bool:
+    """Whether vouchers may pay for it: they, and its readings, are loaded for its end."""
+    return session is not None and VOUCHERS in session.flags
 
 
 def _starts_at(event: Event) -> datetime:

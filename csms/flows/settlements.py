@@ -119,6 +119,7 @@ async def draft(
         await SQL.lock_shares.value(conn, provider_id)
         await SQL.take_over_failed_shares.run(conn, id_, provider_id)
         await SQL.take_back_late_shares.run(conn, id_, provider_id)
+        await SQL.charge_gifts.run(conn, id_)
         minimums: dict[str, int] = json.loads(provider["remittance_minimums"])
         for row in await SQL.add_up_statement.many(conn, id_, last and last["id"]):
             due = rules.close(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from csms.db import SQL, Connection, Record
-from csms.domain import voucher_terms, voucher_windows
+from csms.domain import voucher_terms
+from csms.domain import voucher_windows as windows
 from csms.domain.voucher_terms import Terms
 from csms.domain.voucher_windows import Load, Sold
 
@@ -22,9 +23,10 @@ async def loads(conn: Connection, sites: Sequence[str], now: datetime) -> dict[s
     """What valid vouchers that name these sites, or stations of theirs, are expected to draw there; W by half hours."""
     sold: dict[str, list[Sold]] = {}
     for row in await SQL.sold_windows.many(conn, list(sites), now):
-        one = Sold(terms_of(row).conditions, row["amount"], row["valid_days"], row["sold"])
+        conditions = terms_of(row).conditions
+        one = Sold(conditions, row["amount"], windows.days_of(conditions, row["valid_days"]), row["sold"])
         sold.setdefault(row["site_id"], []).append(one)
-    return {site: voucher_windows.load(found) for site, found in sold.items()}
+    return {site: windows.load(found) for site, found in sold.items()}
 
 
 async def full_site(conn: Connection, product: Record, now: datetime, *, sells: bool = False) -> str | None:
@@ -36,14 +38,12 @@ async def full_site(conn: Connection, product: Record, now: datetime, *, sells: 
     conditions = terms_of(product).conditions
     if product["unit"] != "wh" or not (conditions.sites or conditions.stations):
         return None
-    more = Sold(conditions, product["amount"], product["valid_days"])
+    more = Sold(conditions, product["amount"], windows.days_of(conditions, product["valid_days"]))
     rows = await SQL.limited_sites.many(conn, sorted(conditions.sites), sorted(conditions.stations))
     if sells:
         await SQL.lock_windows.many(conn, [row["id"] for row in rows])
     standing = await loads(conn, [row["id"] for row in rows], now)
     full = (
-        row["id"]
-        for row in rows
-        if voucher_windows.is_full(standing.get(row["id"], voucher_windows.EMPTY), more, row["power_cap_w"])
+        row["id"] for row in rows if windows.is_full(standing.get(row["id"], windows.EMPTY), more, row["power_cap_w"])
     )
     return next(full, None)

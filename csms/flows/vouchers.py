@@ -16,7 +16,7 @@ from csms.domain import voucher as rules
 from csms.domain.ledger import Posting
 from csms.domain.pack_rows import Unit, Voucher
 from csms.flows import voucher_windows
-from csms.flows.books import PostingRefused
+from csms.flows.books import PostingRefused, new_id
 from csms.flows.parties import check_id
 
 RETRIES_MAX = 5
@@ -136,6 +136,7 @@ async def buy(
         price_minor, currency, found["vat_percent"], found["overuse_price"], now, until, carry_until, found["refund"],
         found["uses_max"], terms_text(found),
     )  # fmt: skip
+    await SQL.settle_debt.value(conn, new_id(), driver_id, currency, now)  # the balance pays what is owed first
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
     answer = await post(conn, posting)
     if answer == "insufficient":
@@ -163,6 +164,9 @@ async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
     """Conflict when a product is sold no more, all that may be valid at one time are sold, or its window is full."""
     if not found["on_sale"]:
         raise Conflict(f"the product {found['id']} is not on sale any more")
+    told = voucher_windows.terms_of(found).conditions.restrictions
+    if told is not None and told.end_date is not None and told.end_date < now.date():
+        raise Conflict(f"the product {found['id']} could be used until {told.end_date} only")
     if found["quota"] is not None:
         await SQL.lock_voucher_product.run(conn, found["id"])
         if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
@@ -204,6 +208,7 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
         posting = rules.given_back(Voucher(**{name: row[name] for name in Voucher._fields}), now)
         if (answer := await post(conn, posting)) != "posted":
             raise PostingRefused(f"posting {posting.key}: {answer}")
+        await SQL.settle_debt.value(conn, new_id(), driver_id, row["currency"], now)
         return await show(conn, driver_id, voucher_id, now)
     raise Conflict("this voucher is in use all the time; try again")
 

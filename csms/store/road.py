@@ -146,6 +146,7 @@ async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str
             row["balance"],
             row["debt"],
             row["receivable"],
+            row["gifted"],
         )
         if row["driver_id"] is not None and row["currency"] is not None:
             world.balances[row["driver_id"], row["currency"]] = row["balance"]

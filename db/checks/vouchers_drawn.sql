@@ -15,7 +15,9 @@ left join guarded_account deferred
 where v.used <> u.units
 or v.released_minor <> u.minor
 or coalesce(left_units.balance, 0) <> case v.state when 'active' then v.total - v.used else 0 end
-or coalesce(deferred.balance, 0) <> case v.state when 'active' then v.price_minor - v.released_minor else 0 end
+or coalesce(deferred.balance, 0) <> case
+    when v.state = 'active' and v.funded_by is null then v.price_minor - v.released_minor
+    else 0 end
 union all
 select split_part(g.address, ':', 2)::uuid, 'no voucher', null, null, null, g.balance, null, null, null, null
 from guarded_account g

@@ -567,8 +567,7 @@ create or replace function unfinished(of_driver text) returns text stable langua
             where v.driver_id = of_driver
             and v.state = 'active'
             and v.used < v.total
-            and v.refund <> 'none'
-            and v.valid_until > now())) found
+            and v.refund <> 'none')) found
     order by place
     limit 1
 $$;

@@ -355,7 +355,7 @@ select
         select row(
             v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
             v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
-            v.uses, v.uses_max, v.terms)
+            v.uses, v.uses_max, v.terms, v.funded_by)
         from (
             select driver_id from token_drivers where driver_id is not null
             union

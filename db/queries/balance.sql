@@ -28,7 +28,7 @@ from session s
 join tariff t on t.id = s.tariff_id and t.version = s.tariff_version
 where s.state = 'active'
 and s.use = 'charge'
-and s.hold_minor > 0
+and (s.hold_minor > 0 or 'vouchers' = any (s.flags))
 and s.ended_at is null
 and s.opened_at > $1
 and t.document::text like '%TIME"%'

@@ -22,10 +22,11 @@ from driver
 where id = $1;
 
 -- name: list_drivers
--- Drivers by id.
+-- Drivers by id, but for those who are only whoever shows a gift code.
 select id, name, status, rest, vehicle_class, created_at
 from driver
 where id > $1
+and not is_bearer
 order by id
 limit $2;
 

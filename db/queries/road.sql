@@ -122,7 +122,7 @@ select
         select row(
             v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
             v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
-            v.uses, v.uses_max, v.terms)
+            v.uses, v.uses_max, v.terms, v.funded_by)
         from (
             select person_id as driver_id from wanted_tokens where person_id is not null
             union
@@ -195,6 +195,12 @@ select s.id, s.driver_id, s.currency,
         from (values ('psp:' || s.psp || ':receivable')) r (address)
         join posting p on p.ref = s.id::text
         join transfer t on t.posting_id = p.id and r.address in (t.debit, t.credit)) else 0 end as receivable,
+    case when s.drawn_minor > 0 then (
+        select coalesce(sum(u.minor), 0)::bigint
+        from voucher_use u
+        join voucher v on v.id = u.voucher_id
+        where u.session_id = s.id
+        and v.funded_by is not null) else 0 end as gifted,
     coalesce((select g.balance from guarded_account g
               where g.address = 'driver:' || s.driver_id || ':balance' and g.asset = s.currency), 0) as balance,
     coalesce((select minor from debts_of(s.driver_id) d where d.asset = s.currency), 0) as debt

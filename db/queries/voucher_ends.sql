@@ -39,12 +39,14 @@ order by country;
 
 -- name: lapsing_vouchers
 -- Vouchers of country $1 that ended before $2 with something left, told so before $3 (null: not told yet), at most $4.
+-- Nobody has paid for gifts.
 select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
     v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until, v.uses,
-    v.uses_max, v.terms
+    v.uses_max, v.terms, v.funded_by
 from voucher v
 join voucher_product p on p.id = v.product_id and p.version = v.product_version
 where p.country = $1
+and v.funded_by is null
 and v.state = 'active'
 and v.used < v.total
 and coalesce(v.carry_until, v.valid_until) <= $2

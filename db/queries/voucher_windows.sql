@@ -2,6 +2,7 @@
 
 -- name: sold_windows
 -- Products whose vouchers, valid at $2, name one of the sites $1 or a station of it; how many of each. Only of energy.
+-- Gifts count from when they are somebody's.
 select k.site_id, p.id, p.version, p.unit, p.amount, p.valid_days, p.effect::text as effect,
     p.conditions::text as conditions, count(*) as sold
 from unnest($1::text[]) k (site_id)
@@ -13,6 +14,8 @@ join voucher v on v.product_id = p.id
     and v.state = 'active'
     and v.used < v.total
     and v.valid_until > $2
+    and (v.funded_by is null or not exists (
+        select from voucher_gift g where g.voucher_id = v.id and g.redeemed_at is null))
 group by k.site_id, p.id, p.version;
 
 -- name: limited_sites

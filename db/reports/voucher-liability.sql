@@ -10,7 +10,8 @@ with sold as (
     select v.id, v.product_id, v.provider_id, v.unit, v.currency, 'voucher:' || v.id || ':' || v.unit as units,
         'voucher:' || v.id || ':deferred' as deferred
     from voucher v
-    where ($3::text is null or v.provider_id = $3)
+    where v.funded_by is null
+    and ($3::text is null or v.provider_id = $3)
     and ($4::text is null or v.currency = $4)),
 moved as (
     select s.id, t.*, p.kind

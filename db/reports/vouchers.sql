@@ -22,6 +22,7 @@ with sold as (
         where voucher_use.voucher_id = v.id) u
     where ($3::text is null or v.provider_id = $3)
     and ($4::text is null or v.currency = $4)
+    and v.funded_by is null
     and v.bought_at >= coalesce($5::timestamptz, '-infinity')
     and v.bought_at < coalesce($6::timestamptz, 'infinity')
     group by v.product_id, v.provider_id, v.unit, v.currency)

@@ -86,6 +86,7 @@ PLANTED_AT_BATTERY_STATIONS: dict[str, tuple[str, ...]] = {
         "update voucher set state = 'refunded'",
         "delete from voucher",
     ),
+    "gifts_funded": ("update voucher set funded_by = 'operator:campaigns'",),
     "swaps_settled": (
         "update swap set ended_at = null where rid = 7",
         "update swap set state = 'releasing', ended_at = null, rentals_out = '{}' where rid = 7",

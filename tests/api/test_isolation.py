@@ -13,6 +13,7 @@ from csms import db
 from csms.api.app import Settings
 from csms.api.issuers import Issuer
 from csms.api.routes import PREFIX
+from csms.domain import gift_code
 from csms.flows.admin import SCOPES
 from tests.api.conftest import Rest, running
 from tests.api.issuer import IssuerServer, issuing
@@ -52,6 +53,7 @@ BODIES: dict[str, Any] = {
         "price": {"minor": 1, "currency": "KRW"},
         "valid_days": 1,
     },
+    "POST /drivers/{driver}/vouchers/redeem": {"code": gift_code.make(1)},
 }
 """Bodies whose schema does not tell enough."""
 NOBODYS = {"country": "KR", "report": "bills", "psp": "social", "connector": "1"}

@@ -72,6 +72,7 @@ async def test_every_readable_route_answers_as_the_document_says(rest: Rest, dsn
             "reservation": await conn.fetchval("select id from pack_reservation"),
             "voucher": await conn.fetchval("select id from voucher"),
             "product": "S1-product",
+            "batch": "S1-batch",
         }
     rest.connect("S1")
     command = await rest.post("/sessions", {"station": "S1", "connector": 1, "token": "A0A0A0A0"})

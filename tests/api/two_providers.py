@@ -135,6 +135,12 @@ values ($2, 1, now(), 1, 1, 10, 10, 10, '{0,0,10,0,0,0,0,0,0,0,0,0}', '{10,10,10
     1, 0, '{10,0,0}', 0, 0, 1, $1 || '-region', 'low');
 insert into cohort (class, region, drivers, median_driver, computed_at)
 values ('any', $1 || '-region', 20, $2, now());
+insert into voucher_batch (id, product_id, product_version, provider_id, count, funded_by, note, redeem_until,
+    created_by, created_at)
+select $1 || '-batch', id, version, provider_id, 1, 'provider', $1, now() + interval '1 day', $1, now()
+from voucher_product where id = $1 || '-product';
+insert into voucher_gift (voucher_id, batch_id, key, bearer, redeemed_at)
+select id, $1 || '-batch', sha256(convert_to($1, 'UTF8')), $2, now() from voucher where product_id = $1 || '-product';
 """
 """A pack in a driver's hands, and what belongs to it. A cabinet that is another's is not on the map."""
 
@@ -157,6 +163,7 @@ IDS = {
     "swap": "select id from swap where station_id = $1",
     "reservation": "select id from pack_reservation where station_id = $1",
     "product": "select id from voucher_product where id = $1 || '-product'",
+    "batch": "select id from voucher_batch where id = $1 || '-batch'",
     "voucher": "select id from voucher where product_id = $1 || '-product'",
     "vehicle": "select id from vehicle where masked = $1",
 }

@@ -163,6 +163,7 @@ def test_only_stations_and_uses_that_are_named_count() -> None:
         (None, {"stations": []}, "wh", "/conditions/stations"),
         (None, {"uses": ["swim"]}, "wh", "/conditions/uses"),
         ([], None, "wh", "/effect"),
+        ({"kind": "percent_off", "percent": 5}, {"uses": ["rental"]}, "wh", "/conditions/uses"),
     ],
 )
 def test_terms_that_cannot_be_are_refused_with_their_place(

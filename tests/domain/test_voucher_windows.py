@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.domain import voucher_terms
-from csms.domain.voucher_windows import EMPTY, PER_HOUR, WEEK, Sold, at, half_hours, is_full, load
+from csms.domain.voucher_windows import EMPTY, PER_HOUR, WEEK, Sold, at, days_of, half_hours, is_full, load
 
 
 def sold(wh: int = 28_000, days: int = 28, number: int = 1, **conditions: Any) -> Sold:
@@ -37,10 +37,17 @@ def test_a_window_is_full_when_one_more_would_draw_above_the_limit() -> None:
     assert not is_full(load([one._replace(number=4)]), sold(start_time="03:00", end_time="04:00"), 1_000)
 
 
-def test_dates_and_powers_are_no_part_of_a_window() -> None:
-    assert half_hours(sold(max_power=11, start_date="2020-01-01", end_date="2020-02-01", **NIGHT).conditions) == (
-        half_hours(sold(**NIGHT).conditions)
-    )
+def test_powers_are_no_part_of_a_window_and_dates_say_on_how_many_days_it_is_used() -> None:
+    dated = sold(max_power=11, start_date="2020-01-01", end_date="2020-01-02", **NIGHT).conditions
+
+    assert half_hours(dated) == half_hours(sold(**NIGHT).conditions)
+    assert (days_of(dated, 28), days_of(sold(**NIGHT).conditions, 28)) == (1, 28)
+
+
+def test_a_half_hour_counts_that_is_met_for_a_few_minutes() -> None:
+    short = sold(start_time="02:05", end_time="02:35", day_of_week=["MONDAY"]).conditions
+
+    assert half_hours(short) == (4, 5)
 
 
 SOLD = st.builds(

@@ -11,7 +11,7 @@ import pytest
 from csms import db
 from csms.domain import asset_events as said
 from tests.flows import lending
-from tests.flows.test_voucher_sessions import sell, used
+from tests.flows.voucher_shop import sell, used
 from tests.make import ANN, BOB, Told, after, ended, started
 
 

@@ -12,7 +12,7 @@ from csms import db
 from csms.base.errors import Conflict
 from csms.flows import voucher_ends
 from tests import make
-from tests.flows.test_voucher_sessions import balance, in_order, sell, used
+from tests.flows.voucher_shop import balance, in_order, sell, used
 from tests.make import NOON, Told, ended, started
 
 END = NOON + timedelta(days=28)

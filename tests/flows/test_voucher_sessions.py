@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from csms import db
-from csms.base.errors import Conflict
-from csms.base.money import Money
 from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
-from csms.flows import voucher_windows, vouchers
-from csms.flows.vouchers import ProductSpec
 from tests import make
-from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, new_id, presented, started, verdict
+from tests.flows.voucher_shop import balance, bill, in_order, sell, used
+from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, presented, started, verdict
 
 FORTY = {"kind": "percent_off", "percent": 40}
 NIGHT = {"start_time": "21:30", "end_time": "07:00"}
@@ -26,43 +21,6 @@ NIGHT = {"start_time": "21:30", "end_time": "07:00"}
 @pytest.fixture(autouse=True)
 async def _seeded(conn: Any) -> None:
     await make.seed(conn)
-
-
-async def sell(
-    conn: Any, driver: str = "ann", wh: int = 100_000, price: int = 25_000, fund: bool = True, **terms: Any
-) -> Any:
-    """A voucher of some Wh, valid since an hour before noon, paid with money of its own; its id."""
-    spec = ProductSpec(
-        f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28, False,
-        None, "none", **terms,
-    )  # fmt: skip
-    await vouchers.add_product(conn, spec, NOON)
-    if fund and price:
-        await make.fund(conn, driver, price)
-    voucher_id = new_id()
-    async with conn.transaction():
-        await vouchers.buy(conn, voucher_id, driver, spec.id, NOON - timedelta(hours=1))
-    return voucher_id
-
-
-async def used(conn: Any, voucher_id: Any) -> tuple[int, int, int]:
-    """(units used, money released, uses) of a voucher."""
-    row = await conn.fetchrow("select used, released_minor, uses from voucher where id = $1", voucher_id)
-    return row["used"], row["released_minor"], row["uses"]
-
-
-async def balance(conn: Any, address: str) -> int:
-    return int(await conn.fetchval("select balance from account_balance where address = $1", address) or 0)
-
-
-async def bill(conn: Any, ref: str = "r1") -> Any:
-    return await conn.fetchrow(
-        "select b.* from bill b join session s on s.id = b.session_id where s.ref = $1 order by revision desc", ref
-    )
-
-
-async def in_order(conn: Any) -> None:
-    assert await db.check(conn) == {}
 
 
 async def test_energy_that_a_voucher_covers_costs_what_was_paid_for_it(dsn: str, conn: Any) -> None:
@@ -272,38 +230,3 @@ async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
 
     assert await used(conn, voucher_id) == (0, 0, 0)
     await in_order(conn)
-
-
-async def test_more_is_not_sold_for_hours_that_are_full_at_a_site(dsn: str, conn: Any) -> None:
-    await conn.execute("update site set power_cap_w = 500")
-    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
-    free = Money(0, "KRW")
-    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
-    await vouchers.add_product(conn, spec, NOON)
-
-    async def buy() -> None:
-        async with conn.transaction():
-            await vouchers.buy(conn, new_id(), "ann", "night", NOON)
-
-    await buy()
-    await buy()
-    with pytest.raises(Conflict, match="sold out at site"):
-        await buy()
-
-    load = (await voucher_windows.loads(conn, ["site"], NOON))["site"]
-    assert {int(watts) for watts in load} == {0, 500}
-    assert await voucher_windows.loads(conn, ["site"], NOON + timedelta(days=29)) == {}
-
-
-async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
-    spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
-    await vouchers.add_product(conn, spec, NOON)
-    async with conn.transaction():
-        await vouchers.buy(conn, new_id(), "ann", "few", NOON)
-
-    with pytest.raises(Conflict, match="all 1"):
-        await vouchers.buy(conn, new_id(), "bob", "few", NOON)
-    await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=28))
-    await vouchers.add_product(conn, replace(spec, on_sale=False), NOON)
-    with pytest.raises(Conflict, match="not on sale"):
-        await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=80))
