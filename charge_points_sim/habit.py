@@ -36,10 +36,15 @@ Line = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """The charges that are `before` vouchers are asked for, those `after`, and how many weeks later they are lived."""
+    """
+    The charges that are `before` vouchers are asked for, those `after`, and how many weeks later they are lived.
+
+    `guest`: the next one at the station, which is said to be somebody else's.
+    """
 
     before: Sequence[Charge]
     after: Sequence[Charge]
+    guest: Charge
     moved_weeks: int
 
 
@@ -49,7 +54,7 @@ def habit(path: Path, start: int) -> Habit:
     for charge in read(path):
         day = local(charge.arrival).date()
         weeks = (day - FIRST_DAY) // WEEK
-        if charge.station_id == STATION and day.weekday() < SATURDAY and 0 <= weeks < HISTORY_WEEKS + AFTER_WEEKS:
+        if charge.station_id == STATION and day.weekday() < SATURDAY and 0 <= weeks <= HISTORY_WEEKS + AFTER_WEEKS:
             mine.setdefault(day, charge)
     week_s = int(WEEK.total_seconds())
     first = min(charge.arrival for charge in mine.values())
@@ -59,9 +64,11 @@ def habit(path: Path, start: int) -> Habit:
         for day, charge in mine.items()
     }
     parted = FIRST_DAY + HISTORY_WEEKS * WEEK
+    ended = parted + AFTER_WEEKS * WEEK
     return Habit(
         [charge for day, charge in later.items() if day < parted],
-        [charge for day, charge in later.items() if day >= parted],
+        [charge for day, charge in later.items() if parted <= day < ended],
+        next(charge for day, charge in later.items() if day >= ended),
         moved,
     )
 

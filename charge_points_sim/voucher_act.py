@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from charge_points_sim.agreement import Finding, money
 from charge_points_sim.bought import Bought, balance_finding, findings, offer_findings, read, try_all
+from charge_points_sim.gift_act import give
 from charge_points_sim.habit import DAYS, FIRST_DAY, READING_EVERY_S, SATURDAY, STATION, Habit, habit, matrix
 from charge_points_sim.lending_act import Stage
 from charge_points_sim.offered import offers_table, picture, uses_table
@@ -75,6 +77,8 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
         return [Finding(False, text) for text in wrong]
     bought = await read(stage.rest, DRIVER.name, lived.after, PRICE)
     uses_table(terminal, bought, asked["offers"][0])
+    reported = await _reported(stage, bought)
+    given = await give(stage, PROVIDER, PRICE, lived.guest, partial(_charge, stage))
     seen = known["times"]["energy_wh"] == matrix(lived.before) and asked["tendency_version"] == known["version"]
     return [
         Finding(seen, f"the tendency she was judged by is what her {len(lived.before)} charges were, to the Wh"),
@@ -82,7 +86,8 @@ async def be_offered(stage: Stage, path: Path, start: int) -> list[Finding]:
         once,
         *findings(bought),
         balance_finding(bought, before_minor),
-        *await _reported(stage, bought),
+        *reported,
+        *given,
     ]
 
 
@@ -106,9 +111,9 @@ async def _prepare(stage: Stage, lived: Habit) -> None:
     await rest.post(f"/drivers/{name}/top-ups", top_up, key=f"first-{name}")
 
 
-async def _charge(stage: Stage, charges: Sequence[Charge]) -> list[str]:
+async def _charge(stage: Stage, charges: Sequence[Charge], driver: Driver = DRIVER) -> list[str]:
     """The charges at their station; answers what went wrong."""
-    plan = Plan(charges, Population((DRIVER,), ()), versions=(VERSION,), reading_every_s=READING_EVERY_S)
+    plan = Plan(charges, Population((driver,), ()), versions=(VERSION,), reading_every_s=READING_EVERY_S)
     tally = Tally()
     drawing = asyncio.create_task(show(tally, stage.terminal.out))
     try:

@@ -42,7 +42,7 @@ TERMS: dict[str, Any] = {"price": {"minor": 150}, "effect": None, "conditions": 
 def test_the_driver_is_real_and_comes_four_or_five_times_a_week() -> None:
     lived = habit(WHOLE_FILE, 0)
     weeks = [(local(one.arrival).date() - FIRST_DAY).days // 7 for one in lived.before]
-    assert (len(lived.before), len(lived.after)) == (37, 9)
+    assert (len(lived.before), len(lived.after)) == (37, 9) and lived.guest.arrival > lived.after[-1].departure
     assert {weeks.count(week) for week in range(HISTORY_WEEKS)} == {4, 5}
     assert sum(map(sum, matrix(lived.before))) == sum(one.delivered_wh for one in lived.before)
 
