@@ -4,7 +4,8 @@
 Starts a social-payment server and the system (with its embedded database), tells the system who is
 who, lets 84 stations of three OCPP versions live through a day of 2019 in half a minute, and checks
 that energy and money agree with what really happened. Then a street of cabinets lends portable chargers, and
-battery stations swap packs, on the same system. Ends with status 0 only if everything agrees.
+battery stations swap packs, and a driver with real history is offered vouchers, on the same system. Ends with status 0
+only if everything agrees.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from charge_points_sim.scenarios.replay import Plan
 from charge_points_sim.story import Story
 from charge_points_sim.terminal import Terminal
 
-SPEED = 3600.0
-"""An hour passes in a second."""
+SPEED = 4500.0
+"""75 minutes pass in a second: all four acts are to end before somebody who watches loses patience."""
 
 
 def make_plan(speed: float | None, whole: bool) -> Plan:
@@ -55,7 +56,7 @@ async def demo(terminal: Terminal, folder: Path, keep: bool, plan: Plan) -> bool
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    then = "; then chargers that are lent, and packs that are swapped"
+    then = "; then chargers lent, packs swapped, vouchers offered"
     terminal.say(terminal.paint("csms", "bold") + " - a day of charging, paid, divided and settled" + then)
     async with contextlib.AsyncExitStack() as stack:
         story = Story(terminal, folder, plan, stack)

@@ -25,6 +25,7 @@ def say_addresses(
     terminal.step("rentals", f"{rest.url}/api/v1/rentals")
     terminal.step("swaps", f"{rest.url}/api/v1/swaps")
     terminal.step("packs", f"{os.path.relpath(BIN / 'csms')} report packs --data-dir {data}")
+    terminal.step("vouchers", f"{os.path.relpath(BIN / 'csms')} report vouchers --data-dir {data}")
     terminal.step("metrics", f"{rest.url}/metrics")
     terminal.step("the social-payment server's journal", f"curl -u {social.secret}: {social.url}/v1/journal")
     terminal.step("stations connect to", f"{ocpp}/STATION-ID  password of all {password}")
@@ -35,4 +36,5 @@ def say_pages(terminal: Terminal) -> None:
     terminal.step("docs/tutorial/first-charge.md", "the first act by hand, one charge")
     terminal.step("docs/tutorial/lend-a-charger.md", "the second act by hand, one charger")
     terminal.step("docs/tutorial/swap-a-battery.md", "the third act by hand, two packs")
+    terminal.step("docs/tutorial/buy-a-voucher.md", "the fourth act by hand, one voucher")
     terminal.step("docs/how-to/simulate-stations.md", "the whole year: 22,492 sessions at full speed")

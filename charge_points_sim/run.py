@@ -24,7 +24,21 @@ from charge_points_sim.faults import Faults
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provision
 from charge_points_sim.rest import Rest, RestError
-from charge_points_sim.scenarios import charge, day, hands, lending, locker, renting, riders, stand_in, swap, visits
+from charge_points_sim.scenarios import (
+    charge,
+    day,
+    hands,
+    lending,
+    locker,
+    renting,
+    riders,
+    selling,
+    stand_in,
+    swap,
+    vehicles,
+    visits,
+    voucher,
+)
 from charge_points_sim.scenarios.charge import BadFile, Charge
 from charge_points_sim.scenarios.drivers import Driver, Population, populate
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
@@ -46,6 +60,7 @@ examples:
   charge-points-sim --scenario locker --count 5 --version 1.6 --speed max --password secret
   charge-points-sim --scenario locker --count 0 --password secret     (rent by REST, watch what happens)
   charge-points-sim --scenario swap --count 6 --version 2.1 --speed max --password secret     (0: you swap by REST)
+  charge-points-sim --scenario voucher --count 3 --speed max --password secret --provision http://127.0.0.1:8080
   charge-points-sim social --port 9100
   charge-points-sim screen SECRET-OF-A-CABINET
 """
@@ -69,14 +84,16 @@ def parser() -> argparse.ArgumentParser:
         "--count",
         type=int,
         default=3,
-        help="stations of `day`, drivers of `locker`, riders of `swap`; 0: only you (%(default)s)",
+        help="stations of `day`, vehicles of `voucher`, "
+        "drivers of `locker`, riders of `swap` (0: only you) (%(default)s)",
     )
     p.add_argument(
         "--scenario",
-        choices=["charge", "day", "replay", *VISITED],
+        choices=["charge", "day", "replay", *VISITED, "voucher"],
         default="day",
         help="charge: one card at one station; day: an ordinary day; replay: real charges of a CSV; "
-        "locker: portable chargers lent by cabinets; swap: packs exchanged at battery stations (%(default)s)",
+        "locker: portable chargers lent by cabinets; swap: packs exchanged at battery stations; "
+        "voucher: vehicles that ask for vouchers, buy and use them (%(default)s)",
     )
     p.add_argument("--station", default="SIM-0001", help="where `charge` happens (%(default)s)")
     p.add_argument("--token", default="04A1B2C3D4E5F6", help="the card of `charge` (%(default)s)")
@@ -84,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=int, default=120, help="how long `charge` takes (%(default)s)")
     p.add_argument("--outlet", default="OUTLET-1", help="where what you rent is plugged in (%(default)s)")
     p.add_argument("--csv", default="day", help="what `replay` replays: a file, or `day`, or `whole` (%(default)s)")
-    p.add_argument("--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`, `swap`: the system's)")
+    p.add_argument(
+        "--start", help="when it begins, as 2026-01-31T06:00:00Z (now; `locker`, `swap`, `voucher`: the system's)"
+    )
     p.add_argument("--seed", type=int, default=1, help="the same seed, the same run (%(default)s)")
     p.add_argument("--speed", default="1", help="simulated seconds in a second, or `max` (%(default)s)")
     p.add_argument("--faults", default="", help="as repeat=3,lose=0.05,reorder=0.3,cut=0.001,jam=0.1 (none)")
@@ -120,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 facts, tell = uvloop.run(borrow(borrowing(args), args)), locker.describe
             case "swap":
                 facts, tell = uvloop.run(exchange(riding(args), args)), swap.describe
+            case "voucher":
+                facts, tell = uvloop.run(buy(buying(args), args)), voucher.describe
             case _:
                 facts, tell = uvloop.run(run(make_plan(args), args)), describe
     except (Misused, BadFile) as error:
@@ -181,6 +202,20 @@ def riding(args: argparse.Namespace) -> riders.SwapPlan:
     speed, drawn, start = common(args)
     return riders.SwapPlan(
         *riders.riders(args.count, args.seed),
+        start,
+        follow=args.start is None,
+        versions=versions(args),
+        speed=speed,
+        seed=args.seed,
+        faults=drawn,
+    )
+
+
+def buying(args: argparse.Namespace) -> vehicles.VoucherPlan:
+    """What is asked for of `voucher`. Raises `Misused`."""
+    speed, drawn, start = common(args)
+    return vehicles.VoucherPlan(
+        vehicles.vehicles(args.count, args.seed),
         start,
         follow=args.start is None,
         versions=versions(args),
@@ -258,6 +293,16 @@ async def exchange(plan: riders.SwapPlan, args: argparse.Namespace) -> dict[str,
         rest = client(http, args)
         secrets = await renting.provision(rest, plan, args.password)
         return await swap.ride(plan, args.url, args.password, renting.StaffSwapApp(rest, secrets))
+
+
+async def buy(plan: vehicles.VoucherPlan, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs `voucher`; with `--provision` vehicles wait until the system knows how they charge."""
+    if args.provision is None:
+        return await voucher.trade(plan, args.url, args.password)
+    async with aiohttp.ClientSession() as http:
+        rest = client(http, args)
+        await selling.provision(rest, plan, args.password)
+        return await voucher.trade(plan, args.url, args.password, selling.StaffDesk(rest))
 
 
 def client(http: aiohttp.ClientSession, args: argparse.Namespace) -> Rest:

@@ -1,4 +1,4 @@
-"""The story of the demo: the world is set up, cars charge, chargers are lent, packs swapped, and everything agrees."""
+"""The story of the demo: cars charge, chargers are lent, packs swapped, vouchers sold, and everything agrees."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from charge_points_sim.process import Process, ProcessFailed, output
 from charge_points_sim.progress import show
 from charge_points_sim.provision import provider_of, provision
 from charge_points_sim.rest import Rest
+from charge_points_sim.run import WHOLE_FILE
 from charge_points_sim.scenarios.replay import Plan, Tally, replay
 from charge_points_sim.social.client import SocialClient
 from charge_points_sim.swap_act import spend_the_morning
 from charge_points_sim.terminal import Terminal
 from charge_points_sim.times import wire
+from charge_points_sim.voucher_act import be_offered
 from charge_points_sim.wallet import Wallet
 
 SETTLE_S_MAX = 60
@@ -52,7 +54,8 @@ class Story:
         agrees = await self._compare()
         closed = await self._close()
         lent = await self._lend()
-        return await self._swap() and lent and closed and agrees
+        swapped = await self._swap()
+        return await self._offer() and swapped and lent and closed and agrees
 
     async def _process(self, command: Sequence[str], log: str, environment: dict[str, str] | None = None) -> Process:
         process = await Process.start(command, self.folder / log, environment)
@@ -121,7 +124,8 @@ class Story:
 
     async def _charge(self) -> None:
         first, last = self.plan.charges[0].arrival, max(charge.departure for charge in self.plan.charges)
-        pace = "as fast as it can" if self.plan.speed is None else "an hour passes in a second"
+        speed = self.plan.speed
+        pace = "as fast as it can" if speed is None else f"{speed / 60:.0f} minutes pass in a second"
         self.terminal.heading(f"{wire(first)[:16]}Z to {wire(last)[:16]}Z, Caltech and JPL: {pace}")
         tally = Tally(began_s=self.began_s)
         tally.now = first
@@ -218,6 +222,13 @@ class Story:
         self.terminal.heading("Third act: a morning at battery stations")
         stage = Stage(self.terminal, self.rest, self.ocpp, self.password, self.social)
         told = self._tell(await spend_the_morning(stage, max(charge.departure for charge in self.plan.charges)))
+        return await self._books_agree() and told
+
+    async def _offer(self) -> bool:
+        """The fourth act: somebody who charges at work is offered vouchers, on the same system."""
+        self.terminal.heading("Fourth act: a driver with real history is offered vouchers")
+        stage = Stage(self.terminal, self.rest, self.ocpp, self.password, self.social)
+        told = self._tell(await be_offered(stage, WHOLE_FILE, max(charge.departure for charge in self.plan.charges)))
         return await self._books_agree() and told
 
     def say_where_to_look(self, keep: bool) -> None:

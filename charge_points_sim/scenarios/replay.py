@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from charge_points_sim.connection import Connection
@@ -36,9 +36,20 @@ LongToken = Callable[[Driver], Awaitable[str]]
 """Fetches the token that a driver's terminal holds, from the social-payment server."""
 
 
+class Errand(NamedTuple):
+    """What somebody does at a station before a charge there, at an instant (epoch seconds)."""
+
+    at: int
+    act: Callable[[Connection], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is replayed, and how. `turned_away`: share of charges before which somebody without means tries."""
+    """
+    What is replayed, and how. `turned_away`: share of charges before which somebody without means tries.
+
+    `drivers`: session id of a charge -> who comes (none: drawn from the population); `errands` by session id, too.
+    """
 
     charges: Sequence[Charge]
     population: Population
@@ -48,6 +59,8 @@ class Plan:
     reading_every_s: int = 3600
     turned_away: float = 0.0
     faults: Faults = field(default_factory=Faults)
+    drivers: Mapping[str, Driver] = field(default_factory=dict)
+    errands: Mapping[str, Errand] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,7 +93,7 @@ def versions(charges: Sequence[Charge], versions: Sequence[str]) -> dict[str, st
 
 async def replay(plan: Plan, url: str, password: str | None, long_token: LongToken, tally: Tally) -> dict[str, Any]:
     """Runs the whole plan against the system at `url`; keeps `tally` up to date and answers the summary."""
-    drivers = assign(plan.charges, plan.population, plan.seed)
+    drivers = plan.drivers or assign(plan.charges, plan.population, plan.seed)
     stations = by_station(plan.charges)
     device_of = versions(plan.charges, plan.versions)
     tally.charges = len(plan.charges)
@@ -159,6 +172,10 @@ class Life:
         """All charges of this station, in order."""
         try:
             for charge in self._charges:
+                if (errand := self._plan.errands.get(charge.session_id)) is not None:
+                    await self._reach(pace, actor, errand.at, errand.at)
+                    connection.tell(partial(self.station.show, 1, "preparing"))
+                    await errand.act(connection)
                 await self._reach(pace, actor, charge.arrival, charge.arrival)
                 connection.tell(partial(self.station.show, 1, "preparing"))
                 if self._plan.population.refused and self._random.random() < self._plan.turned_away:
