@@ -321,6 +321,30 @@ async def test_more_is_not_sold_for_hours_that_are_full_at_a_site(dsn: str, conn
     assert await voucher_windows.loads(conn, ["site"], NOON + timedelta(days=29)) == {}
 
 
+async def test_the_hours_that_must_be_free_are_those_of_the_version_that_is_sold(conn: Any) -> None:
+    await conn.execute("update site set power_cap_w = 500")
+    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
+    free = Money(0, "KRW")
+    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
+    await vouchers.add_product(conn, spec, NOON)
+
+    async def buy(version: int | None) -> None:
+        async with conn.transaction():
+            await vouchers.buy(conn, new_id(), "ann", "night", NOON, version)
+
+    await buy(1)
+    await buy(1)
+    await vouchers.add_product(conn, replace(spec, conditions=None), NOON)
+    await buy(2)
+    with pytest.raises(Conflict, match="sold out at site"):
+        await buy(1)
+    await vouchers.add_product(conn, replace(spec, amount=500_000_000), NOON)
+    await conn.execute("update site set power_cap_w = 750")
+    with pytest.raises(Conflict, match="sold out at site"):
+        await buy(None)
+    await buy(1)
+
+
 async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
     spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
     await vouchers.add_product(conn, spec, NOON)
