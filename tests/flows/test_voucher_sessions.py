@@ -14,11 +14,14 @@ from csms import db
 from csms.base.errors import Conflict
 from csms.base.money import Money
 from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
+from csms.domain.world import World
 from csms.flows import voucher_windows, vouchers
+from csms.flows.memory import Memory
 from csms.flows.vouchers import ProductSpec
 from csms.psp.base import Answer, Charge
+from csms.store import road as rows
 from tests import make
-from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, new_id, presented, started, verdict
+from tests.make import ANN, BOB, NOON, SOCIAL, SUE, Told, after, ended, metered, new_id, presented, started, verdict
 from tests.worker import scene as stage
 
 FORTY = {"kind": "percent_off", "percent": 40}
@@ -282,11 +285,53 @@ async def test_a_held_bill_that_is_released_is_paid_by_the_voucher_that_was_vali
         await told.tell(ended(wh=901_000))
         assert await conn.fetchval("select state from session") == "review"
         assert await used(conn, voucher_id) == (0, 0, 0)
-        decided = ReviewDecided("S1", "r1", after(600), "correct", 20_000, "seen", "staff")
+        decided = ReviewDecided("S1", "r1", NOON + timedelta(days=200), "correct", 20_000, "seen", "staff")
         await told.tell(decided, decided)
 
     assert await used(conn, voucher_id) == (20_000, 500, 1)
     await in_order(conn)
+
+
+async def test_two_hundred_that_are_used_up_hide_none_that_is_not(dsn: str, conn: Any) -> None:
+    await more_of(conn, await sell(conn, "bob"), 200, "'used', v.total, 'released_minor', v.price_minor")
+
+    async with Told(dsn) as told:
+        assert (await told.tell(presented(BOB)))[0].status == "accepted"
+
+
+async def more_of(conn: Any, voucher_id: Any, count: int, *changes: str) -> None:
+    """Copies of a voucher, each bought a second later."""
+    fields = ", ".join(("'id', gen_random_uuid()", "'valid_from', v.valid_from + n * interval '1 second'", *changes))
+    await conn.execute(
+        f"insert into voucher select (jsonb_populate_record(v, jsonb_build_object({fields}))).*"
+        " from voucher v, generate_series(1, $2) n where v.id = $1",
+        voucher_id,
+        count,
+    )
+
+
+async def loaded(conn: Any, *events: Any) -> int:
+    """How many vouchers these reports would be decided on."""
+    world = World(SOCIAL)
+    wanted = Memory().recall(world, events)
+    assert wanted is not None
+    await rows.load(conn, world, wanted)
+    return len(world.assets.vouchers)
+
+
+async def test_what_ended_before_any_use_that_may_be_told_is_not_loaded(dsn: str, conn: Any) -> None:
+    await more_of(conn, await sell(conn), 3)
+    end, late = NOON + timedelta(days=28), NOON + timedelta(days=28 + 47)
+
+    assert await loaded(conn, started(received_at=end)) == 4
+    assert await loaded(conn, started(received_at=end + timedelta(days=45))) == 4
+    assert await loaded(conn, started(received_at=late)) == 0
+    async with Told(dsn) as told:
+        await told.tell(started())
+        await told.tell(ended(wh=901_000))
+        await told.tell(started("other", station_id="S2", token=BOB))
+    assert await loaded(conn, ReviewDecided("S1", "r1", late, "correct", 20_000, "seen", "staff")) == 4
+    assert await loaded(conn, ended("other", station_id="S2", received_at=late)) == 0
 
 
 async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
