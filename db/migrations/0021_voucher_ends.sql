@@ -5,6 +5,8 @@ comment on column voucher.told_at is 'when its driver was told that it ends soon
 comment on column voucher.lapses_at is 'when what is left of it is lost for good, as its driver was told; null: not told';
 -- Their columns never change while a voucher is used.
 create index voucher_ending on voucher (valid_until, id) where state = 'active' and told_at is null;
+-- How many of a product are valid is counted of these, not of all that were ever sold.
+create index voucher_valid on voucher (product_id, valid_until) where state = 'active';
 alter table voucher_product add column country text check (country ~ '^[A-Z]{2}$');
 comment on column voucher_product.country is 'whose law says when what is not used is lost; null: it never is';
 

@@ -118,6 +118,7 @@ and (p.quota is null or p.quota > (
     select count(*)
     from voucher v
     where v.product_id = p.id
+    and v.funded_by is null
     and v.state = 'active'
     and v.valid_until > $1))
 order by p.id;

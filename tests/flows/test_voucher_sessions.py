@@ -390,6 +390,24 @@ async def test_the_hours_that_must_be_free_are_those_of_the_version_that_is_sold
     await buy(1)
 
 
+@pytest.mark.parametrize("name", ["count_valid_vouchers", "list_products_on_sale", "sold_windows"])
+async def test_those_that_are_over_are_not_counted_through(conn: Any, name: str) -> None:
+    terms = {"conditions": {"sites": ["site"]}, "quota": 10}
+    voucher_id = await sell(conn, price=0, **terms)
+    await more_of(conn, voucher_id, 3_000)
+    await sell(conn, price=0, **terms)
+    await conn.execute("analyze voucher")
+    product_id = await conn.fetchval("select product_id from voucher where id = $1", voucher_id)
+    later = NOON + timedelta(days=300)
+    arguments = {
+        "count_valid_vouchers": (product_id, later), "list_products_on_sale": (later,), "sold_windows": (["site"], later),
+    }[name]  # fmt: skip
+
+    plan = await conn.fetch(f"explain {db.queries()[name].text}", *arguments)
+
+    assert "using voucher_valid on voucher" in "\n".join(row[0] for row in plan), plan
+
+
 async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
     spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
     await vouchers.add_product(conn, spec, NOON)
