@@ -12,6 +12,7 @@ import pytest
 
 from csms import db
 from csms.db import SQL
+from csms.domain.offers import judge_all
 from csms.flows import offering
 from tests.api.offered import NIGHT, Bazaar, bazaar
 from tests.api.test_voucher_preview import P1, product
@@ -264,3 +265,19 @@ async def test_who_is_hardly_known_is_compared_with_the_middle_driver_of_a_cohor
     assert "drivers like you" in alone["offers"][0]["text"]
     mixed = {offer["product"]: offer["expected"]["minor"] for offer in once["offers"]}
     assert 0 < mixed["P1"] < 9_300
+
+
+async def test_no_connection_is_held_while_products_are_tried_out(
+    town: Bazaar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
+    pool, busy = town.rest.pool, []
+
+    def judging(*asked: Any) -> Any:
+        busy.append(pool.get_size() - pool.get_idle_size())
+        return judge_all(*asked)
+
+    monkeypatch.setattr(offering, "judge_all", judging)
+
+    assert (await town.inquire()).status == 201
+    assert busy == [0]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from csms import db
-from csms.flows import vehicles, vouchers
+from csms.domain.offers import judge_all
+from csms.flows import offering, vehicles, vouchers
 from csms.flows.vehicles import Wish
 from csms.ocpp.schemas import FOLDERS
 from csms.ocpp.vendor import bodies
@@ -134,3 +135,20 @@ async def test_a_slow_answer_keeps_no_report_waiting_on_the_road(pool: db.Pool, 
             assert not asked.done()
 
         assert (await asked)[0] == "Accepted"
+
+
+async def test_no_connection_is_held_while_products_are_tried_out(
+    pool: db.Pool, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station, busy = await rig.station("ocpp2.1"), []
+
+        def judging(*asked: Any) -> Any:
+            busy.append(pool.get_size() - pool.get_idle_size())
+            return judge_all(*asked)
+
+        monkeypatch.setattr(offering, "judge_all", judging)
+        assert (await say(station, "ocpp2.1", "Voucher.Inquire"))[0] == "Accepted"
+
+    assert busy == [0]
