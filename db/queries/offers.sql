@@ -146,6 +146,21 @@ from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $
     $10::boolean[], $11::smallint[]) with ordinality
     o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place);
 
+-- name: drop_old_offers
+-- Offers of questions that were asked before $1 and that bought nothing, unless a psp was asked for one.
+delete from voucher_offer o
+using voucher_inquiry i
+where i.id = o.inquiry_id
+and i.asked_at < $1
+and o.voucher_id is null
+and not exists (select from voucher_payment p where p.offer_id = o.id);
+
+-- name: drop_old_inquiries
+-- Questions that were asked before $1 of which no offer is kept.
+delete from voucher_inquiry i
+where i.asked_at < $1
+and not exists (select from voucher_offer o where o.inquiry_id = i.id);
+
 -- name: place_of_station
 -- Whose a station is, where, and in which currency it asks now ($2; null: nothing).
 select s.id, s.site_id, s.provider_id, (select region from site where site.id = s.site_id) as region, (

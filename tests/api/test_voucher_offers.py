@@ -13,7 +13,7 @@ import pytest
 from csms import db
 from csms.db import SQL
 from csms.domain.offers import judge_all
-from csms.flows import offering
+from csms.flows import offering, tendency
 from tests.api.offered import NIGHT, Bazaar, bazaar
 from tests.api.test_voucher_preview import P1, product
 from tests.make import NOON
@@ -281,3 +281,22 @@ async def test_no_connection_is_held_while_products_are_tried_out(
 
     assert (await town.inquire()).status == 201
     assert busy == [0]
+
+
+async def test_what_nobody_took_is_forgotten_after_thirty_days(town: Bazaar) -> None:
+    taken, declined = await town.offer(), await town.offer()
+    await town.inquire("bob")
+    assert (await town.buy(taken["offer"])).status == 201
+    town.till.says = ["declined"]
+    social = {"psp": "social", "token": "token-of-ann"}
+    assert (await town.buy(declined["offer"], pay=social)).status == 402
+    before = await town.count("voucher_offer")
+
+    async with town.rest.pool.acquire() as conn:
+        await tendency.night_turn(conn, NOON + timedelta(days=29))
+        assert await town.count("voucher_offer") == before
+        while await tendency.night_turn(conn, NOON + timedelta(days=31)):
+            pass
+        kept = {str(row["id"]) for row in await conn.fetch("select id from voucher_offer")}
+
+    assert kept == {taken["id"], declined["id"]} and await town.count("voucher_inquiry") == 2
