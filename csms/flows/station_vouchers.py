@@ -1,9 +1,8 @@
 """
 Vouchers that vehicles ask for and buy through stations, with the pool of the gateway.
 
-What a vehicle shows to stations (EVCCID, eMAID, MAC) counts as it does when it charges. A VIN stands on every
-windscreen, so that with it, or with an app's id, only a driver who is charging at this very station buys; all pay
-from the balance alone.
+What identifies a vehicle is no secret: a VIN stands on every windscreen, and whatever a vehicle shows to one station
+(EVCCID, eMAID, MAC) that station knows. So only a driver who is charging at this very station buys, from the balance.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from csms.base.errors import Conflict, NotFound, Refused
 from csms.db import SQL, WRITER, Connection, Pool, Record
 from csms.domain import token as tokens
 from csms.domain import vehicle
-from csms.domain.vehicle import SHOWN
 from csms.domain.voucher_asks import NAME_LENGTH_MAX, OfferTold, VoucherAnswer, VoucherAsk
 from csms.flows import offering, purchases
 from csms.flows.idempotency import once
@@ -91,12 +89,12 @@ async def _purchase(conn: Connection, ask: VoucherAsk, row: Record, now: datetim
     offers = await SQL.list_station_offers.many(conn, ask.station_id, ask.inquiry, row["id"])
     if ask.offer not in {str(one["id"]) for one in offers}:
         return VoucherAnswer(NOT_AUTHORIZED)
-    if ask.kind not in SHOWN and not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
-        return VoucherAnswer(NOT_AUTHORIZED)
     client = f"station:{ask.station_id}"
     wish = Wish(UUID(ask.offer), row["id"], f"{client}\n{ask.id}")
 
     async def work() -> tuple[int, object]:
+        if not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
+            raise Conflict("the driver does not charge at this station")
         bought = await purchases.from_balance(conn, wish, now)
         return 201, [str(bought["id"]), bought["price_minor"], bought["currency"], bought["valid_until"].isoformat()]
 
