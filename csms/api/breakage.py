@@ -19,7 +19,8 @@ class NewPolicy(Body):
     """
     When what is left of a voucher counts as earned: `after_days` after its end, or that of its carry-over.
 
-    That is 45 at least: so late a use may be told that the voucher is to pay for. Its driver is told at least `notice_days` before. `basis` is the law or the terms that allow it.
+    That is 45 at least: so late a use may be told that the voucher is to pay for. Its driver is told at least
+    `notice_days` before. `basis` is the law or the terms that allow it.
     """
 
     after_days: Annotated[int, Field(ge=0, le=36_600)]

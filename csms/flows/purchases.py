@@ -130,8 +130,8 @@ async def asked(psp: Psp, ask: Ask, s_max: float) -> Answer:
     """
     What the psp says within `s_max` seconds, asked under the payment's one key; no transaction may be open meanwhile.
 
-    An answer that was lost is looked for (`get`). `unknown` and `retryable`: it may be taken later, the job goes on. So it
-    is where the psp found fault with us and does not say in time whether it took the price all the same.
+    An answer that was lost is looked for (`get`). `unknown` and `retryable`: it may be taken later, the job goes on.
+    `unknown`, too, where the psp found fault with us and does not say in time whether it took the price all the same.
     """
     try:
         answer = await asyncio.wait_for(answered(psp, ask, s_max), s_max)

@@ -143,10 +143,8 @@ async def buy(
     return await show(conn, driver_id, voucher_id, now)
 
 
-async def sold(
-    conn: Connection, driver_id: str, product_id: str, now: datetime, version: int | None = None
-) -> Record:
-    """A product's newest version, or the one that was offered, if a driver may buy it now; in the caller's transaction."""
+async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime, version: int | None = None) -> Record:
+    """A product's newest version, or the one offered, if a driver may buy it now; in the caller's transaction."""
     driver = await SQL.show_driver.one(conn, driver_id)
     if driver is None:
         raise NotFound(f"there is no driver {driver_id}")

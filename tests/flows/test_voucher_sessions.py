@@ -165,9 +165,7 @@ class Psp:
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-async def test_what_a_psp_collects_is_what_no_voucher_paid(
-    dsn: str, conn: Any, pool: db.Pool, refuses: bool
-) -> None:
+async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, pool: db.Pool, refuses: bool) -> None:
     async with Told(dsn) as told:
         told.send(started(token=SUE))
         await told.tell(presented(ANN))
@@ -400,8 +398,10 @@ async def test_those_that_are_over_are_not_counted_through(conn: Any, name: str)
     product_id = await conn.fetchval("select product_id from voucher where id = $1", voucher_id)
     later = NOON + timedelta(days=300)
     arguments = {
-        "count_valid_vouchers": (product_id, later), "list_products_on_sale": (later,), "sold_windows": (["site"], later),
-    }[name]  # fmt: skip
+        "count_valid_vouchers": (product_id, later),
+        "list_products_on_sale": (later,),
+        "sold_windows": (["site"], later),
+    }[name]
 
     plan = await conn.fetch(f"explain {db.queries()[name].text}", *arguments)
 
