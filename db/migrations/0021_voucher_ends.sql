@@ -19,7 +19,7 @@ create table breakage_policy (
     changed_by text not null,
     changed_at timestamptz not null
 );
-comment on column breakage_policy.after_days is 'days after the end of a voucher, or of its carry-over: no fewer than sessions may be told late';
+comment on column breakage_policy.after_days is 'days after the end of a voucher, or of its carry-over; sessions may be told 45 late';
 comment on column breakage_policy.notice_days is 'days between telling the driver and the posting';
 comment on column breakage_policy.basis is 'the law or the terms that allow it, as people wrote it';
 select guard('breakage_policy', 'true', 'false');

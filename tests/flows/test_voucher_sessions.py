@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,17 +10,13 @@ from typing import Any
 import pytest
 
 from csms import db
-from csms.base.errors import Conflict
 from csms.base.money import Money
 from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
-from csms.domain.world import World
-from csms.flows import voucher_windows, vouchers
-from csms.flows.memory import Memory
+from csms.flows import vouchers
 from csms.flows.vouchers import ProductSpec
 from csms.psp.base import Answer, Charge
-from csms.store import road as rows
 from tests import make
-from tests.make import ANN, BOB, NOON, SOCIAL, SUE, Told, after, ended, metered, new_id, presented, started, verdict
+from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, new_id, presented, started, verdict
 from tests.worker import scene as stage
 
 FORTY = {"kind": "percent_off", "percent": 40}
@@ -290,48 +285,6 @@ async def test_a_held_bill_that_is_released_is_paid_by_the_voucher_that_was_vali
     await in_order(conn)
 
 
-async def test_two_hundred_that_are_used_up_hide_none_that_is_not(dsn: str, conn: Any) -> None:
-    await more_of(conn, await sell(conn, "bob"), 200, "'used', v.total, 'released_minor', v.price_minor")
-
-    async with Told(dsn) as told:
-        assert (await told.tell(presented(BOB)))[0].status == "accepted"
-
-
-async def more_of(conn: Any, voucher_id: Any, count: int, *changes: str) -> None:
-    """Copies of a voucher, each bought a second later."""
-    fields = ", ".join(("'id', gen_random_uuid()", "'valid_from', v.valid_from + n * interval '1 second'", *changes))
-    await conn.execute(
-        f"insert into voucher select (jsonb_populate_record(v, jsonb_build_object({fields}))).*"
-        " from voucher v, generate_series(1, $2) n where v.id = $1",
-        voucher_id,
-        count,
-    )
-
-
-async def loaded(conn: Any, *events: Any) -> int:
-    """How many vouchers these reports would be decided on."""
-    world = World(SOCIAL)
-    wanted = Memory().recall(world, events)
-    assert wanted is not None
-    await rows.load(conn, world, wanted)
-    return len(world.assets.vouchers)
-
-
-async def test_what_ended_before_any_use_that_may_be_told_is_not_loaded(dsn: str, conn: Any) -> None:
-    await more_of(conn, await sell(conn), 3)
-    end, late = NOON + timedelta(days=28), NOON + timedelta(days=28 + 47)
-
-    assert await loaded(conn, started(received_at=end)) == 4
-    assert await loaded(conn, started(received_at=end + timedelta(days=45))) == 4
-    assert await loaded(conn, started(received_at=late)) == 0
-    async with Told(dsn) as told:
-        await told.tell(started())
-        await told.tell(ended(wh=901_000))
-        await told.tell(started("other", station_id="S2", token=BOB))
-    assert await loaded(conn, ReviewDecided("S1", "r1", late, "correct", 20_000, "seen", "staff")) == 4
-    assert await loaded(conn, ended("other", station_id="S2", received_at=late)) == 0
-
-
 async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
     voucher_id = await sell(conn)
 
@@ -341,82 +294,3 @@ async def test_no_energy_draws_nothing(dsn: str, conn: Any) -> None:
 
     assert await used(conn, voucher_id) == (0, 0, 0)
     await in_order(conn)
-
-
-async def test_more_is_not_sold_for_hours_that_are_full_at_a_site(dsn: str, conn: Any) -> None:
-    await conn.execute("update site set power_cap_w = 500")
-    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
-    free = Money(0, "KRW")
-    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
-    await vouchers.add_product(conn, spec, NOON)
-
-    async def buy() -> None:
-        async with conn.transaction():
-            await vouchers.buy(conn, new_id(), "ann", "night", NOON)
-
-    await buy()
-    await buy()
-    with pytest.raises(Conflict, match="sold out at site"):
-        await buy()
-
-    load = (await voucher_windows.loads(conn, ["site"], NOON))["site"]
-    assert {int(watts) for watts in load} == {0, 500}
-    assert await voucher_windows.loads(conn, ["site"], NOON + timedelta(days=29)) == {}
-
-
-async def test_the_hours_that_must_be_free_are_those_of_the_version_that_is_sold(conn: Any) -> None:
-    await conn.execute("update site set power_cap_w = 500")
-    terms = {"conditions": {"start_time": "22:00", "end_time": "02:00", "sites": ["site"]}}
-    free = Money(0, "KRW")
-    spec = ProductSpec("night", None, "Night", "wh", 28_000, free, Decimal(0), 28, False, None, "none", **terms)
-    await vouchers.add_product(conn, spec, NOON)
-
-    async def buy(version: int | None) -> None:
-        async with conn.transaction():
-            await vouchers.buy(conn, new_id(), "ann", "night", NOON, version)
-
-    await buy(1)
-    await buy(1)
-    await vouchers.add_product(conn, replace(spec, conditions=None), NOON)
-    await buy(2)
-    with pytest.raises(Conflict, match="sold out at site"):
-        await buy(1)
-    await vouchers.add_product(conn, replace(spec, amount=500_000_000), NOON)
-    await conn.execute("update site set power_cap_w = 750")
-    with pytest.raises(Conflict, match="sold out at site"):
-        await buy(None)
-    await buy(1)
-
-
-@pytest.mark.parametrize("name", ["count_valid_vouchers", "list_products_on_sale", "sold_windows"])
-async def test_those_that_are_over_are_not_counted_through(conn: Any, name: str) -> None:
-    terms = {"conditions": {"sites": ["site"]}, "quota": 10}
-    voucher_id = await sell(conn, price=0, **terms)
-    await more_of(conn, voucher_id, 3_000)
-    await sell(conn, price=0, **terms)
-    await conn.execute("analyze voucher")
-    product_id = await conn.fetchval("select product_id from voucher where id = $1", voucher_id)
-    later = NOON + timedelta(days=300)
-    arguments = {
-        "count_valid_vouchers": (product_id, later),
-        "list_products_on_sale": (later,),
-        "sold_windows": (["site"], later),
-    }[name]
-
-    plan = await conn.fetch(f"explain {db.queries()[name].text}", *arguments)
-
-    assert "using voucher_valid on voucher" in "\n".join(row[0] for row in plan), plan
-
-
-async def test_what_is_not_on_sale_or_sold_out_is_not_sold(dsn: str, conn: Any) -> None:
-    spec = ProductSpec("few", None, "Few", "wh", 1_000, Money(0, "KRW"), Decimal(0), 28, False, None, "none", quota=1)
-    await vouchers.add_product(conn, spec, NOON)
-    async with conn.transaction():
-        await vouchers.buy(conn, new_id(), "ann", "few", NOON)
-
-    with pytest.raises(Conflict, match="all 1"):
-        await vouchers.buy(conn, new_id(), "bob", "few", NOON)
-    await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=28))
-    await vouchers.add_product(conn, replace(spec, on_sale=False), NOON)
-    with pytest.raises(Conflict, match="not on sale"):
-        await vouchers.buy(conn, new_id(), "bob", "few", NOON + timedelta(days=80))
