@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from csms.api.call import Call, Route
 from csms.api.shapes import Answer, Body, Moment, Money, money
-from csms.base.errors import NotFound
+from csms.base.errors import NotFound, Refused
 from csms.db import SQL, Record
 from csms.flows import voucher_ends
 
@@ -19,7 +19,8 @@ class NewPolicy(Body):
     """
     When what is left of a voucher counts as earned: `after_days` after its end, or that of its carry-over.
 
-    Its driver is told at least `notice_days` before. `basis` is the law or the terms that allow it.
+    That is 45 at least: so late a use may be told that the voucher is to pay for. Its driver is told at least
+    `notice_days` before. `basis` is the law or the terms that allow it.
     """
 
     after_days: Annotated[int, Field(ge=0, le=36_600)]
@@ -69,6 +70,9 @@ class Breakage(Answer):
 async def put_policy(call: Call) -> Policy:
     """Set when what is not used of a country's vouchers is lost; without it, it never is."""
     new: NewPolicy = call.body
+    if new.after_days < voucher_ends.AFTER_DAYS_MIN:
+        why = f"a use may be told {voucher_ends.AFTER_DAYS_MIN} days late, and is paid by its voucher then"
+        raise Refused(f"at least {voucher_ends.AFTER_DAYS_MIN} days: {why}", "/after_days")
     country, now = call.path["country"], call.parts.clock()
     await SQL.put_breakage_policy.run(
         call.conn, country, new.after_days, new.notice_days, new.basis, call.client.id, now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -87,14 +88,14 @@ async def inquire(call: Call) -> VoucherInquiry:
         raise Refused(f"the currency {new.currency} is not known", "/currency")
     async with connection(call.parts) as conn:
         row = await vehicle_of(conn, call)
+    now = call.parts.clock()
     async with system(call.parts) as conn:
-        now = call.parts.clock()
         await vehicles.proven(conn, row, now)
-        question = Question(row["id"], row["driver_id"], new.currency, new.station)
-        try:
-            inquiry = await offering.inquire(conn, question, now)
-        except offering.TooMany as error:
-            raise Problem(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
+    question = Question(row["id"], row["driver_id"], new.currency, new.station)
+    try:
+        inquiry = await offering.inquire(partial(system, call.parts), question, now)
+    except offering.TooMany as error:
+        raise Problem(429, str(error), headers={"Retry-After": RETRY_AFTER_S}) from None
     return _inquiry(call, inquiry)
 
 

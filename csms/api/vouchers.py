@@ -93,7 +93,7 @@ class VoucherWithUses(Voucher):
 class VoucherQuery(Paging):
     """Which vouchers."""
 
-    state: Literal["active", "refunded"] | None = Field(None, description="in this state")
+    state: Literal["active", "refunded", "expired"] | None = Field(None, description="in this state")
     valid: bool | None = Field(None, description="that may be used now, or may not")
 
 

@@ -90,8 +90,8 @@ async def _retry(conn: Connection, row: Record, owed: int, now: datetime, pace: 
         return 0
     errands = []
     for bill in await SQL.unpaid_bills.many(conn, driver_id, currency):
-        if bill["total_minor"] <= owed:
-            owed -= bill["total_minor"]
+        if bill["asked_minor"] <= owed:
+            owed -= bill["asked_minor"]
             errands.append(_collect(bill, attempts, now))
     await outbox.insert_errands(conn, errands)
     return len(errands)

@@ -77,18 +77,24 @@ def told(
     return found
 
 
-async def kept(conn: Connection, driver_id: str, products: Iterable[Product], now: datetime) -> History:
-    """
-    What is kept of a driver, priced by what its stations ask now; what has no tariff now is left out.
+class Kept(NamedTuple):
+    """What is kept of a driver: quarters of an hour, and what its stations ask now."""
 
-    Two queries. A session that began before the 56 days is left out whole.
-    """
-    begin = visits.begin(now)
-    segments = await SQL.list_usage_segments.many(conn, driver_id, begin, now, SEGMENTS_MAX)
+    segments: Sequence[Record]
+    places: Mapping[str, Place]
+
+
+async def kept(conn: Connection, driver_id: str, now: datetime) -> Kept:
+    """Two queries. A session that began before the 56 days is left out whole."""
+    segments = await SQL.list_usage_segments.many(conn, driver_id, visits.begin(now), now, SEGMENTS_MAX)
     rows = await SQL.list_tariffs_of_stations.many(conn, list({row["station_id"] for row in segments}), now)
-    places = {row["id"]: _place(row) for row in rows}
-    found = await asyncio.to_thread(_built, segments, places, visits.cuts(products))
-    since = segments[0]["since"] if segments else None
+    return Kept(segments, {row["id"]: _place(row) for row in rows})
+
+
+async def priced(of: Kept, products: Iterable[Product], now: datetime) -> History:
+    """Its visits, priced by what its stations ask now; what has no tariff now is left out."""
+    found = await asyncio.to_thread(_built, of.segments, of.places, visits.cuts(products))
+    since = of.segments[0]["since"] if of.segments else None
     known = [visit for _, visit in found]
     days = days_known(known, now, since)
     by_currency: dict[str, list[Visit]] = {}

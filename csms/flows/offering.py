@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,6 +30,10 @@ OFFER_AGE = timedelta(minutes=15)
 
 INQUIRIES_MAX = 60
 """So often a driver's vehicles may ask within `OFFER_AGE`: each time all products are tried out."""
+
+
+Opened = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Opens a transaction of the system's own."""
 
 
 class TooMany(CsmsError):
@@ -67,32 +72,65 @@ class Inquiry:
     rows: tuple[Record, ...]
 
 
-async def inquire(conn: Connection, question: Question, now: datetime) -> Inquiry:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What each product on sale would have saved the driver of a question; `rows` are their versions, by product."""
+
+    question: Question
+    currency: str
+    known: Known
+    tendency: int | None
+    is_kept: bool
+    held: frozenset[str]
+    """Products of which the driver has something left to use."""
+    offers: list[Offer]
+    rows: Mapping[str, Record]
+
+
+async def inquire(opened: Opened, question: Question, now: datetime) -> Inquiry:
     """
-    Choose and store what a vehicle is offered: at least one voucher where any is on sale; in the caller's transaction.
+    Choose and store what a vehicle is offered: at least one voucher where any is on sale.
 
     Prices are the products', whoever asks. Refused, with the place, where the currency or the station is not known;
     TooMany of one driver's.
     """
-    if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
-        raise TooMany("too many questions; the offers of before still stand")
-    rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
+    judged = await judge(opened, question, now)
+    async with opened() as conn:
+        return await keep(conn, judged, now)
+
+
+async def judge(opened: Opened, question: Question, now: datetime) -> Judged:
+    """All products on sale that fit, tried out on how the driver charged; meanwhile no connection is held."""
+    async with opened() as conn:
+        if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
+            raise TooMany("too many questions; the offers of before still stand")
+        rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
+        kept = await histories.kept(conn, question.driver_id, now)
+        station = await _station(conn, question.station_id, now)
+        tendency = await SQL.show_tendency.one(conn, question.driver_id)
+        is_kept = bool(await SQL.keeps_tendency.value(conn, question.driver_id))
+        held = frozenset(row["product_id"] for row in await SQL.held_products.many(conn, question.driver_id, now))
     products = [product for product in map(product_of, rows.values()) if for_charging(product)]
-    history = await histories.kept(conn, question.driver_id, products, now)
-    station = await _station(conn, question.station_id, now)
+    history = await histories.priced(kept, products, now)
     currency = _currency(question, station, history, products)
     products = _there([product for product in products if product.currency == currency], station)
-    judged = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
+    offers = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
     known = Known(history.sessions, history.days, confidence(history.sessions, history.days))
-    tendency = await SQL.show_tendency.one(conn, question.driver_id)
-    is_kept = await SQL.keeps_tendency.value(conn, question.driver_id)
     if is_kept and known.confidence == "low":
         region = tendency["region"] if tendency is not None else station and station["region"]
-        judged, known = await _with_cohort(conn, judged, known, question.driver_id, region, now)
-    chosen = await _with_room(conn, judged, rows, now, choose if is_kept else _by_price)
+        offers, known = await _with_cohort(opened, offers, known, question.driver_id, region, now)
+    return Judged(question, currency, known, tendency and tendency["version"], is_kept, held, offers, rows)
+
+
+async def keep(conn: Connection, judged: Judged, now: datetime) -> Inquiry:
+    """Choose of them those of which there are any left, and store these offers; in the caller's transaction."""
+    fresh = [offer for offer in judged.offers if offer.product.id not in judged.held]
+    chosen = await _with_room(conn, fresh, judged.rows, now, choose if judged.is_kept else _by_price)
+    if not chosen:  # what the driver has still is shown, and not urged a second time
+        chosen = await _with_room(conn, judged.offers, judged.rows, now, _by_price)
     inquiry = Inquiry(
-        new_id(), question, currency, now, now + OFFER_AGE, known, tendency and tendency["version"],
-        tuple(new_id() for _ in chosen), chosen, tuple(rows[offer.product.id] for offer in chosen),
+        new_id(), judged.question, judged.currency, now, now + OFFER_AGE, judged.known, judged.tendency,
+        tuple(new_id() for _ in chosen), chosen, tuple(judged.rows[offer.product.id] for offer in chosen),
     )  # fmt: skip
     await _store(conn, inquiry)
     return inquiry
@@ -104,14 +142,16 @@ def _by_price(judged: Iterable[Offer]) -> list[Offer]:
 
 
 async def _with_cohort(
-    conn: Connection, judged: list[Offer], known: Known, driver_id: str, region: str | None, now: datetime
+    opened: Opened, judged: list[Offer], known: Known, driver_id: str, region: str | None, now: datetime
 ) -> tuple[list[Offer], Known]:
     """Of who is hardly known: the figures mixed with those of the middle driver of the cohort, if there is one."""
-    cohort = await SQL.show_cohort.one(conn, driver_id, region or "any")
-    if cohort is None or not judged:
-        return judged, known
+    async with opened() as conn:
+        cohort = await SQL.show_cohort.one(conn, driver_id, region or "any")
+        if cohort is None or not judged:
+            return judged, known
+        kept = await histories.kept(conn, cohort["median_driver"], now)
     products = [offer.product for offer in judged]
-    theirs = await histories.kept(conn, cohort["median_driver"], products, now)
+    theirs = await histories.priced(kept, products, now)
     of_theirs = await asyncio.to_thread(_judged, theirs.of(products[0].currency), products, now, theirs.since)
     blended = [blend(own, other, known.sessions) for own, other in zip(judged, of_theirs, strict=True)]
     return blended, known._replace(cohort=cohort["drivers"])

@@ -28,6 +28,9 @@ JOB = "voucher.pay"
 JOB_AFTER = timedelta(seconds=30)
 """So long whoever asked has the psp for themselves."""
 
+PAID_AGE = timedelta(hours=1)
+"""So much longer its price stands for whoever has paid it."""
+
 
 class Expired(CsmsError):
     """The offer was made too long ago."""
@@ -80,8 +83,7 @@ async def from_balance(conn: Connection, wish: Wish, now: datetime) -> Record:
         return await _voucher_of(conn, offer, wish, now)
     if offer["payment_state"] == "asking":
         raise Conflict("this offer is being paid through a payment service; wait for it")
-    if offer["payment_state"] is None:  # who has paid for it in time has time
-        _in_time(offer, now)
+    _in_time(offer, now)
     return await _bought(conn, offer, now)
 
 
@@ -94,13 +96,13 @@ async def begin(conn: Connection, wish: Wish, payer: Payer, caps: Caps, now: dat
     offer = await _offer(conn, wish)
     if offer["voucher_id"] is not None:
         return await _voucher_of(conn, offer, wish, now)
-    if offer["payment_state"] == "taken" or offer["price_minor"] == 0:
-        return await _bought(conn, offer, now)
     if offer["payment_state"] == "asking":
         return ask_of(await SQL.show_voucher_payment.one(conn, offer["payment_id"]))
     _in_time(offer, now)
+    if offer["payment_state"] == "taken" or offer["price_minor"] == 0:
+        return await _bought(conn, offer, now)
     _check_caps(caps, offer)
-    await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now)
+    await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now, offer["product_version"])
     owed = await SQL.owed.value(conn, offer["driver_id"], offer["currency"])
     if owed > 0:
         amount = f"{decimal_text(owed, offer['currency'])} {offer['currency']}"
@@ -129,6 +131,7 @@ async def asked(psp: Psp, ask: Ask, s_max: float) -> Answer:
     What the psp says within `s_max` seconds, asked under the payment's one key; no transaction may be open meanwhile.
 
     An answer that was lost is looked for (`get`). `unknown` and `retryable`: it may be taken later, the job goes on.
+    `unknown`, too, where the psp found fault with us and does not say in time whether it took the price all the same.
     """
     try:
         answer = await asyncio.wait_for(answered(psp, ask, s_max), s_max)
@@ -139,7 +142,7 @@ async def asked(psp: Psp, ask: Ask, s_max: float) -> Answer:
     try:
         found = await asyncio.wait_for(psp.get("hold", str(ask.authorization_id)), s_max)
     except TimeoutError:
-        return answer
+        return Answer("unknown", reason=answer.reason)
     match found:
         case Found("taken", str(psp_ref), amount_minor) if amount_minor == ask.amount_minor:
             return Answer("done", psp_ref)
@@ -195,7 +198,7 @@ async def _refusal(conn: Connection, offer: Record, now: datetime) -> CsmsError 
         return None
     try:
         async with conn.transaction():
-            await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now)
+            await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now, offer["product_version"])
     except Conflict as error:
         return error
     return None
@@ -218,7 +221,8 @@ async def _offer(conn: Connection, wish: Wish) -> Record:
 
 
 def _in_time(offer: Record, now: datetime) -> None:
-    if offer["valid_until"] <= now:
+    """Expired when an offer is over; one that was paid for, and could not be had, a while later."""
+    if offer["valid_until"] + (PAID_AGE if offer["payment_state"] == "taken" else timedelta()) <= now:
         raise Expired("this offer is over; ask for offers again")
 
 

@@ -1,14 +1,16 @@
 """
 Vouchers that vehicles ask for and buy through stations, with the pool of the gateway.
 
-What a vehicle shows to stations (EVCCID, eMAID, MAC) counts as it does when it charges. A VIN stands on every
-windscreen, so that with it, or with an app's id, only a driver who is charging at this very station buys; all pay
-from the balance alone.
+What identifies a vehicle is no secret: a VIN stands on every windscreen, and whatever a vehicle shows to one station
+(EVCCID, eMAID, MAC) that station knows. So only a driver who is charging at this very station buys, from the balance.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from csms.base.clock import Clock
@@ -16,7 +18,6 @@ from csms.base.errors import Conflict, NotFound, Refused
 from csms.db import SQL, WRITER, Connection, Pool, Record
 from csms.domain import token as tokens
 from csms.domain import vehicle
-from csms.domain.vehicle import SHOWN
 from csms.domain.voucher_asks import NAME_LENGTH_MAX, OfferTold, VoucherAnswer, VoucherAsk
 from csms.flows import offering, purchases
 from csms.flows.idempotency import once
@@ -30,14 +31,15 @@ NOT_AUTHORIZED, NO_CREDIT, EXPIRED, BUSY = "NotAuthorized", "NoCredit", "GrantEx
 async def serve(pool: Pool, clock: Clock, ask: VoucherAsk) -> VoucherAnswer:
     """What a vehicle that asks at a station is answered; whatever goes wrong is one of the protocol's codes."""
     try:
-        async with pool.acquire() as conn, conn.transaction():
-            await SQL.act_as.run(conn, WRITER, "", "", "")
+        async with _acting(pool) as conn:
             row = await _vehicle(conn, ask)
             if row is None:
                 return VoucherAnswer(NOT_AUTHORIZED)
-            if ask.offer is None:
-                return await _inquire(conn, ask, row, clock())
-            return await _purchase(conn, ask, row, clock())
+            if ask.offer is not None:
+                return await _purchase(conn, ask, row, clock())
+            if await SQL.find_station_inquiry.value(conn, ask.station_id, ask.id) is not None:
+                return await _told(conn, ask, row)
+        return await _inquire(pool, ask, row, clock())
     except NotEnough:
         return VoucherAnswer(NO_CREDIT)
     except Expired:
@@ -48,6 +50,14 @@ async def serve(pool: Pool, clock: Clock, ask: VoucherAsk) -> VoucherAnswer:
         return VoucherAnswer(NOT_AUTHORIZED)
 
 
+@asynccontextmanager
+async def _acting(pool: Pool) -> AsyncIterator[Connection]:
+    """A transaction of the system's own."""
+    async with pool.acquire() as conn, conn.transaction():
+        await SQL.act_as.run(conn, WRITER, "", "", "")
+        yield conn
+
+
 async def _vehicle(conn: Connection, ask: VoucherAsk) -> Record | None:
     """The vehicle, if it is proven whose it is."""
     row: Record | None = await SQL.find_proven_vehicle.one(
@@ -56,12 +66,19 @@ async def _vehicle(conn: Connection, ask: VoucherAsk) -> Record | None:
     return row
 
 
-async def _inquire(conn: Connection, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
-    """New offers, or those that this very message got before."""
-    await SQL.lock_station_inquiry.run(conn, f"{ask.station_id}/{ask.id}")
-    if await SQL.find_station_inquiry.value(conn, ask.station_id, ask.id) is None:
-        question = Question(row["id"], row["driver_id"], None, ask.station_id, ask.id)
-        await offering.inquire(conn, question, now)
+async def _inquire(pool: Pool, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
+    """New offers, unless a repeat of this very message was first with them."""
+    question = Question(row["id"], row["driver_id"], None, ask.station_id, ask.id)
+    judged = await offering.judge(partial(_acting, pool), question, now)
+    async with _acting(pool) as conn:
+        await SQL.lock_station_inquiry.run(conn, f"{ask.station_id}/{ask.id}")
+        if await SQL.find_station_inquiry.value(conn, ask.station_id, ask.id) is None:
+            await offering.keep(conn, judged, now)
+        return await _told(conn, ask, row)
+
+
+async def _told(conn: Connection, ask: VoucherAsk, row: Record) -> VoucherAnswer:
+    """The offers that this very message got."""
     rows = await SQL.list_station_offers.many(conn, ask.station_id, ask.id, row["id"])
     offers = tuple(OfferTold(str(one["id"]), _shown(one["name"]), one["price_minor"], one["currency"]) for one in rows)
     return VoucherAnswer(offers=offers, expires_at=rows[0]["valid_until"] if rows else None)
@@ -72,12 +89,12 @@ async def _purchase(conn: Connection, ask: VoucherAsk, row: Record, now: datetim
     offers = await SQL.list_station_offers.many(conn, ask.station_id, ask.inquiry, row["id"])
     if ask.offer not in {str(one["id"]) for one in offers}:
         return VoucherAnswer(NOT_AUTHORIZED)
-    if ask.kind not in SHOWN and not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
-        return VoucherAnswer(NOT_AUTHORIZED)
     client = f"station:{ask.station_id}"
     wish = Wish(UUID(ask.offer), row["id"], f"{client}\n{ask.id}")
 
     async def work() -> tuple[int, object]:
+        if not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
+            raise Conflict("the driver does not charge at this station")
         bought = await purchases.from_balance(conn, wish, now)
         return 201, [str(bought["id"]), bought["price_minor"], bought["currency"], bought["valid_until"].isoformat()]
 

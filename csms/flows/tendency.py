@@ -27,6 +27,9 @@ from csms.domain.tendency import HISTORY, Used
 KEPT = timedelta(days=120)
 """How long segments are kept: twice the history and a week more, so that yesterday's choice can be understood."""
 
+OFFERS_KEPT = timedelta(days=30)
+"""How long offers are kept that nobody took."""
+
 NIGHT_DRIVERS = 2_000
 """Drivers in one transaction of the night."""
 
@@ -121,6 +124,8 @@ async def night_turn(conn: Connection, now: datetime) -> bool:
             await SQL.reach_driver.run(conn, drivers[-1])
             return True
         await SQL.drop_old_segments.run(conn, now - KEPT)
+        await SQL.drop_old_offers.run(conn, now - OFFERS_KEPT)
+        await SQL.drop_old_inquiries.run(conn, now - OFFERS_KEPT)
         await SQL.compute_cohorts.run(conn, now)
         await SQL.drop_cohorts_of_forgotten.run(conn)
         await SQL.end_night.run(conn, night)

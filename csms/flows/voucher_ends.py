@@ -1,8 +1,8 @@
 """
-How vouchers end. Drivers are told a week before; what was not used stays owed to them.
+How vouchers end. Drivers are told a week before (half its time, if shorter); what was not used stays owed to them.
 
 It counts as earned (breakage) only when people run that job, for vouchers of a country that has a policy, so many days
-after their end, and so many after their driver was told that what is left will be lost (shared/money.md section 5).
+after their end, and not before the day of which their driver was told (shared/money.md section 5).
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from csms.base.errors import Conflict
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher as rules
 from csms.domain.pack_rows import Voucher
+from csms.domain.world import LATE_S_MAX
+from csms.flows.books import PostingRefused
 from csms.flows.vouchers import post
 from csms.store.notices import Notice, tell
 
 TOLD_BEFORE = timedelta(days=7)
+AFTER_DAYS_MIN = LATE_S_MAX // 86_400
+"""A policy takes nothing sooner: so late a use may still be told that the voucher is to pay for."""
+
 ROWS_MAX = 500
 """Vouchers that are looked at together."""
 
@@ -74,23 +79,23 @@ async def lapse(conn: Connection, country: str, now: datetime, *, only_look: boo
         raise Conflict(f"{country} has no policy of breakage; set it first (PUT /api/v1/breakage-policies/{country})")
     ended = now - timedelta(days=policy["after_days"])
     done = Lapse(country)
-    await _post_lapsed(conn, done, ended, now - timedelta(days=policy["notice_days"]), now, only_look)
+    await _post_lapsed(conn, done, ended, now, only_look)
     await _tell_of_lapse(conn, done, ended, now + timedelta(days=policy["notice_days"]), now, only_look)
     return done
 
 
-async def _post_lapsed(
-    conn: Connection, done: Lapse, ended: datetime, told: datetime, now: datetime, only_look: bool
-) -> None:
+async def _post_lapsed(conn: Connection, done: Lapse, ended: datetime, now: datetime, only_look: bool) -> None:
     for _ in range(TURNS_MAX):
-        rows = await SQL.lapsing_vouchers.many(conn, done.country, ended, told, ROWS_MAX)
+        rows = await SQL.lapsing_vouchers.many(conn, done.country, ended, now, ROWS_MAX)
         for row in rows:
             mine = Voucher(**{name: row[name] for name in Voucher._fields})
             async with conn.transaction():
                 if not only_look:
                     if await SQL.lapse_voucher.value(conn, mine.id, mine.version) is None:
                         continue  # a use was first: the next run looks again
-                    await post(conn, rules.lapsed(mine, now))
+                    posting = rules.lapsed(mine, now)
+                    if (answer := await post(conn, posting)) != "posted":
+                        raise PostingRefused(f"posting {posting.key}: {answer}")
             done.lapsed += 1
             done.minor[mine.currency] += mine.price_minor - mine.released_minor
         if only_look or len(rows) < ROWS_MAX:
@@ -109,10 +114,11 @@ async def _tell_of_lapse(
             done.more |= len(rows) == ROWS_MAX
             return
         async with conn.transaction():
-            marked = await SQL.tell_of_lapse.many(conn, [row["id"] for row in rows], now)
+            marked = await SQL.tell_of_lapse.many(conn, [row["id"] for row in rows], until)
             fresh = {row["id"] for row in marked}
             await tell(conn, [_notice(row, "voucher.lapses", until, now) for row in rows if row["id"] in fresh])
         done.told += len(fresh)
         if len(rows) < ROWS_MAX:
+            done.more |= len(fresh) < len(rows)
             return
     done.more = True

@@ -126,9 +126,7 @@ async def buy(
     Of its newest version, or of the `version` that was offered: whether it is sold still is the newest one's word.
     Refused without the product, Conflict while the driver is blocked, NotEnough when the balance does not reach.
     """
-    found = await sold(conn, driver_id, product_id, now)
-    if version not in (None, found["version"]):
-        found = await product(conn, product_id, version)
+    found = await sold(conn, driver_id, product_id, now, version)
     price_minor, currency, unit = found["price_minor"], found["currency"], found["unit"]
     until, carry_until = rules.ends(now, found["valid_days"], carry_over=found["carry_over"])
     await SQL.add_voucher.run(
@@ -146,22 +144,25 @@ async def buy(
     return await show(conn, driver_id, voucher_id, now)
 
 
-async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime) -> Record:
-    """A product's newest version, if a driver may buy it now; in the caller's transaction."""
+async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime, version: int | None = None) -> Record:
+    """A product's newest version, or the one offered, if a driver may buy it now; in the caller's transaction."""
     driver = await SQL.show_driver.one(conn, driver_id)
     if driver is None:
         raise NotFound(f"there is no driver {driver_id}")
     if driver["status"] == "blocked":
         raise Conflict(f"the driver {driver_id} is blocked")
-    found = await SQL.show_voucher_product.one(conn, product_id)
-    if found is None:
+    newest = await SQL.show_voucher_product.one(conn, product_id)
+    if newest is None:
         raise Refused(f"there is no product {product_id}", "/product")
-    await _on_sale(conn, found, now)
+    await _on_sale(conn, newest, now)
+    found = newest if version in (None, newest["version"]) else await product(conn, product_id, version)
+    if (site := await voucher_windows.full_site(conn, found, now, sells=True)) is not None:
+        raise Conflict(f"the hours of {found['id']} are sold out at {site}: its power is limited")
     return found
 
 
 async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
-    """Conflict when a product is sold no more, all that may be valid at one time are sold, or its window is full."""
+    """Conflict when a product is sold no more, or all that may be valid at one time are sold."""
     if not found["on_sale"]:
         raise Conflict(f"the product {found['id']} is not on sale any more")
     told = voucher_windows.terms_of(found).conditions.restrictions
@@ -171,8 +172,6 @@ async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
         await SQL.lock_voucher_product.run(conn, found["id"])
         if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
             raise Conflict(f"all {found['quota']} vouchers of {found['id']} are sold; try again when one has ended")
-    if (site := await voucher_windows.full_site(conn, found, now, sells=True)) is not None:
-        raise Conflict(f"the hours of {found['id']} are sold out at {site}: its power is limited")
 
 
 def terms_text(product: Record) -> str | None:

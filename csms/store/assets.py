@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -66,9 +66,11 @@ class AssetsWanted:
         )
 
 
-async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
+async def load(conn: Connection, assets: Assets, wanted: AssetsWanted, starts_at: Iterable[datetime]) -> None:
     """
     Adds the wanted rows; a key without a row stays absent, a door that nobody reported yet is an unknown one.
+
+    `starts_at`: when uses may begin; vouchers that ended long before are left out.
 
     The query is planned once, maybe while its tables are empty, for batches of one report and of thousands. To an
     empty table all indexes are alike: so each look-up is fenced (`offset 0`, `limit`) and asks for an order that
@@ -98,6 +100,7 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted) -> None:
         list(wanted.told_serials),
         *_told_doors(wanted),
         *_told_states(wanted),
+        list(starts_at),
     )
     assert row is not None
     _things(assets, row)

@@ -75,7 +75,7 @@ class Wanted:
 async def load(conn: Connection, world: World, wanted: Wanted) -> None:
     """Adds the wanted rows to the world; a key without a row stays absent. Rentals come with their money."""
     if not wanted.assets.is_empty():
-        await assets.load(conn, world.assets, wanted.assets)
+        await assets.load(conn, world.assets, wanted.assets, wanted.starts_at.values())
         wanted.tokens |= wanted.assets.payers
         wanted.sessions |= {(rental.station_id, ref_of(rental.id)) for rental in world.assets.rentals.values()}
     if wanted.is_only_assets():

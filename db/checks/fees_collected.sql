@@ -1,5 +1,5 @@
 -- A fee that a psp was to collect is posted once collected, and no fee is posted as collected that was not.
--- What was paid before the use is posted then, and never again.
+-- What was paid before the use is posted then, and never again; what vouchers paid is not collected.
 with jobs as (
     select split_part(o.subject, '/', 2) as session, o.state, (o.payload ->> 'bill')::uuid as bill_id
     from outbox o
@@ -18,4 +18,4 @@ full join posted p using (session)
 left join bill b on b.id = j.bill_id
 left join session s on s.id = b.session_id
 where ((j.state = 'done' and s.policy is distinct from 'pay_before_refund_rest') is distinct from (p.minor is not null))
-or p.minor <> b.total_minor
+or p.minor <> case when s.drawn_minor > 0 then asked_minor(b) else b.total_minor end

@@ -219,6 +219,11 @@ create table voucher_use (
 comment on column voucher_use.value_minor is 'the part of a price that it took the place of; null where quantities were covered';
 create index voucher_use_session on voucher_use (session_id);
 
+-- What is asked for a bill: the part of it that no voucher paid.
+create function asked_minor(b bill) returns bigint language sql stable as $$
+    select b.total_minor - coalesce((select sum(u.minor) from voucher_use u where u.session_id = b.session_id), 0)::bigint
+$$;
+
 select guard('pack', 'exists (select from item i where i.code = pack.code)', 'exists (select from item i where i.code = pack.code)',
     'exists (select from item i where i.code = pack.code and i.provider_id = own_provider())');
 -- Of a pack in the own hands a driver sees how it has been since it was handed out, and nothing of who had it before.

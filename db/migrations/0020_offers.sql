@@ -38,6 +38,7 @@ comment on column voucher_inquiry.tendency_version is 'of the driver''s tendency
 comment on column voucher_inquiry.message_id is 'of the station that asked for the vehicle; null: an app, or staff';
 create index voucher_inquiry_driver on voucher_inquiry (driver_id, asked_at, id);
 create index voucher_inquiry_vehicle on voucher_inquiry (vehicle_id);
+create index voucher_inquiry_asked on voucher_inquiry (asked_at);
 
 -- A product at a price, for one vehicle, until its inquiry is over. It buys one voucher.
 create table voucher_offer (
@@ -80,6 +81,7 @@ create table voucher_payment (
 comment on column voucher_payment.id is 'the idempotency key at the psp is made of it';
 comment on column voucher_payment.request is 'hash of the client and its key: a repeat is answered with what it bought';
 create unique index voucher_payment_live on voucher_payment (offer_id) where state <> 'declined';
+create index voucher_payment_offer on voucher_payment (offer_id);
 create index voucher_payment_driver on voucher_payment (driver_id) where state = 'asking';
 
 select guard('vehicle', null, 'driver_id = own_driver()');

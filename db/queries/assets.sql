@@ -5,7 +5,8 @@
 -- $1 cabinets; $2 items; $3 grants; $4 rentals; $5, $6 stations and ids of reports heard before; $7 keys of tokens whose
 -- drivers' open rentals are wanted; $8, $9 stations and numbers of single doors; $10 serials of packs, or aliases; $11,
 -- $12 stations and numbers of swaps; $13 swaps; $14 serials of packs that are only told of; $15, $16 stations and numbers
--- of slots that are; $17 to $20 serials, stations, days and ids of states that may be known. Each look-up asks for the order of its index, so that no plan passes over another one, and no two
+-- of slots that are; $17 to $20 serials, stations, days and ids of states that may be known;
+-- $21 when uses may begin. Each look-up asks for the order of its index, so that no plan passes over another one, and no two
 -- sets of this statement are joined: without hashes that costs the square of a batch (store/assets.py).
 with wanted_stations as (
     select s.id
@@ -250,7 +251,12 @@ all_items as (
 wanted_packs as (
     select p.* from all_items w join pack p on p.code = w.code),
 pack_rentals as (
-    select r.* from wanted_rentals r cross join lateral (select code from pack where code = r.item limit 1) p)
+    select r.* from wanted_rentals r cross join lateral (select code from pack where code = r.item limit 1) p),
+-- As in `load_world`.
+voucher_since as (
+    select least(
+        (select min(k.at) - interval '46 days' from unnest($21::timestamptz[]) k (at)),
+        (select min(r.requested_at) from wanted_rentals r where r.closed_at is null)) as at)
 select
     array(
         select row(
@@ -362,10 +368,16 @@ select
             select driver_id from wanted_rentals where driver_id is not null and closed_at is null) d
         cross join lateral (
             select *
-            from voucher
-            where driver_id = d.driver_id
-            and state = 'active'
-            order by valid_from desc, id desc
+            from (
+                select *
+                from voucher
+                where driver_id = d.driver_id
+                and state = 'active'
+                and coalesce(carry_until, valid_until) > coalesce((select at from voucher_since), '-infinity')
+                order by valid_from desc, id desc
+                limit 2000) o
+            order by ((used < total or overuse_price is not null) and (uses_max is null or uses < uses_max)) desc,
+                valid_from desc, id desc
             limit 200) v
     ) as vouchers,
     array(

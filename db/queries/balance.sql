@@ -210,8 +210,9 @@ set details = excluded.details, opened_at = excluded.opened_at, resolved_at = nu
 where exception.resolved_at is not null;
 
 -- name: unpaid_bills
--- Bills whose fee a psp refused for good and that were neither paid nor changed since: the oldest first.
-select b.id as bill_id, b.session_id, b.station_id, b.psp, b.total_minor
+-- Bills whose fee a psp refused for good and that were neither paid nor changed since: the oldest first, with what no
+-- voucher paid.
+select b.id as bill_id, b.session_id, b.station_id, b.psp, asked_minor(b) as asked_minor
 from posting p
 join outbox o on o.key = 'session/' || p.ref || '/collect'
 join bill b on b.id = (o.payload ->> 'bill')::uuid

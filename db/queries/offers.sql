@@ -118,6 +118,7 @@ and (p.quota is null or p.quota > (
     select count(*)
     from voucher v
     where v.product_id = p.id
+    and v.funded_by is null
     and v.state = 'active'
     and v.valid_until > $1))
 order by p.id;
@@ -128,6 +129,16 @@ select count(*)
 from voucher_inquiry
 where driver_id = $1
 and asked_at > $2;
+
+-- name: held_products
+-- The products of which driver $1 has vouchers that are valid at $2, with something left.
+select distinct product_id
+from voucher
+where driver_id = $1
+and state = 'active'
+and used < total
+and valid_from <= $2
+and valid_until > $2;
 
 -- name: add_inquiry
 -- A question of a vehicle.
@@ -144,6 +155,21 @@ select o.id, $1, o.place, o.product_id, o.product_version, o.price_minor, $2, o.
 from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[],
     $10::boolean[], $11::smallint[]) with ordinality
     o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place);
+
+-- name: drop_old_offers
+-- Offers of questions that were asked before $1 and that bought nothing, unless a psp was asked for one.
+delete from voucher_offer o
+using voucher_inquiry i
+where i.id = o.inquiry_id
+and i.asked_at < $1
+and o.voucher_id is null
+and not exists (select from voucher_payment p where p.offer_id = o.id);
+
+-- name: drop_old_inquiries
+-- Questions that were asked before $1 of which no offer is kept.
+delete from voucher_inquiry i
+where i.asked_at < $1
+and not exists (select from voucher_offer o where o.inquiry_id = i.id);
 
 -- name: place_of_station
 -- Whose a station is, where, and in which currency it asks now ($2; null: nothing).

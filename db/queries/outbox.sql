@@ -81,7 +81,7 @@ and i.state = 'submitted';
 -- name: find_collections
 -- All that is needed to collect and settle bills $1: `total_minor` is what no voucher paid. What the statement run took over, no psp pays any more.
 select b.id as bill_id, b.session_id, b.station_id, b.connector, b.site_id, b.provider_id, b.driver_id, b.psp,
-    b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, b.total_minor - u.minor as total_minor, b.vat_minor,
+    b.currency, b.started_at, b.ended_at, b.energy_wh, b.seconds, asked_minor(b) as total_minor, b.vat_minor,
     b.operator_minor, b.provider_minor, a.id as authorization_id, a.policy, a.psp_ref, coalesce(a.issuer, t.issuer) as issuer,
     coalesce(a.subject, t.subject) as subject, p.psp_accounts ->> b.psp as provider_account,
     case
@@ -93,8 +93,6 @@ from unnest($1::uuid[]) k (id)
 cross join lateral (select * from bill where bill.id = k.id limit 1) b
 cross join lateral (
     select * from session where session.station_id = b.station_id and session.id = b.session_id limit 1) s
-cross join lateral (
-    select coalesce(sum(minor), 0)::bigint as minor from voucher_use where voucher_use.session_id = b.session_id) u
 cross join lateral (select * from provider where provider.id = b.provider_id limit 1) p
 left join lateral (select * from psp_authorization where psp_authorization.id = s.authorization_id limit 1) a on true
 left join lateral (select * from token where token.key = s.token_key limit 1) t on true;

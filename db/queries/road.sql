@@ -54,7 +54,17 @@ wanted_authorizations as (
     from unnest($9::uuid[] || array(
         select s.authorization_id from wanted_sessions s where s.authorization_id is not null and s.closed_at is null
     )) k (id)
-    cross join lateral (select * from psp_authorization a where a.id = k.id limit 1) a)
+    cross join lateral (select * from psp_authorization a where a.id = k.id limit 1) a),
+-- What ended so long before is nothing for any use of this batch: one that begins may be told 45 days late, one that is
+-- not over, or is judged again, began when it says.
+voucher_since as (
+    select least(
+        (select min(k.at) - interval '46 days' from unnest($12::timestamptz[]) k (at)),
+        (select min(coalesce(s.started_at, s.opened_at))
+         from wanted_sessions s
+         where s.closed_at is null
+         or s.state = 'review'
+         or 'vouchers' = any (s.flags))) as at)
 select
     array(
         select row(
@@ -129,10 +139,16 @@ select
             select driver_id from wanted_sessions where driver_id is not null and 'vouchers' = any (flags)) d
         cross join lateral (
             select *
-            from voucher
-            where driver_id = d.driver_id
-            and state = 'active'
-            order by valid_from desc, id desc
+            from (
+                select *
+                from voucher
+                where driver_id = d.driver_id
+                and state = 'active'
+                and coalesce(carry_until, valid_until) > coalesce((select at from voucher_since), '-infinity')
+                order by valid_from desc, id desc
+                limit 2000) o
+            order by ((used < total or overuse_price is not null) and (uses_max is null or uses < uses_max)) desc,
+                valid_from desc, id desc
             limit 200) v
     ) as vouchers,
     array(

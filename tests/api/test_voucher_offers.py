@@ -12,7 +12,8 @@ import pytest
 
 from csms import db
 from csms.db import SQL
-from csms.flows import offering
+from csms.domain.offers import judge_all
+from csms.flows import offering, tendency
 from tests.api.offered import NIGHT, Bazaar, bazaar
 from tests.api.test_voucher_preview import P1, product
 from tests.make import NOON
@@ -264,3 +265,47 @@ async def test_who_is_hardly_known_is_compared_with_the_middle_driver_of_a_cohor
     assert "drivers like you" in alone["offers"][0]["text"]
     mixed = {offer["product"]: offer["expected"]["minor"] for offer in once["offers"]}
     assert 0 < mixed["P1"] < 9_300
+
+
+async def test_no_connection_is_held_while_products_are_tried_out(
+    town: Bazaar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
+    pool, busy = town.rest.pool, []
+
+    def judging(*asked: Any) -> Any:
+        busy.append(pool.get_size() - pool.get_idle_size())
+        return judge_all(*asked)
+
+    monkeypatch.setattr(offering, "judge_all", judging)
+
+    assert (await town.inquire()).status == 201
+    assert busy == [0]
+
+
+async def test_what_nobody_took_is_forgotten_after_thirty_days(town: Bazaar) -> None:
+    taken, declined = await town.offer(), await town.offer()
+    await town.inquire("bob")
+    assert (await town.buy(taken["offer"])).status == 201
+    town.till.says = ["declined"]
+    social = {"psp": "social", "token": "token-of-ann"}
+    assert (await town.buy(declined["offer"], pay=social)).status == 402
+    before = await town.count("voucher_offer")
+
+    async with town.rest.pool.acquire() as conn:
+        await tendency.night_turn(conn, NOON + timedelta(days=29))
+        assert await town.count("voucher_offer") == before
+        while await tendency.night_turn(conn, NOON + timedelta(days=31)):
+            pass
+        kept = {str(row["id"]) for row in await conn.fetch("select id from voucher_offer")}
+
+    assert kept == {taken["id"], declined["id"]} and await town.count("voucher_inquiry") == 2
+
+
+async def test_what_a_driver_has_already_is_not_recommended_again(town: Bazaar) -> None:
+    await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
+    [first, *_] = (await town.inquire()).json["offers"]
+    assert first["product"] == "P1"
+    assert (await town.buy(first["id"])).status == 201
+
+    assert [offer["product"] for offer in (await town.inquire()).json["offers"]] == ["P4", "P3"]

@@ -12,11 +12,13 @@ import pytest
 
 from csms import db
 from csms.api import voucher_purchases
-from csms.psp.base import Psp
+from csms.domain.authorization import Ask
+from csms.flows import purchases
+from csms.psp.base import Answer, Found, Psp
 from csms.store.outbox import Job
 from csms.worker.purchases import pay
 from csms.worker.tasks import Outside
-from tests.api.offered import Bazaar, bazaar
+from tests.api.offered import Bazaar, Till, bazaar
 from tests.api.test_voucher_preview import P2, product
 
 SOCIAL = {"psp": "social", "token": "token-of-ann"}
@@ -263,6 +265,47 @@ async def test_what_was_paid_for_a_voucher_that_is_sold_out_stays_in_the_balance
     town.later(60)
     assert (await town.buy(offer["offer"])).status == 201  # it was paid in time
     assert await town.balance() == 50_000
+
+
+@pytest.mark.parametrize("pay_by", [None, SOCIAL], ids=["balance", "psp"])
+async def test_what_was_paid_for_in_time_has_its_price_an_hour_longer(town: Bazaar, pay_by: Any) -> None:
+    offer = await town.offer()
+    town.till.says = ["away-taken"] * 99
+    assert (await town.buy(offer["offer"], pay=SOCIAL)).status == 202
+    await town.rest.post("/voucher-products", {**P2, "on_sale": False})
+    town.till.says, town.till.hidden = [], False
+    await work(town)
+    await town.rest.post("/voucher-products", P2)
+
+    town.later(75)
+
+    assert (await town.buy(offer["offer"], pay=pay_by)).status == 410
+    assert await town.count("voucher") == 0 and await town.balance() == 57_900
+
+
+@pytest.mark.parametrize("pay_by", [None, SOCIAL], ids=["balance", "psp"])
+async def test_what_costs_nothing_is_not_offered_for_ever(town: Bazaar, pay_by: Any) -> None:
+    await town.rest.post("/voucher-products", product("free", 0, 300, "KRW"))
+    offers = (await town.inquire()).json["offers"]
+    free = next(offer["offer"] for offer in offers if offer["price"]["minor"] == 0)
+
+    town.later(15)
+
+    assert (await town.buy(free, pay=pay_by)).status == 410
+
+
+async def test_a_fault_of_ours_is_not_declined_while_nobody_knows_what_was_taken() -> None:
+    class Slow(Till):
+        async def authorize(self, key: str, ask: Ask) -> Answer:
+            return Answer("our_fault", reason="a header")
+
+        async def get(self, kind: str, ref: str) -> Found:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    ask = Ask(UUID(int=1), "", "social", "i", "s", 900, "KRW", "pay_before_refund_rest")
+
+    assert (await purchases.asked(cast(Psp, Slow()), ask, 0.05)) == Answer("unknown", reason="a header")
 
 
 async def test_what_a_psp_cannot_take_is_said_before(town: Bazaar) -> None:

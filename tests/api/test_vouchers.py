@@ -281,3 +281,22 @@ async def test_a_voucher_for_elsewhere_for_charging_or_with_a_percentage_pays_no
     await town.told("in", 7, {4: swaps.state(mine, 2_000, 1_070)})
     rows = (await town.ask("ann", "GET", "/drivers/me/vouchers")).json["items"]
     assert [row["used"] for row in rows] == [0, 0, 0]
+
+
+async def test_a_policy_takes_nothing_that_a_late_use_may_still_ask_for(town: Plaza) -> None:
+    policy = {"after_days": 44, "basis": "our terms"}
+    early = await town.ask("staff", "PUT", "/breakage-policies/KR", policy)
+    right = await town.ask("staff", "PUT", "/breakage-policies/KR", {**policy, "after_days": 45})
+
+    assert (early.status, right.status) == (422, 200), (early.body, right.body)
+    assert "45 days late" in early.json["detail"]
+
+
+async def test_what_was_lost_is_found_by_its_state(town: Plaza) -> None:
+    voucher = await bought(town)
+    async with town.rest.pool.acquire() as conn:
+        await conn.execute("update voucher set state = 'expired'")
+        found = await town.ask("ann", "GET", "/drivers/me/vouchers?state=expired")
+        await conn.execute("update voucher set state = 'active'")
+
+    assert [one["id"] for one in found.json["items"]] == [voucher["id"]], found.body

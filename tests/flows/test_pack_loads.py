@@ -81,7 +81,7 @@ async def test_the_number_of_a_swap_is_looked_up_without_passing_over_its_statio
     """The plan is made once, maybe while the table is empty: then any index of the station is as good."""
     writer = await db.writer(dsn)
     try:
-        rows = await writer.fetch(f"explain {db.queries()['load_assets'].text}", *([[]] * 20))
+        rows = await writer.fetch(f"explain {db.queries()['load_assets'].text}", *([[]] * 21))
     finally:
         await writer.close()
     plan = "\n".join(row[0] for row in rows)
@@ -89,7 +89,7 @@ async def test_the_number_of_a_swap_is_looked_up_without_passing_over_its_statio
     assert "using swap_station on swap" not in plan
 
 
-@pytest.mark.parametrize(("query", "arguments"), [("load_told", 7), ("load_assets", 20)])
+@pytest.mark.parametrize(("query", "arguments"), [("load_told", 7), ("load_assets", 21)])
 async def test_a_state_that_was_told_before_is_found_by_its_own_id(
     road: Told, dsn: str, conn: Any, query: str, arguments: int
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -150,7 +151,7 @@ async def test_a_voucher_pays_its_part_and_the_units_are_gone(road: Told, conn: 
 async def test_vouchers_are_known_whatever_the_clock_of_the_database_says(road: Told, conn: Any) -> None:
     id_ = await buy(conn, "wh", 1_000, 400)
     await conn.execute("update voucher set valid_from = '2019-07-01', valid_until = '2019-08-01' where id = $1", id_)
-    world, asked = World(SOCIAL), lending.rent(after(1), ANN, "X1")
+    world, asked = World(SOCIAL), lending.rent(datetime(2019, 9, 1, tzinfo=UTC), ANN, "X1")
     wanted = Memory().recall(world, [asked])
     assert wanted is not None
     await rows.load(conn, world, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,11 @@ from uuid import UUID
 import pytest
 
 from csms import db
+from csms.base.clock import rfc3339
 from csms.base.errors import Conflict
+from csms.domain.events import ReviewDecided
 from csms.flows import voucher_ends
+from csms.flows.books import PostingRefused
 from tests import make
 from tests.flows.voucher_shop import balance, in_order, sell, used
 from tests.make import NOON, Told, ended, started
@@ -59,6 +63,15 @@ async def test_its_driver_is_told_once_a_week_before_it_ends(dsn: str, conn: Any
     assert await voucher_ends.tell_of_ends(conn, END - timedelta(days=6)) == 1
     assert await voucher_ends.tell_of_ends(conn, END - timedelta(days=5)) == 0
     assert (await told(conn)).count("voucher.ends") == 1
+
+
+async def test_one_for_a_few_days_is_not_told_to_end_before_half_of_it_is_over(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn)
+    from_, until = NOON, NOON + timedelta(days=6)
+    await conn.execute("update voucher set valid_from = $2, valid_until = $3 where id = $1", voucher_id, from_, until)
+
+    assert await voucher_ends.tell_of_ends(conn, NOON + timedelta(days=2.9)) == 0
+    assert await voucher_ends.tell_of_ends(conn, NOON + timedelta(days=3)) == 1
 
 
 async def test_without_a_policy_nothing_is_ever_lost(dsn: str, conn: Any) -> None:
@@ -121,3 +134,73 @@ async def test_two_runs_at_once_earn_it_once(dsn: str, conn: Any, pool: db.Pool)
 
     assert await balance(conn, "breakage") == 500
     await in_order(conn)
+
+
+async def test_what_an_open_bill_may_take_is_not_lost(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=1_000_000, country="KR")
+    await set_policy(conn)
+    due = END + timedelta(days=365)
+    async with Told(dsn) as road:
+        await road.tell(started())
+        await road.tell(ended(wh=901_000))
+        assert await conn.fetchval("select state from session") == "review"
+
+        assert await lapse(conn, due) == (0, 0, 0)
+        await road.tell(ReviewDecided("S1", "r1", due, "correct", 200_000, "seen", "staff"))
+
+    assert await used(conn, voucher_id) == (200_000, 5_000, 1)
+    assert await lapse(conn, due) == (1, 0, 0)
+    assert await lapse(conn, due + timedelta(days=30)) == (0, 1, 20_000)
+    await in_order(conn)
+
+
+async def test_a_bill_that_is_open_again_keeps_what_was_told_to_be_lost(dsn: str, conn: Any) -> None:
+    await half_used(dsn, conn, country="KR")
+    await set_policy(conn)
+    due = END + timedelta(days=365)
+    assert await lapse(conn, due) == (1, 0, 0)
+    await conn.execute("update session set state = 'review'")
+
+    assert await lapse(conn, due + timedelta(days=30)) == (0, 0, 0)
+    await conn.execute("update session set state = 'completed'")
+    assert await lapse(conn, due + timedelta(days=30)) == (0, 1, 500)
+
+
+async def test_a_later_policy_takes_nothing_before_the_day_that_was_told(dsn: str, conn: Any) -> None:
+    await half_used(dsn, conn, country="KR")
+    await set_policy(conn)
+    due = END + timedelta(days=365)
+    assert await lapse(conn, due) == (1, 0, 0)
+    said = await conn.fetchval("select body ->> 'until' from notice where type = 'voucher.lapses'")
+    assert said == rfc3339(due + timedelta(days=30))
+    await set_policy(conn, after_days=45, notice_days=1)
+
+    assert await lapse(conn, due + timedelta(days=29)) == (0, 0, 0)
+    assert await lapse(conn, due + timedelta(days=30)) == (0, 1, 500)
+
+
+async def test_what_the_ledger_refuses_is_not_lost(dsn: str, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    voucher_id = await half_used(dsn, conn, country="KR")
+    await set_policy(conn)
+    due = END + timedelta(days=365)
+    await lapse(conn, due)
+
+    async def refuse(*_: object) -> str:
+        return "insufficient"
+
+    monkeypatch.setattr(voucher_ends, "post", refuse)
+    with pytest.raises(PostingRefused):
+        await lapse(conn, due + timedelta(days=30))
+    assert await conn.fetchval("select state from voucher where id = $1", voucher_id) == "active"
+
+
+async def test_whoever_uses_a_voucher_just_now_is_told_the_next_time(dsn: str, conn: Any, pool: db.Pool) -> None:
+    await half_used(dsn, conn, country="KR")
+    await set_policy(conn)
+    due = END + timedelta(days=365)
+
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("select from voucher for update")
+        done = await asyncio.wait_for(voucher_ends.lapse(conn, "KR", due, only_look=False), 5)
+    assert (done.told, done.more) == (0, True)
+    assert await lapse(conn, due) == (1, 0, 0)

@@ -10,9 +10,11 @@ import pytest
 
 from csms import db
 from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
+from csms.psp.base import Answer, Charge
 from tests import make
 from tests.flows.voucher_shop import balance, bill, in_order, sell, used
 from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, presented, started, verdict
+from tests.worker import scene as stage
 
 FORTY = {"kind": "percent_off", "percent": 40}
 NIGHT = {"start_time": "21:30", "end_time": "07:00"}
@@ -101,7 +103,24 @@ async def test_one_that_is_no_longer_valid_or_for_elsewhere_lets_nobody_begin(ds
         assert (await told.tell(late))[0].reason == "no_credit"
 
 
-async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any) -> None:
+class Psp:
+    """A psp that takes all that it is asked for, or refuses to."""
+
+    def __init__(self, refuses: bool) -> None:
+        self.refuses = refuses
+
+    async def capture(self, key: str, psp_ref: str, amount_minor: int, currency: str) -> Answer:
+        return Answer("declined", reason="no") if self.refuses else Answer("done", psp_ref)
+
+    async def charge(self, key: str, charge: Charge) -> Answer:
+        return Answer("declined", reason="no") if self.refuses else Answer("done", f"of {charge.order}")
+
+    async def remit(self, key: str, message: object) -> Answer:
+        return Answer("done", "remitted")
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, pool: db.Pool, refuses: bool) -> None:
     async with Told(dsn) as told:
         told.send(started(token=SUE))
         await told.tell(presented(ANN))
@@ -128,6 +147,11 @@ async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any) 
     found = await db.SQL.find_collections.one(conn, [(await bill(conn, "r2"))["id"]])
     assert (found["total_minor"], found["shares_by"]) == (1_200, "run")
     assert str((await bill(conn, "r2"))["id"]) in job["payload"]
+    async with stage.working(pool, Psp(refuses)):  # type: ignore[arg-type]
+        await stage.drained(conn)
+    owing = await db.SQL.unpaid_bills.many(conn, sue.driver_id, "KRW")
+    assert [row["asked_minor"] for row in owing] == ([3_000, 1_200] if refuses else [])
+    assert await balance(conn, f"driver:{sue.driver_id}:debt") == (-4_200 if refuses else 0)
     await in_order(conn)
 
 
@@ -214,7 +238,7 @@ async def test_a_held_bill_that_is_released_is_paid_by_the_voucher_that_was_vali
         await told.tell(ended(wh=901_000))
         assert await conn.fetchval("select state from session") == "review"
         assert await used(conn, voucher_id) == (0, 0, 0)
-        decided = ReviewDecided("S1", "r1", after(600), "correct", 20_000, "seen", "staff")
+        decided = ReviewDecided("S1", "r1", NOON + timedelta(days=200), "correct", 20_000, "seen", "staff")
         await told.tell(decided, decided)
 
     assert await used(conn, voucher_id) == (20_000, 500, 1)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from csms import db
-from csms.flows import vehicles, vouchers
+from csms.domain.offers import judge_all
+from csms.flows import offering, vehicles, vouchers
 from csms.flows.vehicles import Wish
 from csms.ocpp.schemas import FOLDERS
 from csms.ocpp.vendor import bodies
@@ -57,6 +58,7 @@ async def test_a_vehicle_asks_and_buys_once(pool: db.Pool, dsn: str, version: st
         assert (status, found["exp"]) == ("Accepted", "2026-11-20T12:15:00Z")
         assert [(o["name"], o["fee"], o["currency"]) for o in found["offers"]] == [("small", 900, "KRW")]
         assert await say(station, version, "Voucher.Inquire") == (status, found)
+        await rig.told.tell(make.started("here", at=rig.now))
         taken = {"id": "vou-00000002", "inquiry": "vou-00000001", "offer": found["offers"][0]["offer"]}
         bought = await say(station, version, "Voucher.Purchase", **taken)
         assert (bought[0], bought[1]["bill"]["fee"]) == ("Accepted", 900)
@@ -87,6 +89,7 @@ async def test_what_may_not_be_is_rejected_with_its_code(pool: db.Pool, dsn: str
         taken = {"inquiry": "vou-00000001", "offer": found["offers"][0]["offer"]}
         assert await refused(other, "Voucher.Purchase", **taken) == "Rejected NotAuthorized"
         assert await refused(station, "Voucher.Purchase", **{**taken, "offer": "night"}) == "Rejected NotAuthorized"
+        await rig.told.tell(make.started("here", at=rig.now))
         rig.now += timedelta(minutes=15)
         assert await refused(station, "Voucher.Purchase", **taken) == "Rejected GrantExpired"
         assert await count(rig, "voucher") == 0
@@ -99,6 +102,7 @@ async def test_who_cannot_pay_gets_nothing(pool: db.Pool, dsn: str) -> None:
             await vehicles.add(conn, Wish("ann", "EVCCID", EVCC["value"], None, False), rig.now)
         station = await rig.station("ocpp2.1")
         _, found = await say(station, "ocpp2.1", "Voucher.Inquire")
+        await rig.told.tell(make.started("here", at=rig.now))
 
         taken = {"inquiry": "vou-00000001", "offer": found["offers"][0]["offer"]}
         status, answer = await say(station, "ocpp2.1", "Voucher.Purchase", **taken)
@@ -106,19 +110,26 @@ async def test_who_cannot_pay_gets_nothing(pool: db.Pool, dsn: str) -> None:
         assert (status, answer["err"], await count(rig, "voucher")) == ("Rejected", "NoCredit", 0)
 
 
-async def test_a_vin_alone_buys_nothing_but_where_its_driver_charges(pool: db.Pool, dsn: str) -> None:
+@pytest.mark.parametrize("vehicle", [VIN, EVCC], ids=["VIN", "EVCCID"])
+async def test_a_vehicle_buys_nothing_but_where_its_driver_charges(pool: db.Pool, dsn: str, vehicle: Any) -> None:
     async with Rig(pool, dsn) as rig:
         await house(rig)
         station = await rig.station("ocpp1.6")
-        _, found = await say(station, "ocpp1.6", "Voucher.Inquire", vehicle=VIN)
-        taken = {"id": "vou-00000002", "inquiry": "vou-00000001", "offer": found["offers"][0]["offer"], "vehicle": VIN}
+        _, found = await say(station, "ocpp1.6", "Voucher.Inquire", vehicle=vehicle)
+        offer = found["offers"][0]["offer"]
+        taken = {"id": "vou-00000002", "inquiry": "vou-00000001", "offer": offer, "vehicle": vehicle}
 
-        status, answer = await say(station, "ocpp1.6", "Voucher.Purchase", **taken)
-        assert (status, answer["err"]) == ("Rejected", "NotAuthorized")
+        for at in (None, "S2"):
+            if at is not None:
+                await rig.told.tell(make.started("there", at=rig.now, station_id=at))
+            status, answer = await say(station, "ocpp1.6", "Voucher.Purchase", **taken)
+            assert (status, answer["err"]) == ("Rejected", "NotAuthorized")
+        await rig.told.tell(make.ended("there", station_id="S2"))
         await rig.told.tell(make.started("here", at=rig.now))
-        status, _ = await say(station, "ocpp1.6", "Voucher.Purchase", **taken)
-
-        assert (status, await count(rig, "voucher")) == ("Accepted", 1)
+        bought = await say(station, "ocpp1.6", "Voucher.Purchase", **taken)
+        assert (bought[0], await count(rig, "voucher")) == ("Accepted", 1), bought
+        await rig.told.tell(make.ended("here"))
+        assert await say(station, "ocpp1.6", "Voucher.Purchase", **taken) == bought
 
 
 async def test_a_slow_answer_keeps_no_report_waiting_on_the_road(pool: db.Pool, dsn: str) -> None:
@@ -134,3 +145,20 @@ async def test_a_slow_answer_keeps_no_report_waiting_on_the_road(pool: db.Pool, 
             assert not asked.done()
 
         assert (await asked)[0] == "Accepted"
+
+
+async def test_no_connection_is_held_while_products_are_tried_out(
+    pool: db.Pool, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station, busy = await rig.station("ocpp2.1"), []
+
+        def judging(*asked: Any) -> Any:
+            busy.append(pool.get_size() - pool.get_idle_size())
+            return judge_all(*asked)
+
+        monkeypatch.setattr(offering, "judge_all", judging)
+        assert (await say(station, "ocpp2.1", "Voucher.Inquire"))[0] == "Accepted"
+
+    assert busy == [0]

@@ -11,7 +11,7 @@ from csms import db
 BIG = {"item", "door", "door_grant", "rental", "asset_report", "connector"}
 TYPES = (
     "text[], text[], uuid[], uuid[], text[], text[], bytea[], text[], integer[], text[], text[], bigint[], uuid[], "
-    "text[], text[], integer[], text[], text[], date[], text[]"
+    "text[], text[], integer[], text[], text[], date[], text[], timestamptz[]"
 )
 """The parameters of `load_assets`."""
 
