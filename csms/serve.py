@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from csms import clocks, db, observe
+from csms.api import auth, voucher_documents
 from csms.api.app import Settings as ApiSettings
 from csms.api.app import create_app
 from csms.api.issuers import Issuer
@@ -43,7 +44,7 @@ from csms.ocpp.handshake import PREFERRED
 from csms.ocpp.setup import Setup
 from csms.psp import registry
 from csms.psp.base import Denied, Psp, VerifiedToken
-from csms.worker import balance, cabinets, charging, stations
+from csms.worker import balance, cabinets, charging, deliveries, stations
 from csms.worker.charging import CHARGING_SWEEP_S, ChargingTimer
 from csms.worker.lending import LENDING_SWEEP_S, LendingTimer
 from csms.worker.loop import Worker
@@ -131,7 +132,16 @@ async def running(
         of_balance = balance.tasks(lambda event: road.check(event))
         of_cabinets = cabinets.tasks(commands, lambda event, reply: road.submit(event, reply))
         of_stations = {**stations.tasks(commands), **of_cabinets, **charging.tasks(commands)}
-        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **VOUCHERS, **of_stations, **of_balance})
+        of_api = ApiSettings(
+            token_ttl_s=settings.token_ttl_s,
+            psps=psps,
+            private_hooks=settings.webhooks_to_private,
+            issuers=_issuers(settings),
+        )
+        async with api_pool.acquire() as conn:
+            signer = auth.Signer((await auth.load_keys(conn, clock()))[0], of_api.issuer, of_api.audience)
+        of_vouchers = {**VOUCHERS, **deliveries.tasks(commands, partial(voucher_documents.sign, signer))}
+        worker = Worker(outside, tasks={**TASKS, **SETTLING, **NEWS, **of_vouchers, **of_stations, **of_balance})
 
         def report(verdict: AuthorizationDecided) -> None:
             road.submit(verdict, _nobody_waits)
@@ -187,12 +197,6 @@ async def running(
             return {"listening": listens, "writer": road.is_ready()}
 
         listens = False
-        of_api = ApiSettings(
-            token_ttl_s=settings.token_ttl_s,
-            psps=psps,
-            private_hooks=settings.webhooks_to_private,
-            issuers=_issuers(settings),
-        )
         app = await create_app(api_pool, clock, commands, road.submit, ready, of_api)
         with _said(settings.host, settings.http_port, "--http-port"):
             http_port = await stack.enter_async_context(listening(app, settings.host, settings.http_port))

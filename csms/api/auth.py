@@ -64,6 +64,21 @@ class Validator(JWTBearerTokenValidator):  # type: ignore[misc]
         return self._keys
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs documents of ours that are no access tokens, by one of our keys."""
+
+    key: ECKey
+    issuer: str
+    audience: str
+
+    def sign(self, kind: str, purpose: str, claims: Mapping[str, Any]) -> str:
+        """A document with these claims: `kind` is its type, `purpose` part of its audience."""
+        header = {"alg": ALGORITHM, "typ": kind, "kid": self.key.kid}
+        whole = {"iss": self.issuer, "aud": f"{self.audience}/{purpose}", **claims}
+        return jwt.encode(header, whole, self.key, algorithms=[ALGORITHM])
+
+
 class Access:
     """Issues access tokens and judges them. Expiry is judged on the wall clock, also when the system's is simulated."""
 
@@ -76,7 +91,8 @@ class Access:
         checkers: Sequence[Checker],
         driver_of: DriverOf,
     ) -> None:
-        self._signer, self._issuer, self._audience, self._ttl_s = keys[0], issuer, audience, ttl_s
+        self.signer = Signer(keys[0], issuer, audience)
+        self._issuer, self._audience, self._ttl_s = issuer, audience, ttl_s
         self._checkers, self._driver_of = checkers, driver_of
         self._keys = KeySet(list(keys))
         self.jwks = {"keys": [key.as_dict(private=False) for key in keys]}
@@ -97,18 +113,12 @@ class Access:
             "scope": " ".join(scopes),
             **({} if provider is None else {PROVIDER_CLAIM: provider}),
         }
-        header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": self._signer.kid}
-        token = jwt.encode(header, claims, self._signer, algorithms=[ALGORITHM])
+        header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": self.signer.key.kid}
+        token = jwt.encode(header, claims, self.signer.key, algorithms=[ALGORITHM])
         return {"access_token": token, "token_type": "Bearer", "expires_in": self._ttl_s, "scope": claims["scope"]}
 
-    def sign(self, kind: str, purpose: str, claims: Mapping[str, Any]) -> str:
-        """A document of ours that is no access token: `kind` is its type, `purpose` part of its audience."""
-        header = {"alg": ALGORITHM, "typ": kind, "kid": self._signer.kid}
-        whole = {"iss": self._issuer, "aud": f"{self._audience}/{purpose}", **claims}
-        return jwt.encode(header, whole, self._signer, algorithms=[ALGORITHM])
-
     def signed(self, kind: str, purpose: str, text: str) -> dict[str, Any] | None:
-        """The claims of such a document, whatever its time; None when it is not signed by us, or for something else."""
+        """The claims of a document of ours, whatever its time; None when we did not sign it, or for something else."""
         try:
             token = jwt.decode(text, self._keys, algorithms=[ALGORITHM])
         except (JoseError, ValueError):

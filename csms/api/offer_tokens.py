@@ -21,7 +21,7 @@ def sign(access: Access, inquiry: Inquiry) -> Iterator[str]:
     question = inquiry.question
     for id_, offer in zip(inquiry.ids, inquiry.offers, strict=True):
         product = offer.product
-        yield access.sign(
+        yield access.signer.sign(
             KIND,
             PURPOSE,
             {
@@ -38,9 +38,9 @@ def sign(access: Access, inquiry: Inquiry) -> Iterator[str]:
         )
 
 
-def driver_hash(inquiry_id: UUID, driver_id: str) -> str:
-    """Another one in each inquiry: who sees offers cannot tell which are one driver's."""
-    return hashlib.sha256(f"{inquiry_id}/{driver_id}".encode()).hexdigest()
+def driver_hash(of_id: UUID, driver_id: str) -> str:
+    """Another one in each inquiry, and of each voucher: who sees several cannot tell which are one driver's."""
+    return hashlib.sha256(f"{of_id}/{driver_id}".encode()).hexdigest()
 
 
 def read(access: Access, text: str) -> UUID | None:

@@ -88,6 +88,22 @@ class ReleasePack:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverVoucher:
+    """
+    Hand a voucher to the vehicle that bought it: a signed `document`. Sent again it is the same command.
+
+    The vehicle is named as far as people are shown it (`vehicle` is masked): a station knows by `voucher_id` what it
+    bought.
+    """
+
+    voucher_id: UUID
+    vehicle_kind: str
+    vehicle: str
+    document: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSlot:
     """
     How the pack in `unit` is charged: (watts, minutes) one after the other from `begins` on, the last for good.
@@ -126,7 +142,9 @@ class EndConnection:
     reason: str
 
 
-Command = StartSession | StopSession | OpenDoor | ReportUnits | StartSwap | ReleasePack | LimitSlot | AnyCall
+Command = (
+    StartSession | StopSession | OpenDoor | ReportUnits | StartSwap | ReleasePack | DeliverVoucher | LimitSlot | AnyCall
+)
 News = UseMeterKeys | EndConnection
 """What the process of a connection must know."""
 

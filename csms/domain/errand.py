@@ -9,8 +9,8 @@ from uuid import UUID
 from csms.base.ids import derived
 from csms.domain.session import Session
 
-COLLECT_PLACE, VOID_PLACE, REST_PLACE = 4, 5, 8
-"""Which derived id an errand of a session or an authorization takes (`base.ids.derived`)."""
+COLLECT_PLACE, VOID_PLACE, REST_PLACE, DELIVER_PLACE = 4, 5, 8, 9
+"""Which derived id an errand of a session, an authorization or a voucher takes (`base.ids.derived`)."""
 
 REST_PLACES = 100
 """After the second bill, sending a rest on takes the place of the bill's number, counted from here."""
@@ -79,3 +79,10 @@ def void(authorization_id: UUID) -> Errand:
     subject = f"authorization/{authorization_id}"
     payload: dict[str, object] = {"authorization": str(authorization_id)}
     return Errand(derived(authorization_id, VOID_PLACE), "psp.void", f"{subject}/void", subject, payload)
+
+
+def deliver(voucher_id: UUID, offer_id: UUID) -> Errand:
+    """Hands a voucher to the station where its offer was asked for."""
+    subject = f"voucher/{voucher_id}"
+    payload: dict[str, object] = {"offer": str(offer_id)}
+    return Errand(derived(voucher_id, DELIVER_PLACE), "voucher.deliver", f"{subject}/deliver", subject, payload)

@@ -17,12 +17,14 @@ from uuid import UUID
 from csms.base.errors import Conflict, CsmsError, Refused
 from csms.base.money import Money, decimal_text
 from csms.db import SQL, Connection, Record
+from csms.domain import errand
 from csms.domain.authorization import Ask
 from csms.flows import top_up, vouchers
 from csms.flows.authorize import answered
 from csms.flows.books import new_id
 from csms.flows.vouchers import NotEnough
 from csms.psp.base import Answer, Caps, Found, Psp
+from csms.store import outbox
 
 JOB = "voucher.pay"
 JOB_AFTER = timedelta(seconds=30)
@@ -234,7 +236,10 @@ async def _voucher_of(conn: Connection, offer: Record, wish: Wish, now: datetime
 
 
 async def _bought(conn: Connection, offer: Record, now: datetime) -> Record:
+    """The voucher, which will be handed to the station where it was asked for, if it was at one."""
     voucher_id = new_id()
     row = await vouchers.buy(conn, voucher_id, offer["driver_id"], offer["product_id"], now, offer["product_version"])
     await SQL.take_offer.run(conn, offer["id"], voucher_id)
+    if offer["station_id"] is not None:
+        await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"])])
     return row

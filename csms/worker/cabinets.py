@@ -69,7 +69,7 @@ async def open_door(commands: Commands, submit: Submit, job: Job, outside: Outsi
     grant_id, expires_at = UUID(payload["grant"]), datetime.fromisoformat(payload["expires_at"])
     end, error = "unknown" if job.claims > 1 else "offline", None
     if now < expires_at:
-        answer = await _ask(commands, payload["station"], _opening(payload, grant_id, expires_at))
+        answer = await ask(commands, payload["station"], _opening(payload, grant_id, expires_at))
         end, error = answer.end, answer.error
         if payload.get("exchange") and error == FEATURE_ABSENT:
             end = "accepted"  # a station that hands packs out by itself, once it knows that they are paid
@@ -96,7 +96,7 @@ async def start_swap(commands: Commands, submit: Submit, job: Job, outside: Outs
             swap_id, payload["rid"], payload["token"], payload["n"], tuple(payload["in"]), tuple(payload["out"]),
             expires_at,
         )  # fmt: skip
-        answer = await _ask(commands, payload["station"], command)
+        answer = await ask(commands, payload["station"], command)
         end, error = answer.end, answer.error
     await through(submit, SwapAnswered(payload["station"], outside.clock(), swap_id, _end(end), error))
     return Result(job, "done", facts={"end": end, "error": error})
@@ -113,7 +113,7 @@ def _end(end: str) -> End:
 async def ask_for_units(commands: Commands, job: Job, outside: Outside) -> Result:
     """Have a cabinet say what is where. One that is away says so by itself when it comes back."""
     expires_at = outside.clock() + timedelta(seconds=REPORT_S)
-    answer = await _ask(commands, job.payload["station"], ReportUnits(job.id, expires_at))
+    answer = await ask(commands, job.payload["station"], ReportUnits(job.id, expires_at))
     if answer.end in ("accepted", "offline", "failed") or job.attempts >= ATTEMPTS_MAX:
         return Result(job, "done", facts={"end": answer.end, "error": answer.error})
     return Result(job, "waiting", wait_s=WAIT_S, error=answer.error or answer.end)
@@ -127,7 +127,7 @@ async def stop_energy(commands: Commands, job: Job, outside: Outside) -> Result:
         driver_id = await SQL.driver_of_rental.value(conn, UUID(job.payload["rental"]))
     running = [row for row in rows if row["driver_id"] == driver_id]
     for row in running:
-        await _ask(commands, item, StopSession(row["ref"]))
+        await ask(commands, item, StopSession(row["ref"]))
     if not running or job.attempts >= ATTEMPTS_MAX:
         return Result(job, "done", facts={"running": len(running)})
     return Result(job, "waiting", wait_s=WAIT_S, error="energy still flows")
@@ -151,7 +151,7 @@ async def remind(job: Job, outside: Outside) -> Result:
     return Result(job, "done", facts={"told": told})
 
 
-async def _ask(commands: Commands, station_id: str, command: Command) -> Answer:
+async def ask(commands: Commands, station_id: str, command: Command) -> Answer:
     """What became of a command."""
     command_id = uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))
     try:

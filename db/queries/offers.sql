@@ -194,7 +194,7 @@ for update;
 -- name: show_offer
 -- An offer with its inquiry, and the payment that is being made for it or was.
 select o.id, o.product_id, o.product_version, o.price_minor, o.currency, o.voucher_id, i.driver_id, i.vehicle_id,
-    i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request
+    i.station_id, i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request
 from voucher_offer o
 join voucher_inquiry i on i.id = o.inquiry_id
 left join voucher_payment p on p.offer_id = o.id and p.state <> 'declined'
@@ -202,7 +202,7 @@ where o.id = $1;
 
 -- name: lock_offer_of_payment
 -- The offer that a payment is for.
-select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id
+select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id, i.station_id
 from voucher_payment p
 join voucher_offer o on o.id = p.offer_id
 join voucher_inquiry i on i.id = o.inquiry_id
@@ -214,6 +214,16 @@ for update of o;
 update voucher_offer
 set voucher_id = $2
 where id = $1;
+
+-- name: voucher_to_deliver
+-- The voucher that an offer has bought, the vehicle that asked for it, and at which station.
+select v.id, v.driver_id, v.product_id, v.product_version, v.unit, v.total, v.price_minor, v.currency, v.terms,
+    v.bought_at, v.valid_from, v.valid_until, v.state, i.station_id, c.kind as vehicle_kind, c.masked as vehicle_masked
+from voucher_offer o
+join voucher v on v.id = o.voucher_id
+join voucher_inquiry i on i.id = o.inquiry_id
+join vehicle c on c.id = i.vehicle_id
+where o.id = $1;
 
 -- name: add_voucher_payment
 -- A psp will be asked for the price of an offer.

@@ -17,7 +17,7 @@ SCHEMA = json.loads((ROOT / "docs" / "reference" / "assets" / "v1.schema.json").
 
 _PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SHARED = ("envelope", "event", "command")
-NOT_SERVED = ("Session.", "Voucher.Deliver")
+NOT_SERVED = ("Session.",)
 """Messages that are specified, and not served yet."""
 
 

@@ -29,7 +29,16 @@ from typing import Any
 from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, BillTold
-from csms.domain.commands import Answer, Command, LimitSlot, OpenDoor, ReleasePack, ReportUnits, StartSwap
+from csms.domain.commands import (
+    Answer,
+    Command,
+    DeliverVoucher,
+    LimitSlot,
+    OpenDoor,
+    ReleasePack,
+    ReportUnits,
+    StartSwap,
+)
 from csms.domain.events import RECORDED, Event, Outcome
 from csms.domain.pack_events import PackStated
 from csms.domain.pack_state import PackState
@@ -238,7 +247,7 @@ def _fields(parts: list[str]) -> dict[str, Any]:
 def _asset_fields(parts: list[str]) -> dict[str, Any]:
     """Fields of our words about items and doors: ids and instants are not text."""
     fields = _fields(parts)
-    for name in fields.keys() & {"grant_id", "request_id", "swap_id"}:
+    for name in fields.keys() & {"grant_id", "request_id", "swap_id", "voucher_id"}:
         fields[name] = UUID(fields[name])
     for name in fields.keys() & {"units_in", "units_out", "limits"}:
         fields[name] = tuple(tuple(value) if isinstance(value, list) else value for value in fields[name])
@@ -255,6 +264,7 @@ _COMMANDS: dict[str, Callable[..., Command]] = {
     "StartSwap": partial(StartSwap, expires_at=NOON + timedelta(seconds=15)),
     "ReleasePack": partial(ReleasePack, error=None, expires_at=NOON + timedelta(seconds=15)),
     "LimitSlot": partial(LimitSlot, begins=NOON),
+    "DeliverVoucher": partial(DeliverVoucher, expires_at=NOON + timedelta(seconds=60)),
 }
 
 

@@ -9,6 +9,7 @@ from csms.base.errors import WireError
 from csms.domain.commands import (
     AnyCall,
     Command,
+    DeliverVoucher,
     LimitSlot,
     OpenDoor,
     ReleasePack,
@@ -34,7 +35,7 @@ def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
             if not (command.ref.isascii() and command.ref.isdecimal()):
                 raise WireError("PropertyConstraintViolation", f"{command.ref[:50]} is no transaction id of OCPP 1.6")
             return "RemoteStopTransaction", {"transactionId": int(command.ref)}
-        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack():
+        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack() | DeliverVoucher():
             return "DataTransfer", asset_commands.transfer(command, now, as_text=True)
         case LimitSlot():
             return "SetChargingProfile", profile_16(command)

@@ -8,6 +8,7 @@ from typing import Any
 from csms.domain.commands import (
     AnyCall,
     Command,
+    DeliverVoucher,
     LimitSlot,
     OpenDoor,
     ReleasePack,
@@ -32,7 +33,7 @@ def write(command: Command, now: datetime) -> tuple[str, dict[str, Any]]:
             }
         case StopSession():
             return "RequestStopTransaction", {"transactionId": command.ref}
-        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack():
+        case OpenDoor() | ReportUnits() | StartSwap() | ReleasePack() | DeliverVoucher():
             return "DataTransfer", asset_commands.transfer(command, now, as_text=False)
         case LimitSlot():
             return "SetChargingProfile", profile_2x(command)

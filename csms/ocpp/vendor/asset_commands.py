@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from csms.base.clock import rfc3339
-from csms.domain.commands import OpenDoor, ReleasePack, ReportUnits, StartSwap
+from csms.domain.commands import DeliverVoucher, OpenDoor, ReleasePack, ReportUnits, StartSwap
 from csms.ocpp.vendor.bodies import VENDOR, VERSION, Body, document
 
 Payload = dict[str, Any]
@@ -18,14 +18,14 @@ Payload = dict[str, Any]
 ERROR_LENGTH_MAX = 50
 
 
-AssetCommand = OpenDoor | ReportUnits | StartSwap | ReleasePack
+AssetCommand = OpenDoor | ReportUnits | StartSwap | ReleasePack | DeliverVoucher
 
 
 def transfer(command: AssetCommand, now: datetime, *, as_text: bool) -> Payload:
     """
     The DataTransfer that `command` is, sent `now`; 1.6 carries the body as JSON text.
 
-    Its `id` is that of the grant, swap or request, so that a command sent again is known for the same. Doors
+    Its `id` is that of the grant, swap, voucher or request, so that a command sent again is known for the same. Doors
     are never opened by UnlockConnector: the specifications keep that for the lock of a cable.
     """
     match command:
@@ -37,6 +37,8 @@ def transfer(command: AssetCommand, now: datetime, *, as_text: bool) -> Payload:
             message, body = "Swap.Start", _swap_start(command)
         case ReleasePack():
             message, body = "Battery.Release" if command.error is None else "Battery.Return", _release(command)
+        case DeliverVoucher():
+            message, body = "Voucher.Deliver", _delivery(command)
     data = {"v": VERSION, "ts": rfc3339(now), "exp": rfc3339(command.expires_at), **body}
     return {"vendorId": VENDOR, "messageId": message, "data": json.dumps(data) if as_text else data}
 
@@ -65,6 +67,12 @@ def _swap_start(command: StartSwap) -> Body:
 def _release(command: ReleasePack) -> Body:
     body: Body = {"id": str(command.grant_id), "rid": command.rid, "u": [command.unit]}
     return body if command.error is None else body | {"err": command.error}
+
+
+def _delivery(command: DeliverVoucher) -> Body:
+    shown = "".join(character for character in command.vehicle if "!" <= character <= "~")
+    vehicle = {"type": command.vehicle_kind, "value": shown}
+    return {"id": str(command.voucher_id), "vehicle": vehicle, "voucher": command.document}
 
 
 def refusal(payload: Payload) -> str | None:

@@ -1,0 +1,167 @@
+"""What was bought through a station is handed over there, signed: once, and at the worst not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from csms import db
+from csms.api import auth, voucher_documents
+from csms.domain.commands import DeliverVoucher
+from csms.ocpp import schemas
+from csms.ocpp.gateway import COMMANDS
+from csms.ocpp.schemas import FOLDERS, Version
+from csms.ocpp.vendor import bodies
+from csms.store.outbox import Job, Result
+from csms.worker import deliveries
+from csms.worker.tasks import Outside
+from tests.make import NOON
+from tests.ocpp.house import Rig, Station
+from tests.ocpp.test_vouchers import count, house, say
+
+VOUCHER = UUID("01991f00-0000-7000-8000-000000000001")
+
+
+async def bought(rig: Rig, station: Station, version: str) -> str:
+    """A voucher's id, as the station was told it."""
+    _, found = await say(station, version, "Voucher.Inquire")
+    taken = {"id": "vou-00000002", "inquiry": "vou-00000001", "offer": found["offers"][0]["offer"]}
+    answers = [await say(station, version, "Voucher.Purchase", **taken) for _ in "12"]
+    assert answers[0] == answers[1] and await count(rig, "outbox where kind = 'voucher.deliver'") == 1
+    return str(answers[0][1]["bill"]["ref"])
+
+
+async def work(rig: Rig, attempts: int = 1) -> Result:
+    """The worker takes the job in hand."""
+    async with rig.pool.acquire() as conn:
+        row = await conn.fetchrow("select * from outbox where kind = 'voucher.deliver'")
+        signer = auth.Signer((await auth.load_keys(conn, NOON))[0], "csms", "csms")
+    job = Job(row["id"], row["kind"], row["key"], row["subject"], json.loads(row["payload"]), attempts, attempts)
+    [task] = deliveries.tasks(rig.commands, partial(voucher_documents.sign, signer)).values()
+    return await task(job, Outside(rig.pool, {}, {}, rig.clock, random.Random(1)))
+
+
+async def delivered(rig: Rig, station: Station, status: str) -> tuple[Any, Result]:
+    """What the station heard, and what came of its answer."""
+    working = asyncio.create_task(work(rig))
+    _, message_id, action, payload = await station.hear()
+    assert action == "DataTransfer"
+    await station.say(json.dumps([3, message_id, {"status": status}]))
+    return payload, await working
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+async def test_a_bought_voucher_is_delivered_signed(pool: db.Pool, dsn: str, version: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station(version)
+        voucher = await bought(rig, station, version)
+
+        payload, result = await delivered(rig, station, "Accepted")
+
+        body = json.loads(payload["data"]) if version == "ocpp1.6" else payload["data"]
+        bodies.validator(f"down/{payload['messageId']}").validate(body)
+        assert (payload["messageId"], body["id"]) == ("Voucher.Deliver", voucher)
+        assert (body["exp"], body["vehicle"]) == ("2026-11-20T12:01:00Z", {"type": "EVCCID", "value": "01...AB"})
+        assert (result.state, result.facts) == ("done", {"end": "accepted", "error": None})
+        async with pool.acquire() as conn:
+            keys = await auth.load_keys(conn, NOON)
+        access = auth.Access(keys, "csms", "csms", 900, (), nobody)
+        claims = access.signed(voucher_documents.KIND, voucher_documents.PURPOSE, body["voucher"])
+        assert claims is not None and (claims["jti"], claims["product"]) == (voucher, "small")
+        await station.leave()
+
+
+async def nobody(issuer: str, subject: str) -> str:
+    raise AssertionError(issuer, subject)
+
+
+@pytest.mark.parametrize(
+    ("status", "end"), [("Rejected", "rejected"), ("UnknownMessageId", "failed"), ("UnknownVendorId", "failed")]
+)
+async def test_a_station_that_does_not_take_it_is_asked_no_more(pool: db.Pool, dsn: str, status: str, end: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp1.6")
+        await bought(rig, station, "ocpp1.6")
+
+        _, result = await delivered(rig, station, status)
+
+        assert result.facts is not None and (result.state, result.facts["end"], result.concerns) == ("done", end, ())
+        await station.leave()
+
+
+async def test_a_station_that_is_away_is_tried_a_few_times_and_nobody_is_troubled(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.0.1")
+        await bought(rig, station, "ocpp2.0.1")
+        await station.leave()
+        await asyncio.sleep(0.2)
+
+        results = [await work(rig, attempts) for attempts in range(1, deliveries.ATTEMPTS_MAX + 1)]
+
+        assert [(one.state, one.wait_s) for one in results] == [
+            *(("waiting", wait_s) for wait_s in (5, 10, 20, 40, 80)), ("done", 0),
+        ]  # fmt: skip
+        assert [one.concerns for one in results] == [()] * 6
+
+
+GONE = {
+    "voucher": "update voucher set state = 'refunded'",
+    "vehicle": "delete from vehicle",
+    "station": "update voucher_inquiry set station_id = null, message_id = null",
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+async def test_what_has_gone_meanwhile_is_not_delivered(pool: db.Pool, dsn: str, gone: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.1")
+        await bought(rig, station, "ocpp2.1")
+        async with pool.acquire() as conn:
+            await conn.execute(gone)
+
+        result = await work(rig)
+
+        assert (result.state, result.facts, await count(rig, "command")) == ("done", {"end": "nothing to deliver"}, 0)
+        await station.leave()
+
+
+async def test_one_that_no_frame_has_room_for_is_not_delivered(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.1")
+        await bought(rig, station, "ocpp2.1")
+        async with pool.acquire() as conn:
+            places = json.dumps({"conditions": {"stations": [f"STATION-{number:040}" for number in range(60)]}})
+            await conn.execute("update voucher set terms = $1", places)
+
+        result = await work(rig)
+
+        assert (result.facts, await count(rig, "command")) == ({"end": "too long"}, 0)
+        await station.leave()
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+def test_the_longest_one_fits_and_again_is_the_same_command(version: Version) -> None:
+    document = "x" * deliveries.DOCUMENT_LENGTH_MAX
+    command = DeliverVoucher(VOUCHER, "app", "\uac00p...\uac00p", document, NOON + timedelta(seconds=60))
+
+    sent = [COMMANDS[version](command, NOON + timedelta(seconds=seconds)) for seconds in (0, 4)]
+
+    for action, payload in sent:
+        schemas.check(version, action, payload)
+        text = payload["data"] if version == "ocpp1.6" else json.dumps(payload["data"])
+        body = json.loads(text)
+        bodies.validator("down/Voucher.Deliver").validate(body)
+        assert len(text) <= bodies.DATA_BYTES_MAX and isinstance(payload["data"], str) == (version == "ocpp1.6")
+        assert (body["id"], body["vehicle"]) == (str(VOUCHER), {"type": "app", "value": "p...p"})
