@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -50,6 +50,12 @@ async def serve(pool: Pool, clock: Clock, ask: VoucherAsk) -> VoucherAnswer:
         return VoucherAnswer(NOT_AUTHORIZED)
 
 
+TOLD_BY_ITSELF = frozenset({"EVCCID", "eMAID", "MAC"})
+"""What a vehicle tells the station that it is plugged into; everybody can read a VIN, and an app is no vehicle."""
+
+ONE_EVERY = timedelta(days=1)
+
+
 @asynccontextmanager
 async def _acting(pool: Pool) -> AsyncIterator[Connection]:
     """A transaction of the system's own."""
@@ -84,6 +90,19 @@ async def _told(conn: Connection, ask: VoucherAsk, row: Record) -> VoucherAnswer
     return VoucherAnswer(offers=offers, expires_at=rows[0]["valid_until"] if rows else None)
 
 
+async def _may_buy(conn: Connection, ask: VoucherAsk, driver_id: str, now: datetime) -> bool:
+    """
+    Whether a station may spend a driver's balance on a voucher: while the driver charges there.
+
+    What a vehicle tells by itself may buy before it charges, once a day: stations that saw it know it, and may say so.
+    """
+    if await SQL.charges_at.value(conn, driver_id, ask.station_id):
+        return True
+    if ask.kind not in TOLD_BY_ITSELF:
+        return False
+    return not await SQL.bought_at_stations.value(conn, driver_id, now - ONE_EVERY)
+
+
 async def _purchase(conn: Connection, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
     """One voucher for one message, however often it is said."""
     offers = await SQL.list_station_offers.many(conn, ask.station_id, ask.inquiry, row["id"])
@@ -93,7 +112,7 @@ async def _purchase(conn: Connection, ask: VoucherAsk, row: Record, now: datetim
     wish = Wish(UUID(ask.offer), row["id"], f"{client}\n{ask.id}")
 
     async def work() -> tuple[int, object]:
-        if not await SQL.charges_at.value(conn, row["driver_id"], ask.station_id):
+        if not await _may_buy(conn, ask, row["driver_id"], now):
             raise Conflict("the driver does not charge at this station")
         bought = await purchases.from_balance(conn, wish, now)
         return 201, [str(bought["id"]), bought["price_minor"], bought["currency"], bought["valid_until"].isoformat()]

@@ -271,6 +271,16 @@ and i.message_id = $2
 and i.vehicle_id = $3
 order by o.place;
 
+-- name: bought_at_stations
+-- Whether a driver has bought through a station what was offered since $2.
+select exists (
+    select from voucher_inquiry i
+    join voucher_offer o on o.inquiry_id = i.id
+    where i.driver_id = $1
+    and i.asked_at > $2
+    and i.message_id is not null
+    and o.voucher_id is not null);
+
 -- name: charges_at
 -- Whether a driver charges at a station now.
 select exists (

@@ -22,6 +22,7 @@ from csms.ocpp.vendor import bodies
 from csms.store.outbox import Job, Result
 from csms.worker import deliveries
 from csms.worker.tasks import Outside
+from tests import make
 from tests.make import NOON
 from tests.ocpp.house import Rig, Station
 from tests.ocpp.test_vouchers import count, house, say
@@ -32,6 +33,7 @@ VOUCHER = UUID("01991f00-0000-7000-8000-000000000001")
 async def bought(rig: Rig, station: Station, version: str) -> str:
     """A voucher's id, as the station was told it."""
     _, found = await say(station, version, "Voucher.Inquire")
+    await rig.told.tell(make.started("here", at=rig.now))
     taken = {"id": "vou-00000002", "inquiry": "vou-00000001", "offer": found["offers"][0]["offer"]}
     answers = [await say(station, version, "Voucher.Purchase", **taken) for _ in "12"]
     assert answers[0] == answers[1] and await count(rig, "outbox where kind = 'voucher.deliver'") == 1

@@ -110,8 +110,27 @@ async def test_who_cannot_pay_gets_nothing(pool: db.Pool, dsn: str) -> None:
         assert (status, answer["err"], await count(rig, "voucher")) == ("Rejected", "NoCredit", 0)
 
 
-@pytest.mark.parametrize("vehicle", [VIN, EVCC], ids=["VIN", "EVCCID"])
-async def test_a_vehicle_buys_nothing_but_where_its_driver_charges(pool: db.Pool, dsn: str, vehicle: Any) -> None:
+async def test_what_a_vehicle_tells_by_itself_buys_once_a_day_without_charging(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.0.1")
+
+        async def buy(number: int) -> str:
+            asked = {"id": f"ask-{number:08}"}
+            _, found = await say(station, "ocpp2.0.1", "Voucher.Inquire", **asked)
+            offer = found["offers"][0]["offer"]
+            taken = {"id": f"buy-{number:08}", "inquiry": asked["id"], "offer": offer}
+            return str((await say(station, "ocpp2.0.1", "Voucher.Purchase", **taken))[0])
+
+        first, second = await buy(1), await buy(2)
+        await rig.told.tell(make.started("here", at=rig.now))
+        while_charging = await buy(3)
+
+        assert (first, second, while_charging) == ("Accepted", "Rejected", "Accepted")
+
+
+async def test_a_vehicle_buys_nothing_but_where_its_driver_charges(pool: db.Pool, dsn: str) -> None:
+    vehicle = VIN
     async with Rig(pool, dsn) as rig:
         await house(rig)
         station = await rig.station("ocpp1.6")
