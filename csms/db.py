@@ -220,5 +220,6 @@ def _options(name: str, role: str | None = None) -> dict[str, Any]:
     return {
         "statement_cache_size": STATEMENTS_KEPT,
         "max_cached_statement_lifetime": 0,
+        "max_cacheable_statement_size": 0,  # no limit: the longest are those that take longest to plan
         "server_settings": settings if role is None else {**settings, "role": role},
     }

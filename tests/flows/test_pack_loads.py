@@ -102,3 +102,17 @@ async def test_a_state_that_was_told_before_is_found_by_its_own_id(
         await writer.close()
     plan = "\n".join(row[0] for row in rows)
     assert "code_station_id_substr_idx on pack_state" in plan and "_pkey on pack_state" not in plan
+
+
+async def test_the_longest_statement_is_planned_once(dsn: str) -> None:
+    """A driver of PostgreSQL may keep only what is short, and have the rest planned anew each time."""
+    longest = max(db.queries().items(), key=lambda item: len(item[1].text))
+    writer = await db.writer(dsn)
+    try:
+        await writer.fetch(db.queries()["load_assets"].text, *([[]] * 21))
+        kept = {row["statement"] for row in await writer.fetch("select statement from pg_prepared_statements")}
+    finally:
+        await writer.close()
+
+    assert longest[0] == "load_assets"
+    assert longest[1].text in kept
