@@ -89,7 +89,7 @@ def _segments(row: Record) -> list[Segment]:
         priced = None if row["tariff"] is None else _tariff(row["tariff"])
         profile = usage.periods(series, start, end, base, base + row["energy_wh"])
         return segments(profile, priced, zone_of(row["time_zone"]))
-    except Exception:
+    except Exception:  # one that a rule cannot digest must not keep all behind it from being read, for ever
         log.exception("session without segments", session=str(row["session_id"]))
         return []
 

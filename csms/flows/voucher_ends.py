@@ -19,7 +19,7 @@ from csms.domain.pack_rows import Voucher
 from csms.domain.world import LATE_S_MAX
 from csms.flows.books import PostingRefused
 from csms.flows.vouchers import post
-from csms.store.notices import Notice, tell
+from csms.store.notices import Notice, Type, tell
 
 TOLD_BEFORE = timedelta(days=7)
 AFTER_DAYS_MIN = LATE_S_MAX // 86_400
@@ -56,7 +56,7 @@ async def tell_of_ends(conn: Connection, now: datetime) -> int:
             return count
 
 
-def _notice(row: Record, kind: str, until: datetime, now: datetime) -> Notice:
+def _notice(row: Record, kind: Type, until: datetime, now: datetime) -> Notice:
     left = row["left"] if "left" in row else row["total"] - row["used"]
     body = {
         "voucher": str(row["id"]), "driver": row["driver_id"], "product": row["product_id"], "unit": row["unit"],
@@ -64,7 +64,7 @@ def _notice(row: Record, kind: str, until: datetime, now: datetime) -> Notice:
         "carry_until": None if row["carry_until"] is None else rfc3339(row["carry_until"]),
     }  # fmt: skip
     key = f"voucher/{row['id']}/{kind}"
-    return Notice(key, kind, row["provider_id"], row["driver_id"], body, now)  # type: ignore[arg-type]
+    return Notice(key, kind, row["provider_id"], row["driver_id"], body, now)
 
 
 async def lapse(conn: Connection, country: str, now: datetime, *, only_look: bool) -> Lapse:
