@@ -70,7 +70,8 @@ class Voucher(Answer):
 
 class VoucherUse(Answer):
     """
-    What one use took: so many units, which released so much of what was paid for them.
+    What one use took: so many units, which released so much of what was paid for them. Below zero: a bill was taken
+    back, and what it took came back.
 
     `saved` is the part of the price that was not asked for them, less that; null where quantities were covered.
     """

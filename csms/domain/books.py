@@ -10,6 +10,7 @@ from uuid import UUID
 from csms.domain.billing import Bill
 from csms.domain.session import SharesBy
 from csms.domain.settlement import Shares
+from csms.domain.tariff_own import Drawn
 
 
 class Issued(NamedTuple):
@@ -74,7 +75,7 @@ class Books:
     What is written of a session's money: its bills, its payments newest first, its driver's balance and debt.
 
     `collection` is how far its psp's job is: `waiting`, `done`, `given_up`, or None without one. `receivable_minor`
-    is what the psp was to take and nobody knows that it did. `gifted_minor` is what gifts paid of it.
+    is what the psp was to take and nobody knows that it did. `taken` is what it has of each voucher.
     """
 
     issued: tuple[Issued, ...] = ()
@@ -83,7 +84,12 @@ class Books:
     balance_minor: int = 0
     debt_minor: int = 0
     receivable_minor: int = 0
-    gifted_minor: int = 0
+    taken: tuple[Drawn, ...] = ()
+
+    @property
+    def gifted_minor(self) -> int:
+        """What gifts paid of it."""
+        return sum(part.minor for part in self.taken if part.funded_by is not None)
 
     def charge(self) -> Issued:
         """The charge that counts: the newest."""

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from csms.base.ids import derived
 from csms.base.money import from_minor
-from csms.domain import ledger
+from csms.domain import ledger, voucher
 from csms.domain.billing import (
     REVISIONS_MAX,
     Bill,
@@ -35,10 +35,11 @@ from csms.domain.errand import Errand, refund_rest
 from csms.domain.events import BillCorrected, BillRefunded, Reading, ReviewDecided
 from csms.domain.ledger import Move, Posting, transfers
 from csms.domain.metering import Energy
-from csms.domain.session import Priced, Session, SharesBy
+from csms.domain.session import COVERED, Priced, Session, SharesBy, flagged, without
 from csms.domain.settlement import Shares, divide, keep
 from csms.domain.tariff import Line, Price
 from csms.domain.tariff_own import Drawn
+from csms.domain.voucher import NOTHING, TakenBack
 
 REVERSE_PLACES = 100
 """The posting of credit number n takes the place of n, counted from here; settlements of charges have others."""
@@ -116,25 +117,37 @@ def _of(closing: Closing, resolved: tuple[str, ...]) -> Correction:
 
 
 def correct(
-    session: Session, books: Books, priced: Priced, series: Sequence[Reading], event: BillCorrected
+    session: Session,
+    books: Books,
+    priced: Priced,
+    series: Sequence[Reading],
+    event: BillCorrected,
+    returned: TakenBack = NOTHING,
+    cover: Cover = as_it_is,
 ) -> Correction:
     """
-    Take all bills of a session back and bill it anew.
+    Take all bills of a session back and bill it anew, which `refusal` has nothing against.
 
     The payees return what they got for it, in the books; a fee that is lower goes back to the driver, a
-    higher one is taken from the balance, or owed. It never exceeds what was set aside for the session.
+    higher one is taken from the balance, or owed. It never exceeds what was set aside for the session. Vouchers get
+    `returned` what they gave, and `cover` says what they pay of the new bill.
     """
-    if refused := _refusal(session, books, event.revision):
-        return Correction(session, refused=refused)
+    assert refusal(session, books, event.revision) is None
     charge, net = books.charge(), books.net()
     energy_wh = charge.energy_wh if event.energy_wh is None else event.energy_wh
     seconds = charge.seconds if event.seconds is None else event.seconds
-    used = usage(session, energy_wh, seconds, priced, series)
+    used = cover(usage(session, energy_wh, seconds, priced, series))
     due, not_charged = charged(session, used, priced)
     shares = divide(due.total_minor, priced.split, due.vat_minor, session.host_bp)
     taken, given = session.revision + 1, session.revision + 2
     credit = credit_of(session, charge, net, taken, event.received_at, event.reason, event.by, _returned_by(books))
-    session = session._replace(energy_wh=energy_wh, fee_minor=due.total_minor, revision=given)
+    session = session._replace(
+        energy_wh=energy_wh,
+        fee_minor=due.total_minor,
+        drawn_minor=used.drawn_minor,
+        flags=flagged(without(session.flags, COVERED), COVERED if used.drawn else None),
+        revision=given,
+    )
     bill = Bill(
         bill_id(session.id, given),
         session,
@@ -149,17 +162,19 @@ def correct(
         made_by=event.by,
         periods=used.periods,
     )
-    more = due.total_minor - net.total_minor
+    more = due.total_minor - used.drawn_minor - (net.total_minor - returned.minor)
+    drawn = (*returned.transfers, *voucher.draw_down(session.id, used.drawn))
     back = _give_back(session, books, max(0, -more), credit)
     moves = [*_demanded(session, books, max(0, more)), *paid_out(session, shares), *back.moves]
     sent_on = session.rest == "refund" and back.to_balance_minor > 0
     return Correction(
         session,
         (credit, bill),
-        (*_reversal(session, credit), *settlement(session, given, event.received_at, moves)),
+        (*_reversal(session, credit), *settlement(session, given, event.received_at, moves, drawn)),
         tuple(back.refunds),
         (refund_rest(session, back.to_balance_minor),) if sent_on else (),
         ("session_dispute", "cost_mismatch"),
+        drawn=used.drawn,
     )
 
 
@@ -172,7 +187,7 @@ def refund(session: Session, books: Books, event: BillRefunded) -> Correction:
     """
     if any(bill.id == event.refund_id for bill in books.issued):
         return Correction(session)  # this very refund, heard again
-    if refused := _refusal(session, books, session.revision):
+    if refused := refusal(session, books, session.revision):
         return Correction(session, refused=refused)
     charge, net = books.charge(), _since(books)
     if event.amount_minor > net.total_minor:
@@ -213,7 +228,7 @@ def _returned_by(books: Books) -> SharesBy:
     return books.charge().shares_by if books.receivable_minor else "run"
 
 
-def _refusal(session: Session, books: Books, revision: int) -> str | None:
+def refusal(session: Session, books: Books, revision: int) -> str | None:
     """Why the bills of a session cannot be touched now, None if they can."""
     if session.state != "completed" or not books.issued:
         return "it has no settled bill"
@@ -269,7 +284,7 @@ def credit_of(
 def _reversal(session: Session, credit: Bill, more: Sequence[Move] = ()) -> tuple[Posting, ...]:
     """The payees' money back into the held account, and on from there."""
     assert session.currency
-    moved = transfers(session.currency, *returned(session, credit), *more)
+    moved = transfers(session.currency, *of_payees(session, credit), *more)
     if not moved:
         return ()
     place = REVERSE_PLACES + credit.revision
@@ -277,7 +292,7 @@ def _reversal(session: Session, credit: Bill, more: Sequence[Move] = ()) -> tupl
     return (Posting(derived(session.id, place), key, "reverse", str(session.id), credit.issued_at, moved),)
 
 
-def returned(session: Session, credit: Bill) -> list[Move]:
+def of_payees(session: Session, credit: Bill) -> list[Move]:
     """What the payees got back into the held account; it may leave them below zero until their next bills."""
     held, shares = ledger.session_held(session.id), credit.shares
     return [

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from csms.base.ids import derived, wire_number
+from csms.base.ids import wire_number
 from csms.domain import (
     asset_events,
     attribution,
@@ -30,9 +30,9 @@ from csms.domain import (
     swap_clock,
     swaps,
 )
-from csms.domain.billing import DISPUTE_PLACE
 from csms.domain.decisions import (
     corrected,
+    disputed,
     ended_provisionally,
     finished,
     refunded,
@@ -40,7 +40,6 @@ from csms.domain.decisions import (
     reviewed,
     superseded,
 )
-from csms.domain.errand import Concern
 from csms.domain.events import (
     RECORDED,
     AuthorizationDecided,
@@ -67,7 +66,7 @@ from csms.domain.events import (
 from csms.domain.folding import keep, open_session, park, put, set_aside, settled
 from csms.domain.plausible import plausible_time
 from csms.domain.running import running
-from csms.domain.session import CLOSED, VOUCHERS, Session, ended, flagged, located, started
+from csms.domain.session import CLOSED, VOUCHERS, Session, ended, located, started
 from csms.domain.signatures import standing
 from csms.domain.station_cost import compared
 from csms.domain.watch import passed
@@ -189,7 +188,7 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
         keep(world, changes, session, event.readings)
         if event.signed:
             session = _signed(world, changes, session, event)
-        session = put(world, changes, _disputed(changes, session, event), session)
+        session = put(world, changes, disputed(changes, session, event), session)
         return payer.answer(world, changes, session, may_wait=False)
     keep(world, changes, session, event.readings)
     at, flag = _time(world, event, session.started_at)
@@ -205,23 +204,6 @@ def _ended(world: World, changes: Changes, event: SessionEnded) -> Outcome:
     session = settled(world, changes, session, event.received_at)
     session = put(world, changes, compared(changes, session, event), session)
     return payer.answer(world, changes, session, may_wait=False)
-
-
-def _disputed(changes: Changes, session: Session, event: SessionEnded) -> Session:
-    if event.meter_wh is None or event.meter_wh == session.meter_end_wh or "dispute" in session.flags:
-        return session
-    details: dict[str, object] = {"first_wh": session.meter_end_wh, "later_wh": event.meter_wh, "raw": event.raw}
-    changes.concerns.append(
-        Concern(
-            derived(session.id, DISPUTE_PLACE),
-            "session_dispute",
-            str(session.id),
-            session.station_id,
-            details,
-            event.received_at,
-        )
-    )
-    return session._replace(flags=flagged(session.flags, "dispute"))
 
 
 def _verdict(world: World, changes: Changes, event: AuthorizationDecided) -> Outcome:

@@ -7,12 +7,13 @@ refused: then the outcome is `refused` with the reason in words.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from csms.base.ids import derived
-from csms.domain import budget, corrections, provisional, voucher_session
+from csms.domain import budget, corrections, provisional, voucher_session, voucher_uses
 from csms.domain.attribution import last_known
-from csms.domain.billing import as_it_is
+from csms.domain.billing import DISPUTE_PLACE, as_it_is
 from csms.domain.corrections import Correction
 from csms.domain.errand import Concern
 from csms.domain.events import (
@@ -28,12 +29,13 @@ from csms.domain.events import (
 )
 from csms.domain.folding import closed, judged, lacks, note, put, settled
 from csms.domain.metering import plausible_time
-from csms.domain.session import CLOSED, COVERED, VOUCHERS, Session, ended, flagged
+from csms.domain.session import CLOSED, Session, ended, flagged
 from csms.domain.world import Changes, World
 
 PROVISIONAL_PLACE = 10
 """The derived id of the exception that tells of a provisional end."""
 
+GONE = "a voucher that paid for it was given back, or has ended for good"
 UNKNOWN = Outcome("refused", reason="there is no such session")
 
 
@@ -48,11 +50,10 @@ def ended_provisionally(world: World, changes: Changes, event: ProvisionallyEnde
     at, _ = plausible_time(last.at if last else session.started_at, event.received_at, session.started_at)
     meter_wh = last.register_wh if last else session.meter_start_wh
     over = ended(session, at, meter_wh, event.why, "provisional")
-    final = VOUCHERS in session.flags  # what is taken of a voucher is not taken back: this end stands
-    after = settled(world, changes, put(world, changes, over, session), event.received_at, final=final)
+    after = settled(world, changes, put(world, changes, over, session), event.received_at, final=False)
     details: dict[str, object] = {"session": str(session.id), "why": event.why, "last_wh": meter_wh}
     id_ = derived(session.id, PROVISIONAL_PLACE)
-    if after.state == "provisional" or (final and after.state == "completed"):
+    if after.state == "provisional":
         changes.concerns.append(
             Concern(id_, "session_provisional", str(session.id), session.station_id, details, event.received_at)
         )
@@ -64,15 +65,26 @@ def finished(world: World, changes: Changes, event: ProvisionalFinished) -> Outc
     session = world.sessions.get((event.station_id, event.ref))
     if session is None or session.state != "provisional":
         return RECORDED
-    closed(world, changes, session, provisional.release(session, event.received_at))
-    changes.resolved.append(("session_provisional", str(session.id), "no end came: it stands", event.received_at))
+    _stands(world, changes, session, event.received_at, "no end came")
     return RECORDED
 
 
+def _stands(world: World, changes: Changes, session: Session, at: datetime, why: str) -> Session:
+    changes.resolved.append(("session_provisional", str(session.id), f"{why}: it stands", at))
+    return closed(world, changes, session, provisional.release(session, at))
+
+
 def superseded(world: World, changes: Changes, session: Session, event: SessionEnded) -> Session:
-    """The true end of a provisional session: the first bill is taken back, a new one made."""
-    if lacks(world, changes, session):
+    """
+    The true end of a provisional session: the first bill is taken back, a new one made.
+
+    It stands where vouchers paid for it that cannot get back what they gave; then people are told of another register.
+    """
+    if lacks(world, changes, session) or voucher_session.lacks(world, changes, session):
         return session
+    if voucher_uses.is_gone(world, session):
+        session = _stands(world, changes, session, event.received_at, GONE)
+        return put(world, changes, disputed(changes, session, event), session)
     at, flag = plausible_time(event.at, event.received_at, session.started_at)
     over = session._replace(
         ended_at=at,
@@ -82,13 +94,18 @@ def superseded(world: World, changes: Changes, session: Session, event: SessionE
     )
     energy = judged(world, changes, over, event.received_at)
     assert energy is not None
+    books, priced = world.books[session.id], world.priced_of(session)
+    returned = voucher_uses.take_back(world, changes, session, session.revision + 1, event.received_at)
+    cover = as_it_is if priced is None else partial(voucher_session.covered, world, over, priced)
     credit, posting, closing = provisional.supersede(
         over,
         energy,
-        world.priced_of(session),
-        world.books[session.id],
+        priced,
+        books,
         world.series[session.id],
         event.received_at,
+        returned,
+        cover,
     )
     changes.bills.append(credit)
     note(world, credit)
@@ -96,6 +113,18 @@ def superseded(world: World, changes: Changes, session: Session, event: SessionE
         changes.postings.append(posting)
     changes.resolved.append(("session_provisional", str(session.id), "its end arrived", event.received_at))
     return closed(world, changes, session, closing)
+
+
+def disputed(changes: Changes, session: Session, event: SessionEnded) -> Session:
+    """Another end of a session that has one: the first counts, and people are told once if the registers differ."""
+    if event.meter_wh is None or event.meter_wh == session.meter_end_wh or "dispute" in session.flags:
+        return session
+    details: dict[str, object] = {"first_wh": session.meter_end_wh, "later_wh": event.meter_wh, "raw": event.raw}
+    id_ = derived(session.id, DISPUTE_PLACE)
+    changes.concerns.append(
+        Concern(id_, "session_dispute", str(session.id), session.station_id, details, event.received_at)
+    )
+    return session._replace(flags=flagged(session.flags, "dispute"))
 
 
 def rest_chosen(world: World, changes: Changes, event: RestChosen) -> Outcome:
@@ -133,7 +162,7 @@ def reviewed(world: World, changes: Changes, event: ReviewDecided) -> Outcome:
     priced = world.priced_of(session)
     cover = as_it_is if priced is None else partial(voucher_session.covered, world, session, priced)
     correction = corrections.review(session, claimed, priced, world.series[session.id], event, cover)
-    voucher_session.take(world, changes, session, correction.drawn, session.ended_at or event.received_at)
+    voucher_uses.take(world, changes, correction.session, correction.drawn, session.ended_at or event.received_at)
     return _written(world, changes, session, correction, event, event.action)
 
 
@@ -149,9 +178,17 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
         return Outcome("refused", reason="it has no settled bill")
     if session.use == "rental":
         return Outcome("refused", reason="a rental has no meter to put right: refund a part of its bill")
-    if COVERED in session.flags:
-        return Outcome("refused", reason="vouchers paid for a part of it: refund a part of its bill")
-    correction = corrections.correct(session, world.books[session.id], priced, world.series[session.id], event)
+    if voucher_session.lacks(world, changes, session):
+        return RECORDED
+    books = world.books[session.id]
+    if (why := corrections.refusal(session, books, event.revision)) is not None:
+        return Outcome("refused", ref=session.ref, reason=why)
+    if voucher_uses.is_gone(world, session):
+        return Outcome("refused", reason=f"{GONE}: refund a part of its bill")
+    returned = voucher_uses.take_back(world, changes, session, session.revision + 1, event.received_at)
+    cover = partial(voucher_session.covered, world, session, priced)
+    correction = corrections.correct(session, books, priced, world.series[session.id], event, returned, cover)
+    voucher_uses.take(world, changes, correction.session, correction.drawn, event.received_at)
     return _written(world, changes, session, correction, event, "corrected")
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from csms.domain import budget, payer, voucher_session
+from csms.domain import budget, payer, voucher_session, voucher_uses
 from csms.domain.billing import Bill, Closing, as_it_is, asks_when, settle
 from csms.domain.books import Books, issued
 from csms.domain.errand import Concern
@@ -95,7 +95,7 @@ def closed(world: World, changes: Changes, before: Session, closing: Closing) ->
     budget.settled(world, changes, closing.session)
     if closing.drawn:
         assert closing.session.ended_at is not None
-        voucher_session.take(world, changes, closing.session, closing.drawn, closing.session.ended_at)
+        voucher_uses.take(world, changes, closing.session, closing.drawn, closing.session.ended_at)
     return put(world, changes, closing.session, before)
 
 

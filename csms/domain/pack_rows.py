@@ -184,14 +184,19 @@ class Voucher(NamedTuple):
 
 
 class VoucherUse(NamedTuple):
-    """What one use took of one voucher; `value_minor`: the part of a price that it took the place of, if known."""
+    """
+    What bill number `revision` of a use took of one voucher; below zero what a credit took back.
+
+    `value_minor`: the part of a price that it took the place of, if known.
+    """
 
     voucher_id: UUID
     session_id: UUID
     units: int
     minor: int
     at: datetime
-    value_minor: int | None = None
+    value_minor: int | None
+    revision: int
 
 
 class Reservation(NamedTuple):

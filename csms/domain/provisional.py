@@ -13,14 +13,15 @@ from datetime import datetime
 
 from csms.base.ids import derived
 from csms.domain import ledger
-from csms.domain.billing import Bill, Closing, bill_id, rest, settle, unspent_minor
+from csms.domain.billing import Bill, Closing, Cover, as_it_is, bill_id, rest, settle, unspent_minor
 from csms.domain.books import Books
-from csms.domain.corrections import REVERSE_PLACES, credit_of, returned
+from csms.domain.corrections import REVERSE_PLACES, credit_of, of_payees
 from csms.domain.errand import after_bill
 from csms.domain.events import Reading
 from csms.domain.ledger import Posting, transfers
 from csms.domain.metering import Energy
-from csms.domain.session import Priced, Session
+from csms.domain.session import COVERED, Priced, Session, without
+from csms.domain.voucher import NOTHING, TakenBack
 
 RELEASE_PLACE = 9
 """The derived id of the posting that lets go of what a provisional session had kept."""
@@ -47,18 +48,21 @@ def supersede(
     books: Books,
     series: Sequence[Reading],
     received_at: datetime,
+    returned: TakenBack = NOTHING,
+    cover: Cover = as_it_is,
 ) -> tuple[Bill, Posting | None, Closing]:
     """
     The true end of a provisional session: the credit for its first bill, the posting of it, and its closing.
 
     `session` has the end as the station tells it. The payees return what they got, and the held account
-    what it was given for the fee, so that it stands as before the provisional end.
+    what it was given for the fee, so that it stands as before the provisional end: vouchers get `returned`, and
+    `cover` says what they pay of the new bill.
     """
     charge = books.net()
     number, why = session.revision + 1, "the end arrived late"
     credit = credit_of(session, charge, charge, number, received_at, why, "csms", charge.shares_by)
     assert session.currency
-    held, fee = ledger.session_held(session.id), charge.total_minor
+    held, fee = ledger.session_held(session.id), charge.total_minor - returned.minor
     back: list[ledger.Move] = []
     if session.means == "psp" and session.policy != "pay_before_refund_rest":
         assert session.psp
@@ -66,7 +70,7 @@ def supersede(
     elif session.means == "balance":
         assert session.driver_id
         back = [(held, ledger.driver_debt(session.driver_id), max(0, fee - session.hold_minor))]
-    moves = transfers(session.currency, *returned(session, credit), *back)
+    moves = (*transfers(session.currency, *of_payees(session, credit), *back), *returned.transfers)
     key = f"session/{session.id}/reverse/{credit.revision}"
     place = REVERSE_PLACES + credit.revision
     posting = Posting(derived(session.id, place), key, "reverse", str(session.id), received_at, moves)
@@ -74,10 +78,11 @@ def supersede(
         state="active",
         energy_wh=None,
         fee_minor=None,
+        drawn_minor=0,
         revision=credit.revision,
-        flags=tuple(flag for flag in session.flags if flag != "provisional"),
+        flags=without(session.flags, "provisional", COVERED),
     )
-    closing = settle(anew, energy, priced, received_at, series)
+    closing = settle(anew, energy, priced, received_at, series, cover=cover)
     if closing.bill is not None:
         closing = replace(closing, bill=replace(closing.bill, reason=why, made_by="csms"))
     return credit, posting if moves else None, closing

@@ -258,6 +258,11 @@ def refused(session: Session, reason: str, at: datetime) -> Session:
     return session._replace(state="invalid", reason=reason, closed_at=at)
 
 
+def without(flags: tuple[str, ...], *gone: str) -> tuple[str, ...]:
+    """`flags` but for those in `gone`."""
+    return tuple(flag for flag in flags if flag not in gone)
+
+
 def flagged(flags: tuple[str, ...], *more: str | None) -> tuple[str, ...]:
     """`flags` and what is new in `more`."""
     return flags + tuple(dict.fromkeys(flag for flag in more if flag and flag not in flags))

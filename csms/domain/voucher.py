@@ -142,7 +142,7 @@ def draw(voucher: Voucher, units: int, value: Fraction = Fraction(0), excl: Frac
     None where a share of the whole price's tax goes with it. No units: a price for what goes beyond it alone.
     """
     after = released_minor(voucher.price_minor, voucher.total, voucher.used + units)
-    minor = after - voucher.released_minor
+    minor = max(0, after - voucher.released_minor)  # one that was put back may have left it a unit ahead
     return Drawn(
         voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value, excl,
         voucher.funded_by,
@@ -154,6 +154,14 @@ def drawn_from(voucher: Voucher, part: Drawn) -> Voucher:
     assert part.voucher_id == voucher.id
     used, released_minor = voucher.used + part.units, voucher.released_minor + part.minor
     return voucher._replace(used=used, released_minor=released_minor, uses=voucher.uses + (1 if part.units else 0))
+
+
+def put_back(voucher: Voucher, part: Drawn) -> Voucher:
+    """The voucher after a use has given back `part` of it: what was taken, to the unit and to the minor."""
+    assert part.voucher_id == voucher.id
+    assert part.units > 0
+    used, released_minor = voucher.used - part.units, voucher.released_minor - part.minor
+    return voucher._replace(used=used, released_minor=released_minor, uses=voucher.uses - 1)
 
 
 def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
@@ -174,6 +182,22 @@ def draw_down(session_id: UUID, drawn: Iterable[Drawn]) -> list[Transfer]:
         if part.minor:
             found.append(Transfer(deferred, ledger.session_held(session_id), part.currency, part.minor))
     return found
+
+
+class TakenBack(NamedTuple):
+    """What goes back into vouchers: the transfers, and the money among them, in minor units."""
+
+    transfers: tuple[Transfer, ...] = ()
+    minor: int = 0
+
+
+NOTHING = TakenBack()
+
+
+def draw_up(session_id: UUID, drawn: Sequence[Drawn]) -> TakenBack:
+    """What `draw_down` moved for a use whose bill is taken back goes the same way back."""
+    moved = (replace(t, debit=t.credit, credit=t.debit) for t in reversed(draw_down(session_id, drawn)))
+    return TakenBack(tuple(moved), sum(part.minor for part in drawn))
 
 
 # -- buying and giving back -------------------------------------------------------------------------------------------

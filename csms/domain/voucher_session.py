@@ -13,16 +13,13 @@ from fractions import Fraction
 from typing import NamedTuple
 from uuid import UUID
 
-from csms.base.money import to_minor
 from csms.domain import voucher, voucher_charge, voucher_prices
-from csms.domain.assets import put_voucher
 from csms.domain.charge_pieces import pieces
-from csms.domain.pack_rows import Voucher, VoucherUse
+from csms.domain.pack_rows import Voucher
 from csms.domain.quote import Quote
 from csms.domain.session import VOUCHERS, Priced, Session, Station, flagged, opened
 from csms.domain.tariff import Usage, calculate
 from csms.domain.tariff_clock import zone_of
-from csms.domain.tariff_own import Drawn
 from csms.domain.tariff_restrictions import State
 from csms.domain.voucher_terms import HUNDRED, stored
 from csms.domain.world import Changes, Token, World
@@ -134,13 +131,3 @@ def ahead(world: World, session: Session, used: Usage) -> Ahead:
         if one.unit == "wh" and terms.effect.percent == HUNDRED and terms.effect.kind in ("included", "percent_off"):
             wh += max(0, one.total - one.used - taken.get(one.id, 0))
     return Ahead(wh, asks)
-
-
-def take(world: World, changes: Changes, session: Session, drawn: tuple[Drawn, ...], at: datetime) -> None:
-    """Writes down what a use took of each voucher."""
-    for part in drawn:
-        if part.units:
-            mine = world.assets.vouchers[part.voucher_id]
-            put_voucher(world.assets, changes.assets, voucher.drawn_from(mine, part))
-            value = to_minor(part.value, part.currency) if part.value else None
-            changes.assets.voucher_uses.append(VoucherUse(mine.id, session.id, part.units, part.minor, at, value))

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, TypeVar
 from uuid import UUID
 
+from csms.base.money import from_minor
 from csms.db import SQL, Connection, Record
 from csms.domain import tariff_document, usage
 from csms.domain.authorization import Authorization
@@ -22,6 +24,7 @@ from csms.domain.rental import ref_of
 from csms.domain.session import VOUCHERS, Priced, Progress, Session, Station, Terms
 from csms.domain.settlement import Split
 from csms.domain.tariff import as_json
+from csms.domain.tariff_own import Drawn
 from csms.domain.token import key as token_key
 from csms.domain.world import Changes, Token, World
 from csms.store import assets, evidence
@@ -146,11 +149,17 @@ async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str
             row["balance"],
             row["debt"],
             row["receivable"],
-            row["gifted"],
+            tuple(_taken(part) for part in row["taken"]),
         )
         if row["driver_id"] is not None and row["currency"] is not None:
             world.balances[row["driver_id"], row["currency"]] = row["balance"]
             world.debts[row["driver_id"], row["currency"]] = row["debt"]
+
+
+def _taken(fields: Record) -> Drawn:
+    voucher_id, unit, units, minor, currency, vat_percent, value_minor, funded_by = fields
+    value = from_minor(value_minor or 0, currency)
+    return Drawn(voucher_id, unit, units, minor, currency, Fraction(vat_percent), value, funded_by=funded_by)
 
 
 def _columns(pairs: Iterable[tuple[A, B]]) -> tuple[list[A], list[B]]:

@@ -211,12 +211,16 @@ select s.id, s.driver_id, s.currency,
         from (values ('psp:' || s.psp || ':receivable')) r (address)
         join posting p on p.ref = s.id::text
         join transfer t on t.posting_id = p.id and r.address in (t.debit, t.credit)) else 0 end as receivable,
-    case when s.drawn_minor > 0 then (
-        select coalesce(sum(u.minor), 0)::bigint
+    array(
+        select row(
+            v.id, v.unit, sum(u.units)::bigint, sum(u.minor)::bigint, v.currency, v.vat_percent,
+            sum(u.value_minor)::bigint, v.funded_by)
         from voucher_use u
         join voucher v on v.id = u.voucher_id
         where u.session_id = s.id
-        and v.funded_by is not null) else 0 end as gifted,
+        group by v.id
+        having sum(u.units) > 0
+        order by v.id) as taken,
     coalesce((select g.balance from guarded_account g
               where g.address = 'driver:' || s.driver_id || ':balance' and g.asset = s.currency), 0) as balance,
     coalesce((select minor from debts_of(s.driver_id) d where d.asset = s.currency), 0) as debt

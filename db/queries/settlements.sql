@@ -101,26 +101,22 @@ and exists (
 on conflict (bill_id, kind) do nothing;
 
 -- name: charge_gifts
--- What a provider gave away of its bills on this statement is taken off, once per session: they name its share whole.
+-- What a provider gave away of the bills on this statement is taken off: they name its share whole. A credit for one
+-- that was taken back puts it on again.
 insert into statement_adjustment (bill_id, kind, statement_id, provider_id, currency, amount_minor)
-select distinct on (b.session_id) b.id, 'gift', $1::uuid, b.provider_id, b.currency, -g.minor
+select b.id, 'gift', $1::uuid, b.provider_id, b.currency, -g.minor
 from statement_bill s
 join bill b on b.id = s.bill_id
-    and b.kind = 'charge'
 cross join lateral (
     select sum(u.minor)::bigint as minor
     from voucher_use u
     join voucher v on v.id = u.voucher_id
     where u.session_id = b.session_id
+    and u.revision = b.revision
     and v.funded_by = 'provider:' || b.provider_id || ':payable') g
 where s.statement_id = $1
-and g.minor > 0
-and not exists (
-    select
-    from bill o
-    join statement_adjustment a on a.bill_id = o.id and a.kind = 'gift'
-    where o.session_id = b.session_id)
-order by b.session_id, b.revision;
+and g.minor <> 0
+on conflict (bill_id, kind) do nothing;
 
 -- name: late_shares_of_statement
 -- The bills that this statement took over from a psp, which paid them meanwhile.

@@ -103,13 +103,13 @@ order by valid_from desc, id desc
 limit $5;
 
 -- name: list_voucher_uses
--- What uses took of a voucher, in their order.
-select u.session_id, u.units, u.minor, u.value_minor, u.at, s.station_id, r.item
+-- What bills took of a voucher, and (below zero) what credits gave back, in their order.
+select u.session_id, u.revision, u.units, u.minor, u.value_minor, u.at, s.station_id, r.item
 from voucher_use u
 left join lateral (select station_id from session where session.id = u.session_id limit 1) s on true
 left join rental r on r.id = u.session_id
 where u.voucher_id = $1
-order by u.at, u.session_id
+order by u.at, u.session_id, u.revision
 limit $2;
 
 -- name: give_voucher_back

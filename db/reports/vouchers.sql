@@ -16,7 +16,7 @@ with sold as (
         sum(u.covered_minor - u.paid_minor)::bigint as saved_minor
     from voucher v
     cross join lateral (
-        select count(*) as uses, coalesce(sum(value_minor), 0) as covered_minor,
+        select coalesce(sum(sign(units)), 0) as uses, coalesce(sum(value_minor), 0) as covered_minor,
             coalesce(sum(minor) filter (where value_minor is not null), 0) as paid_minor
         from voucher_use
         where voucher_use.voucher_id = v.id) u

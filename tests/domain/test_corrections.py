@@ -132,13 +132,9 @@ def test_a_corrected_session_stands_as_if_it_had_been_billed_so_at_first(
 @given(splits, energies)
 def test_a_correction_of_an_older_bill_is_refused(split: Split, energy_wh: int) -> None:
     session, books = settled(split, energy_wh)
-    event = BillCorrected("S1", "r1", NOON, session.revision + 1, 1, None, "meter exchanged", "staff")
 
-    correction = corrections.correct(session, books, priced_at(split), (), event)
-
-    assert correction.refused
-    assert not correction.bills
-    assert not correction.postings
+    assert corrections.refusal(session, books, session.revision + 1)
+    assert corrections.refusal(session, books, session.revision) is None
 
 
 def test_money_that_comes_back_pays_a_debt_first() -> None:

@@ -152,6 +152,33 @@ def test_the_last_unit_releases_exactly_the_rest(price: int, total: int, steps: 
     assert released == mine.released_minor == price
 
 
+@given(
+    st.integers(0, 10**4),
+    st.integers(1, 10**4),
+    st.lists(st.tuples(st.booleans(), st.integers(1, 10**4)), max_size=30),
+)
+def test_what_is_put_back_is_what_was_taken_and_the_last_unit_still_releases_the_rest(
+    price: int, total: int, steps: list[tuple[bool, int]]
+) -> None:
+    mine, uses_of = bought(total=total, price=price), []
+    back = 0
+    for comes_back, number in steps:
+        if comes_back and uses_of:
+            mine, back = voucher.put_back(mine, uses_of.pop(number % len(uses_of))), back + 1
+        elif mine.used < total:
+            part = voucher.draw(mine, min(number, total - mine.used))
+            assert part.minor >= 0
+            mine = voucher.drawn_from(mine, part)
+            uses_of.append(part)
+        assert mine.used == sum(part.units for part in uses_of)
+        assert mine.uses == len(uses_of)
+        assert 0 <= mine.released_minor == sum(part.minor for part in uses_of) <= price
+        assert abs(mine.released_minor - voucher.released_minor(price, total, mine.used)) <= back
+    if mine.used < total:
+        mine = voucher.drawn_from(mine, voucher.draw(mine, total - mine.used))
+    assert mine.released_minor == price
+
+
 @given(vouchers(), uses)
 def test_vouchers_never_raise_a_price_and_are_never_overdrawn(owned: list[Voucher], use: Used) -> None:
     covered = voucher.cover(owned, use, OWN, "KRW")

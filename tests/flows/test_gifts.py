@@ -13,12 +13,12 @@ from csms import db
 from csms.base.errors import Conflict
 from csms.base.money import Money
 from csms.domain import gift_code
-from csms.domain.events import BillRefunded
+from csms.domain.events import BillCorrected, BillRefunded
 from csms.flows import gifts, settlements, vouchers
 from csms.flows.gifts import BatchSpec, Gone, UnknownCode
 from csms.flows.vouchers import ProductSpec
 from tests import make
-from tests.flows.settling import LATER, NOVEMBER
+from tests.flows.settling import CHECKER, DECEMBER, LATER, NOVEMBER
 from tests.make import NOON, Told, after, ended, new_id, presented, started
 
 UNTIL = NOON + timedelta(days=90)
@@ -94,6 +94,40 @@ async def test_a_provider_that_gives_away_pays_what_was_used_out_of_its_own_acco
     statement_id, _ = await settlements.draft(conn, "P", NOVEMBER[0], NOVEMBER[1], "client-test", LATER)
     total = await conn.fetchrow("select * from statement_sum where statement_id = $1", statement_id)
     assert (total["provider_minor"], total["adjustments_minor"], total["due_minor"]) == (2_250, -2_500, -250)
+    await in_order(conn)
+
+
+async def test_a_gift_that_was_used_too_much_goes_back_to_who_gives_it(dsn: str, conn: Any) -> None:
+    [code] = await give(conn)
+
+    async with Told(dsn) as told:
+        await told.tell(started(token=code.lower()))
+        await told.tell(ended())
+        await told.tell(BillCorrected("S1", "r1", after(300), 1, 4_000, None, "the meter was wrong", "staff"))
+
+    assert await balance(conn, "operator:campaigns") == -1_000
+    assert await payees(conn) == 1_000
+    assert await conn.fetchval("select used from voucher") == 4_000
+    await in_order(conn)
+
+
+async def test_a_statement_after_the_correction_puts_on_again_what_the_one_before_took_off(dsn: str, conn: Any) -> None:
+    [code] = await give(conn, by="provider", provider="P")
+
+    async with Told(dsn) as told:
+        await told.tell(started(token=code.lower()))
+        await told.tell(ended())
+        december = NOON + timedelta(days=20)
+        await told.tell(BillCorrected("S1", "r1", december, 1, 4_000, None, "the meter was wrong", "staff"))
+    due = []
+    for period in (NOVEMBER, DECEMBER):
+        statement_id, _ = await settlements.draft(conn, "P", period[0], period[1], "client-test", LATER)
+        total = await conn.fetchrow("select * from statement_sum where statement_id = $1", statement_id)
+        due.append((total["provider_minor"], total["adjustments_minor"], total["due_minor"]))
+        await settlements.approve(conn, statement_id, CHECKER, LATER, accept_differences=True)
+
+    assert due == [(2_250, -2_500, -250), (900 - 2_250, 2_500 - 1_000, -250 + 150)]  # what November lacked comes first
+    assert await balance(conn, "provider:P:payable") == -100
     await in_order(conn)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from csms import db
-from csms.domain.events import ProvisionallyEnded, ReviewDecided, SpendingChecked
+from csms.domain.events import ReviewDecided, SpendingChecked
 from csms.psp.base import Answer, Charge
 from tests import make
 from tests.flows.voucher_shop import balance, bill, in_order, sell, used
@@ -213,20 +213,6 @@ async def test_one_for_two_sessions_is_not_used_a_third_time(dsn: str, conn: Any
 
     assert await used(conn, voucher_id) == (20_000, 5_000, 2)
     assert (await bill(conn, "r2"))["total_minor"] == 3_000
-    await in_order(conn)
-
-
-async def test_an_end_that_never_came_draws_what_was_read_and_stands(dsn: str, conn: Any) -> None:
-    voucher_id = await sell(conn)
-
-    async with Told(dsn) as told:
-        await told.tell(started())
-        await told.tell(metered(minutes=30, wh=6_000))
-        await told.tell(ProvisionallyEnded("S1", "r1", after(300), "silent"))
-        await told.tell(ended())
-
-    assert await used(conn, voucher_id) == (5_000, 1_250, 1)
-    assert "dispute" in await conn.fetchval("select flags from session")
     await in_order(conn)
 
 

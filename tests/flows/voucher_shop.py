@@ -20,7 +20,7 @@ async def sell(
     """A voucher of some Wh, valid since an hour before noon, paid with money of its own; its id."""
     spec = ProductSpec(
         f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28, False,
-        None, "none", **terms,
+        None, terms.pop("refund", "none"), **terms,
     )  # fmt: skip
     await vouchers.add_product(conn, spec, NOON)
     if fund and price:

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
-from tests.simulation.money import BALANCE, DEBT, HOLD_MAX, OPERATOR_PERCENT, PRICE_PER_KWH, Books, Use, half_up
+from tests.simulation.money import (
+    BALANCE,
+    DEBT,
+    HOLD_MAX,
+    OPERATOR,
+    OPERATOR_PERCENT,
+    PRICE_PER_KWH,
+    PROVIDER,
+    Books,
+    Parts,
+    Use,
+    half_up,
+)
 
 
 @dataclass(slots=True)
@@ -19,15 +31,18 @@ class Bought:
     percent: int
     until: datetime
     used: int = 0
-
-    @property
-    def released(self) -> int:
-        """What of its price its uses have released."""
-        return half_up(self.price * self.used, self.total)
+    released: int = 0
+    """What of its price its uses have released."""
 
     @property
     def left(self) -> int:
         return self.total - self.used
+
+    def draw(self, units: int) -> int:
+        """Answers what that releases: so much of its price as of its units is used, to the nearest, and never back."""
+        before, self.used = self.released, self.used + units
+        self.released = max(before, half_up(self.price * self.used, self.total))
+        return self.released - before
 
 
 @dataclass(slots=True)
@@ -36,7 +51,12 @@ class VoucherUse(Use):
 
     mine: list[Bought] = field(default_factory=list)
     leans: bool = False
-    released: int = 0
+    parts: list[tuple[Bought, int, int]] = field(default_factory=list)
+    """Which vouchers gave how many units, and what that released."""
+
+    @property
+    def released(self) -> int:
+        return sum(minor for _, _, minor in self.parts)
 
 
 @dataclass(slots=True)
@@ -59,24 +79,45 @@ class VoucherBooks(Books):
         self.move(BALANCE, ref, held)
         return VoucherUse(ref, held, mine=mine, leans=any(v.left for v in mine))
 
-    def finish(self, use: VoucherUse, energy_wh: int) -> int:
-        """The vouchers first, then what was set aside, then debt. Answers what is asked beside the vouchers."""
+    def _draw(self, use: VoucherUse, energy_wh: int) -> int:
+        """The vouchers first. Answers what is asked beside them, and keeps what the bill says."""
         price, rest = Fraction(energy_wh * PRICE_PER_KWH, 1_000), energy_wh if use.leans else 0
         for voucher in use.mine:
             units = min(rest, voucher.left)
-            before = voucher.released
-            voucher.used += units
             rest -= units
             price -= Fraction(units * PRICE_PER_KWH * voucher.percent, 100_000)
-            use.released += voucher.released - before
-            self.move(voucher.name, use.ref, voucher.released - before)
+            if units:
+                use.parts.append((voucher, units, voucher.draw(units)))
+                self.move(voucher.name, use.ref, use.parts[-1][2])
         to_pay = half_up(price.numerator, price.denominator)
         if not use.leans:
             to_pay = min(to_pay, use.held)
         use.charge = use.left = to_pay + use.released
         use.charge_operator = use.left_operator = half_up(use.left * OPERATOR_PERCENT, 100)
+        return to_pay
+
+    def finish(self, use: VoucherUse, energy_wh: int) -> int:
+        """What no voucher pays is taken from what was set aside, then it is debt. Answers how much it is."""
+        to_pay = self._draw(use, energy_wh)
         self.move(DEBT, use.ref, max(0, to_pay - use.held))
         self._pay(use)
         self.move(use.ref, BALANCE, max(0, use.held - to_pay))
         use.revision = 1
         return to_pay
+
+    def correct(self, use: Use, energy_wh: int) -> Parts:
+        """All of it back, into vouchers too, and a new bill from what is left of them now."""
+        assert isinstance(use, VoucherUse)
+        before = use.left - use.released
+        self.move(OPERATOR, use.ref, use.left_operator)
+        self.move(PROVIDER, use.ref, use.left - use.left_operator)
+        for voucher, units, minor in use.parts:
+            voucher.used -= units
+            voucher.released -= minor
+            self.move(use.ref, voucher.name, minor)
+        use.parts = []
+        more = self._draw(use, energy_wh) - before
+        self.demand(use, max(0, more))
+        self._pay(use)
+        use.revision += 2
+        return self.give(use, max(0, -more))

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from csms.domain import voucher, voucher_charge, voucher_session
+from csms.domain import corrections, voucher, voucher_charge, voucher_session
 from tests.simulation.money_stage import Administer, play
 from tests.simulation.voucher_machine import VoucherMachine
 
@@ -41,7 +41,18 @@ def what_vouchers_do_not_reach_is_forgiven(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(voucher_session, "begin", lambda world, session, driver: session)
 
 
+def money_of_a_bill_that_is_taken_back_is_the_drivers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(voucher, "draw_up", lambda session_id, drawn: voucher.NOTHING)
+
+
+def a_new_bill_leaves_the_vouchers_out(patch: pytest.MonkeyPatch) -> None:
+    correct = corrections.correct
+    patch.setattr(corrections, "correct", lambda *args: correct(*args[:-1]))
+
+
 PLANTS = (
+    money_of_a_bill_that_is_taken_back_is_the_drivers,
+    a_new_bill_leaves_the_vouchers_out,
     units_release_each_on_their_own,
     a_voucher_that_is_used_up_covers_all_the_same,
     an_expired_voucher_is_used,

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from csms.base.money import Money
-from csms.domain.events import BillCorrected
 from csms.flows import vouchers
 from csms.flows.vouchers import NotEnough, ProductSpec
 from tests.make import BOB, ended
 from tests.simulation.money import Books
-from tests.simulation.money_machine import ENERGY, PLACES, MoneyMachine
+from tests.simulation.money_machine import PLACES, MoneyMachine
 from tests.simulation.money_vouchers import Bought, VoucherBooks, VoucherUse
 
 DAYS = 20
@@ -79,14 +78,6 @@ class VoucherMachine(MoneyMachine):
             [outcome] = self.run(self.road.tell(event))
         assert outcome.fee_minor == self.books.finish(use, energy_wh)
         self.closed.append((station, use))
-
-    @precondition(lambda self: any(use.revision < 20 and use.released for _, use in self.closed))
-    @rule(data=st.data(), energy_wh=ENERGY)
-    def correct_a_bill(self, data: st.DataObject, energy_wh: int, told_twice: bool = False) -> None:
-        """What vouchers paid for is refunded, not billed anew."""
-        station, use = data.draw(st.sampled_from([it for it in self.closed if it[1].released]))  # type: ignore[attr-defined]
-        event = BillCorrected(station, use.ref, self.later(), use.revision, energy_wh, None, "meter", "staff")
-        assert self.run(self.road.tell(event))[0].status == "refused"
 
     @invariant()
     def vouchers_are_used_as_arithmetic_says(self) -> None:
