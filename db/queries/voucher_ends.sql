@@ -56,7 +56,7 @@ and case when $3::timestamptz is null then v.lapses_at is null else v.lapses_at 
 and not exists (
     select from session s
     where s.driver_id = v.driver_id
-    and s.state in ('pending', 'active', 'incomplete', 'review')
+    and s.state in ('pending', 'active', 'incomplete', 'review', 'provisional')
     and ('vouchers' = any (s.flags) or s.use = 'rental' and s.state = 'review'))
 order by v.valid_until, v.id
 limit $4;
