@@ -18,7 +18,7 @@ from csms.domain import (
     swap_pay,
     swap_state,
     swaps,
-    voucher_session,
+    voucher_uses,
 )
 from csms.domain.pack_usage import PackUsage
 from tests.simulation.swap_machine import play
@@ -69,7 +69,7 @@ def the_slot_just_filled_is_chosen(patch: pytest.MonkeyPatch) -> None:
 
 def vouchers_are_drawn_twice(patch: pytest.MonkeyPatch) -> None:
     """What a use takes of a voucher is forgotten."""
-    patch.setattr(voucher_session, "put_voucher", lambda *arguments: None)
+    patch.setattr(voucher_uses, "put_voucher", lambda *arguments: None)
 
 
 def the_higher_one_is_billed(patch: pytest.MonkeyPatch) -> None:
