@@ -18,4 +18,4 @@ full join posted p using (session)
 left join bill b on b.id = j.bill_id
 left join session s on s.id = b.session_id
 where ((j.state = 'done' and s.policy is distinct from 'pay_before_refund_rest') is distinct from (p.minor is not null))
-or p.minor <> case when s.drawn_minor > 0 then asked_minor(b) else b.total_minor end
+or p.minor <> case when 'covered' = any (b.flags) then asked_minor(b) else b.total_minor end

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from csms import db
 from csms.domain.events import (
     BillCorrected,
     BillRefunded,
@@ -16,8 +17,10 @@ from csms.domain.events import (
 )
 from csms.flows import vouchers
 from tests import make
+from tests.flows.test_voucher_sessions import Psp, second_of_sue
 from tests.flows.voucher_shop import balance, bill, in_order, sell, used
 from tests.make import BOB, NOON, Told, after, ended, metered, new_id, started
+from tests.worker import scene as stage
 
 LATER = NOON + timedelta(days=3)
 
@@ -170,6 +173,24 @@ async def test_money_that_was_refunded_for_what_a_voucher_paid_comes_back_with_t
 
     assert await used(conn, voucher_id) == (0, 0, 0)
     assert await balance(conn, "driver:ann:balance") == 50_000
+    await in_order(conn)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_what_a_psp_took_goes_back_through_it_and_what_the_voucher_gave_into_the_voucher(
+    dsn: str, conn: Any, pool: db.Pool, refuses: bool
+) -> None:
+    voucher_id, sue, _ = await second_of_sue(dsn, conn)
+    async with stage.working(pool, Psp(refuses)):  # type: ignore[arg-type]
+        await stage.drained(conn)
+
+    async with Told(dsn) as told:
+        [answer] = await told.tell(corrected(0, ref="r2"))
+
+    assert answer.status == "accepted"
+    assert await used(conn, voucher_id) == (0, 0, 0)
+    assert await balance(conn, "psp:social:refunds") == (0 if refuses else 1_200)
+    assert await balance(conn, f"driver:{sue}:debt") == (-3_000 if refuses else 0)
     await in_order(conn)
 
 

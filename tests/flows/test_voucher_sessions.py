@@ -119,8 +119,8 @@ class Psp:
         return Answer("done", "remitted")
 
 
-@pytest.mark.parametrize("refuses", [False, True])
-async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, pool: db.Pool, refuses: bool) -> None:
+async def second_of_sue(dsn: str, conn: Any) -> tuple[Any, str, int | None]:
+    """Sue, whom a psp pays for, charges twice, the second time on a voucher: its id, hers, and what she pays."""
     async with Told(dsn) as told:
         told.send(started(token=SUE))
         await told.tell(presented(ANN))
@@ -140,8 +140,15 @@ async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, 
         await told.tell(verdict(told.asks[0], psp_ref="pay-2"))
         await first
         [answer] = await told.tell(ended("r2"))
+    assert sue.driver_id is not None
+    return voucher_id, sue.driver_id, answer.fee_minor
 
-    assert answer.fee_minor == 1_200
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, pool: db.Pool, refuses: bool) -> None:
+    voucher_id, sue, fee_minor = await second_of_sue(dsn, conn)
+
+    assert fee_minor == 1_200
     assert await used(conn, voucher_id) == (6_000, 1_200, 1)
     job = await conn.fetchrow("select * from outbox where kind = 'psp.collect' order by id desc limit 1")
     found = await db.SQL.find_collections.one(conn, [(await bill(conn, "r2"))["id"]])
@@ -149,9 +156,9 @@ async def test_what_a_psp_collects_is_what_no_voucher_paid(dsn: str, conn: Any, 
     assert str((await bill(conn, "r2"))["id"]) in job["payload"]
     async with stage.working(pool, Psp(refuses)):  # type: ignore[arg-type]
         await stage.drained(conn)
-    owing = await db.SQL.unpaid_bills.many(conn, sue.driver_id, "KRW")
+    owing = await db.SQL.unpaid_bills.many(conn, sue, "KRW")
     assert [row["asked_minor"] for row in owing] == ([3_000, 1_200] if refuses else [])
-    assert await balance(conn, f"driver:{sue.driver_id}:debt") == (-4_200 if refuses else 0)
+    assert await balance(conn, f"driver:{sue}:debt") == (-4_200 if refuses else 0)
     await in_order(conn)
 
 
