@@ -17,6 +17,7 @@ from uuid import UUID
 
 from csms.domain.asset_events import AssetAnswer, AssetEvent
 from csms.domain.pack_events import PackEvent
+from csms.domain.pack_rows import Voucher
 from csms.domain.tariff_document import Tariff
 
 if TYPE_CHECKING:
@@ -350,11 +351,16 @@ Status = str
 
 
 class Limit(NamedTuple):
-    """What a running session may cost, in minor units of `currency`, and the tariff it is priced by."""
+    """
+    What a running session may cost, in minor units of `currency`, and the tariff it is priced by.
+
+    `vouchers` pay beside it, None where none do (`voucher_limit.py`).
+    """
 
     minor: int
     currency: str
     tariff: Tariff
+    vouchers: tuple[Voucher, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

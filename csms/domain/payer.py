@@ -13,14 +13,14 @@ from typing import Protocol
 from uuid import UUID
 
 from csms.base.ids import derived
-from csms.domain import billing, budget, errand, portable, token, voucher_session
+from csms.domain import billing, budget, errand, portable, token, voucher_limit, voucher_session
 from csms.domain.authorization import Authorization
 from csms.domain.events import RECORDED, AuthorizationDecided, Outcome
 from csms.domain.holding import hold_minor, is_covered
 from csms.domain.ledger import Posting
 from csms.domain.quote import quote
 from csms.domain.session import Session, Terms, accepted, refused
-from csms.domain.watch import is_limited, limit_for
+from csms.domain.watch import is_limited
 from csms.domain.world import Changes, Token, World
 
 DRIVER_PLACE = 20
@@ -346,7 +346,7 @@ def answer(world: World, changes: Changes, session: Session, may_wait: bool = Tr
         changes.asks[authorization.id] = authorization.ask()
         waits_for = authorization.id
     priced = world.priced_of(session) if is_limited(session) else None
-    limit = limit_for(session, priced.tariff) if priced is not None else None
+    limit = voucher_limit.told(world, session, priced) if priced is not None else None
     told = quote(world, session)
     fee_minor = None if session.fee_minor is None else session.fee_minor - session.drawn_minor
     return Outcome("accepted", session.ref, fee_minor, session.currency, waits_for, limit=limit, quote=told)

@@ -21,7 +21,7 @@ from uuid import UUID
 from csms.base.ids import uuid7
 from csms.base.money import from_minor
 from csms.base.units import SECONDS_PER_HOUR
-from csms.domain import billing, budget, voucher_session
+from csms.domain import billing, budget, voucher_limit, voucher_session
 from csms.domain.errand import Errand
 from csms.domain.events import RECORDED, Outcome, Reading, SpendingChecked
 from csms.domain.folding import lacks, put
@@ -41,7 +41,6 @@ from csms.domain.watch import (
     base_of,
     first,
     is_limited,
-    keepers,
     watch,
 )
 from csms.domain.world import Changes, World
@@ -88,20 +87,29 @@ def checked(world: World, changes: Changes, event: SpendingChecked) -> Outcome:
     seen = project(session, series, event.received_at)
     cost = cost_minor(world, session, priced, series, seen)
     session = _set_aside(world, changes, session, cost, event.received_at)
+    limit = voucher_limit.told(world, session, priced)
     if cost >= max(1, session.hold_minor):
         over = _is_over(world, session, priced, series, seen, event.received_at)
-        session = _stopped(changes, session, priced, over, event)
-    world.watches[session.id] = _watch(world, session, priced, series, seen, event.received_at)
+        binds = voucher_limit.binds(world.watches.get(session.id), limit)
+        session = _stopped(changes, session, voucher_limit.kept_by(priced, limit), binds, over, event)
+    watched = _watch(world, session, priced, series, seen, event.received_at)
+    world.watches[session.id] = watched._replace(outcome=Outcome("accepted", limit=limit))
     put(world, changes, session, before)
     return RECORDED
 
 
-def _stopped(changes: Changes, session: Session, priced: Priced, over: bool, event: SpendingChecked) -> Session:
-    """The session flagged, and its station told: once, and once more when it goes on all the same."""
+def _stopped(
+    changes: Changes, session: Session, kept_by: list[str], binds: bool, over: bool, event: SpendingChecked
+) -> Session:
+    """
+    The session flagged, and its station told: once, and once more when it goes on all the same.
+
+    It is not left to the station where the limit that it was told no longer `binds`.
+    """
     if SPENT not in session.flags:
-        changes.errands.append(_stop(session, priced, event.received_at))
+        changes.errands.append(_stop(session, kept_by if binds else [], event.received_at))
     if over and OVERSPENT not in session.flags:
-        changes.errands.append(_insist(session, priced, event.received_at))
+        changes.errands.append(_insist(session, kept_by, event.received_at))
     return session._replace(flags=flagged(session.flags, SPENT, OVERSPENT if over else None))
 
 
@@ -109,7 +117,9 @@ def begin(world: World, session: Session) -> Watch | None:
     """The watch of a session that was not looked at yet, kept from now on; None for one that is not limited."""
     priced = world.priced_of(session) if is_limited(session) else None
     watched = first(session, world.progress_of(session.id), priced) if priced is not None else None
-    if watched is not None:
+    if watched is not None and priced is not None:
+        if VOUCHERS in session.flags:
+            watched = watched._replace(outcome=Outcome("accepted", limit=voucher_limit.told(world, session, priced)))
         world.watches[session.id] = watched
     return watched
 
@@ -221,18 +231,18 @@ def _watch(
     return watched._replace(at=latest if latest > now else now + timedelta(seconds=RECHECK_S))
 
 
-def _stop(session: Session, priced: Priced, at: datetime) -> Errand:
+def _stop(session: Session, kept_by: list[str], at: datetime) -> Errand:
     """
     Has the station stop a session whose hold, as it is now, is spent; withdrawn if more is set aside before.
 
     A station that keeps one of the limits `kept_by` itself needs no telling.
     """
-    return _errand(session, "station.stop", "stop", at, kept_by=_kept_by(session, priced))
+    return _errand(session, "station.stop", "stop", at, kept_by=kept_by)
 
 
-def _insist(session: Session, priced: Priced, at: datetime) -> Errand:
+def _insist(session: Session, kept_by: list[str], at: datetime) -> Errand:
     """Has a station stop that was to keep a limit itself, and does not."""
-    return _errand(session, "station.stop", "stop-over", at, kept_by=_kept_by(session, priced), over=True)
+    return _errand(session, "station.stop", "stop-over", at, kept_by=kept_by, over=True)
 
 
 def _beside_vouchers(
@@ -262,11 +272,6 @@ def _beside_vouchers(
     if line.per_s:
         at = min(at, now + timedelta(seconds=max(RECHECK_S, int(room / line.per_s) - seen.used.interval_s)))
     return Watch(floor_wh, wh, at, Outcome("accepted"))
-
-
-def _kept_by(session: Session, priced: Priced) -> list[str]:
-    """The limits that a station may keep itself; none where vouchers pay, which no station knows of."""
-    return [] if VOUCHERS in session.flags else keepers(priced.tariff)
 
 
 def _tell(session: Session, at: datetime) -> Errand:

@@ -9,7 +9,7 @@ a whole Wh (or second) of the session, and from there on the next best voucher c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from math import floor
@@ -17,8 +17,10 @@ from uuid import UUID
 
 from csms.base.money import from_minor, to_minor
 from csms.base.units import WH_PER_KWH
+from csms.domain import charge_pieces
 from csms.domain.charge_pieces import Piece
 from csms.domain.pack_rows import Unit, Voucher
+from csms.domain.tariff import Tariff, Usage, calculate
 from csms.domain.tariff_document import Dimension
 from csms.domain.tariff_own import Drawn
 from csms.domain.tariff_periods import Number
@@ -86,6 +88,14 @@ def conditions(vouchers: Iterable[Voucher]) -> list[Restrictions]:
     """What of their conditions may change within a session: a session is cut there."""
     told = (stored(v.terms, v.unit).conditions.restrictions for v in vouchers)
     return [restrictions for restrictions in told if restrictions is not None]
+
+
+def covered(used: Usage, tariff: Tariff, zone: str | None, vouchers: Sequence[Voucher]) -> Usage:
+    """`used`, which has periods, with what these vouchers (`usable`) take of it."""
+    assert used.periods is not None
+    exact = calculate(used, tariff, zone).exact_incl or Fraction(0)
+    pieces = charge_pieces.pieces(used.periods, tariff, zone, conditions(vouchers))
+    return replace(used, covered=cover(vouchers, pieces, exact, tariff.currency))
 
 
 def cover(vouchers: Sequence[Voucher], pieces: Sequence[Piece], total: Fraction, currency: str) -> tuple[Drawn, ...]:

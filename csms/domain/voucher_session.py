@@ -7,18 +7,15 @@ valid when it begins (quirk Q-T11), whenever it is told. What they and the hold 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
-from fractions import Fraction
 from typing import NamedTuple
 from uuid import UUID
 
 from csms.domain import voucher, voucher_charge, voucher_prices
-from csms.domain.charge_pieces import pieces
 from csms.domain.pack_rows import Voucher
 from csms.domain.quote import Quote
 from csms.domain.session import VOUCHERS, Priced, Session, Station, flagged, opened
-from csms.domain.tariff import Usage, calculate
+from csms.domain.tariff import Usage
 from csms.domain.tariff_clock import zone_of
 from csms.domain.tariff_restrictions import State
 from csms.domain.voucher_terms import HUNDRED, stored
@@ -30,7 +27,7 @@ UNBORN = UUID(int=0)
 
 def begin(world: World, session: Session, driver_id: str | None) -> Session:
     """The session, flagged if its driver has vouchers that may cover it."""
-    mine = _usable(world, session, driver_id) if session.use == "charge" else []
+    mine = usable(world, session, driver_id) if session.use == "charge" else []
     if not any(one.used < one.total or one.overuse_price is not None for one in mine):
         return session
     return session._replace(flags=flagged(session.flags, VOUCHERS))
@@ -43,7 +40,7 @@ def stands_in(world: World, session: Session, driver_id: str | None) -> bool:
     local = _began(session).astimezone(zone_of(session.time_zone)).replace(tzinfo=None)
     state = State(local, 0, 0, None, None, None, None)
     energy_alone = _is_energy_alone(world, session)
-    return any(_pays_all(one, state, energy_alone) for one in _usable(world, session, driver_id))
+    return any(_pays_all(one, state, energy_alone) for one in usable(world, session, driver_id))
 
 
 def _began(session: Session) -> datetime:
@@ -75,7 +72,7 @@ def own_prices(world: World, station: Station, driver_id: str | None, told: Quot
     if told is None or driver_id is None or station.kind != "charger":
         return None
     asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
-    tariff = voucher_prices.with_best(told.tariff, _usable(world, asked, driver_id))
+    tariff = voucher_prices.with_best(told.tariff, usable(world, asked, driver_id))
     return None if tariff is None else Quote(f"{told.name}/v", tariff, told.zone)
 
 
@@ -86,7 +83,8 @@ def _pays_all(one: Voucher, state: State, energy_alone: bool) -> bool:
     return reaches and one.used < one.total and all_of_it and terms.conditions.during(state)
 
 
-def _usable(world: World, session: Session, driver_id: str | None) -> list[Voucher]:
+def usable(world: World, session: Session, driver_id: str | None) -> list[Voucher]:
+    """The vouchers of a driver that may pay for a session, used up or not, if they are loaded."""
     if driver_id is None or session.currency is None:
         return []
     mine = world.assets.vouchers.of("driver", driver_id)
@@ -106,10 +104,7 @@ def covered(world: World, session: Session, priced: Priced, used: Usage) -> Usag
     """`used` with what its driver's vouchers take of it. It has periods, its driver's vouchers are loaded."""
     if VOUCHERS not in session.flags or used.periods is None or used.energy_wh == 0 or session.currency is None:
         return used
-    mine = _usable(world, session, session.driver_id)
-    exact = calculate(used, priced.tariff, session.time_zone).exact_incl or Fraction(0)
-    cut = pieces(used.periods, priced.tariff, session.time_zone, voucher_charge.conditions(mine))
-    return replace(used, covered=voucher_charge.cover(mine, cut, exact, session.currency))
+    return voucher_charge.covered(used, priced.tariff, session.time_zone, usable(world, session, session.driver_id))
 
 
 class Ahead(NamedTuple):
@@ -121,7 +116,7 @@ class Ahead(NamedTuple):
 
 def ahead(world: World, session: Session, used: Usage) -> Ahead:
     """What is left of them after what the session has used so far (`covered`)."""
-    mine = _usable(world, session, session.driver_id)
+    mine = usable(world, session, session.driver_id)
     taken = {part.voucher_id: part.units for part in used.drawn}
     wh, asks = 0, False
     for one in mine:

@@ -105,7 +105,7 @@ def limit_for(session: Session, tariff: Tariff) -> Limit | None:
     """
     What the station of a running session is told, if it keeps limits itself (OCPP 2.1 `transactionLimit`).
 
-    Nothing where vouchers pay: no station knows what they cover, so that it would stop too early.
+    Nothing where vouchers pay: what can be told then asks for them (`voucher_limit.told`).
     """
     if not is_limited(session) or session.currency is None or VOUCHERS in session.flags:
         return None

@@ -73,10 +73,19 @@ class Memory:
                     continue
             wanted = wanted or Wanted()
             _want(wanted, event)
+            if type(event) is SpendingChecked:
+                self._recall_watch(world, event)
             if type(event) is SessionEnded and _leans(self.sessions.get(event.station_id, {}).get(event.ref)):
                 wanted.books.add((event.station_id, event.ref))
             wanted.starts_at[event.station_id] = _starts_at(event)
         return wanted if wanted is not None and not wanted.is_empty() else None
+
+    def _recall_watch(self, world: World, event: SpendingChecked) -> None:
+        """What its station was told is not stored: a look at its spending asks for it (`voucher_limit.binds`)."""
+        session = self.sessions.get(event.station_id, {}).get(event.ref)
+        watch = None if session is None else self.watches.get(session.id)
+        if session is not None and watch is not None:
+            world.watches[session.id] = watch
 
     def unpriced(self, world: World) -> set[PricedKey]:
         """Prices that this world may need and that were never read; of a closed session where its books are open."""

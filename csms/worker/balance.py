@@ -19,6 +19,7 @@ from csms.flows import settle
 from csms.flows.refund_rest import Wish, send_back
 from csms.psp.base import Answer, Charge, Psp
 from csms.store.outbox import Collection, Job, Result
+from csms.worker.spending import RUNNING_FOR_MAX
 from csms.worker.tasks import Outside, Task, later
 
 DEBT_PAID_PLACE = 49
@@ -40,10 +41,11 @@ def tasks(check: Check) -> Mapping[str, Task]:
 
 async def check_sessions(check: Check, job: Job, outside: Outside) -> Result:
     """A driver's balance has grown: sessions that are short of it are looked at, the oldest first."""
+    now = outside.clock()
     async with outside.pool.acquire() as conn:
-        rows = await SQL.holds_of_driver.many(conn, job.payload["driver"])
+        rows = await SQL.sessions_short_of_money.many(conn, job.payload["driver"], now - RUNNING_FOR_MAX)
     for row in rows:
-        check(SpendingChecked(row["station_id"], row["ref"], outside.clock()))
+        check(SpendingChecked(row["station_id"], row["ref"], now))
     return Result(job, "done", facts={"sessions": len(rows)})
 
 

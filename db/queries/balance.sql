@@ -4,21 +4,35 @@
 -- Puts a payment that arrived at a psp into a driver's balance, once; answers posted, replayed or conflict.
 select fund($1, $2, $3, $4, $5, $6, $7);
 
--- name: holds_of_driver
--- Running sessions for which a driver's money is set aside, the oldest first: their stations and wire ids.
-select s.station_id, s.ref
-from (
-    select distinct t.credit as address
-    from transfer t
-    where t.debit = 'driver:' || $1::text || ':balance'
-    and t.credit like 'session:%:held') uses
-join guarded_account g on g.address = uses.address and g.balance > 0
-cross join lateral (
-    select * from session s where s.id = split_part(uses.address, ':', 2)::uuid limit 1) s
-where s.state = 'active'
-and s.use = 'charge'
-and s.ended_at is null
-order by s.opened_at, s.id;
+-- name: sessions_short_of_money
+-- Running sessions that a driver's balance may pay more of, the oldest first: their stations and wire ids. For most some
+-- of it is set aside; a session on vouchers alone, opened after $2, has nothing yet.
+with found as (
+    select s.station_id, s.ref, s.opened_at, s.id
+    from (
+        select distinct t.credit as address
+        from transfer t
+        where t.debit = 'driver:' || $1::text || ':balance'
+        and t.credit like 'session:%:held') uses
+    join guarded_account g on g.address = uses.address and g.balance > 0
+    cross join lateral (
+        select * from session s where s.id = split_part(uses.address, ':', 2)::uuid limit 1) s
+    where s.state = 'active'
+    and s.use = 'charge'
+    and s.ended_at is null
+    union
+    select s.station_id, s.ref, s.opened_at, s.id
+    from session s
+    where s.driver_id = $1
+    and s.opened_at > $2
+    and s.state = 'active'
+    and s.use = 'charge'
+    and s.ended_at is null
+    and s.means = 'balance'
+    and 'vouchers' = any (s.flags))
+select station_id, ref
+from found
+order by opened_at, id;
 
 -- name: running_limited
 -- Running sessions that cost more while time passes, and no more than what is set aside; found by reading all sessions:

@@ -20,6 +20,7 @@ from csms.store.outbox import Job, Result
 from csms.worker import balance, stations
 from csms.worker.tasks import Outside
 from tests import make
+from tests.flows.voucher_shop import sell
 from tests.make import BOB, NOON, Told, after, ended, metered, started
 
 
@@ -151,6 +152,21 @@ async def test_after_a_top_up_a_drivers_sessions_are_looked_at_oldest_first_and_
     task = balance.tasks(lambda event: looked.append(event.ref))["balance.check"]
     result = await task(await floor.job("balance.check"), floor.outside)
     assert (result.state, looked) == ("done", ["r1", "second"])
+
+
+async def test_after_a_top_up_a_session_on_a_voucher_alone_is_looked_at_too(dsn: str, floor: Floor) -> None:
+    await sell(floor.conn, "bob")
+    async with Told(dsn) as told:
+        [begun] = await told.tell(started("leaning", token=BOB, connector=2, at=after(30)))
+        await told.tell(started("over", token=BOB, station_id="S2", at=after(30)))
+        await told.tell(ended("over", station_id="S2", minutes=60))
+    looked: list[str] = []
+
+    await floor.conn.execute("select fund(gen_random_uuid(), 'cash', 'till', 'bob', 'KRW', 100, now())")
+    task = balance.tasks(lambda event: looked.append(event.ref))["balance.check"]
+    await task(await floor.job("balance.check"), floor.outside)
+
+    assert (begun.status, looked) == ("accepted", ["r1", "leaning"])
 
 
 async def test_the_job_of_a_session_that_nobody_knows_is_done(floor: Floor) -> None:
