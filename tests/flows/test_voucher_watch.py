@@ -11,7 +11,7 @@ import pytest
 from csms.domain import decide, spending
 from csms.domain.events import BillCorrected, ReviewDecided, SpendingChecked
 from tests import make
-from tests.flows.voucher_shop import balance, bill, in_order, sell
+from tests.flows.voucher_shop import balance, bill, in_order, sell, used
 from tests.make import ANN, BOB, NOON, SUE, Told, after, ended, metered, presented, started, verdict
 
 
@@ -50,16 +50,18 @@ async def test_it_is_not_looked_at_with_every_reading_while_the_voucher_reaches(
     assert len(looks) < 4
 
 
-async def test_a_free_voucher_is_not_taken_back_by_a_correction(dsn: str, conn: Any) -> None:
-    await sell(conn, price=0)
+async def test_a_free_voucher_too_gets_back_what_it_gave(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, price=0)
 
     async with Told(dsn) as told:
         await told.tell(started())
         await told.tell(ended())
         [answer] = await told.tell(BillCorrected("S1", "r1", after(90), 1, 9_000, None, "meter", "staff"))
 
-    assert answer.status == "refused"
+    assert answer.status == "accepted"
+    assert await used(conn, voucher_id) == (9_000, 0, 1)
     assert await balance(conn, "driver:ann:balance") == 50_000
+    await in_order(conn)
 
 
 async def test_a_voucher_of_energy_stands_in_for_no_fee_of_another_kind(dsn: str, conn: Any) -> None:

@@ -65,8 +65,14 @@ class VoucherBooks(Books):
 
     vouchers: list[Bought] = field(default_factory=list)
 
+    @property
+    def free(self) -> int:
+        """What of the balance can be spent on something else."""
+        return self.balance - self.owed if self.balance > self.owed else 0
+
     def buy(self, voucher: Bought) -> None:
-        """From the balance; what it was bought for is owed to its driver until it is used."""
+        """From the balance, after what is owed; what it was bought for is owed to its driver until it is used."""
+        self.pay_debt()
         self.move(BALANCE, voucher.name, voucher.price)
         self.vouchers.append(voucher)
 

@@ -12,7 +12,7 @@ from csms.domain import corrections, voucher, voucher_charge, voucher_session
 from tests.simulation.money_stage import Administer, play
 from tests.simulation.voucher_machine import VoucherMachine
 
-PLANTED_EXAMPLES = 60
+PLANTED_EXAMPLES = 200
 
 
 def test_vouchers_move_money_as_arithmetic_says_whatever_happens_in_whatever_order(

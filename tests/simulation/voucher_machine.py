@@ -18,7 +18,7 @@ from tests.simulation.money import Books
 from tests.simulation.money_machine import PLACES, MoneyMachine
 from tests.simulation.money_vouchers import Bought, VoucherBooks, VoucherUse
 
-DAYS = 20
+DAYS = 6
 
 
 class VoucherMachine(MoneyMachine):
@@ -48,7 +48,7 @@ class VoucherMachine(MoneyMachine):
         spec = ProductSpec(name, None, name, "wh", wh, money, Decimal(0), DAYS, False, None, "none", effect=effect)
         self.run(vouchers.add_product(self.conn, spec, self.now))
         voucher_id, at = self.new_id(), self.later()
-        if price > self.books.balance:
+        if price > self.books.free:
             with pytest.raises(NotEnough):
                 self.run(self._bought(voucher_id, name, at))
             return
