@@ -165,7 +165,7 @@ def _station(row: Record) -> Station:
     if tariff_id is not None:
         terms = Terms(tariff_id, tariff_version, currency, hold_minor, terms_version)
     return Station(
-        id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone, portable, tuple(tags)
+        id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone, portable, tuple(tags or ())
     )
 
 

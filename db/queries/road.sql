@@ -71,7 +71,7 @@ select
             s.id, s.kind, s.provider_id, s.site_id, p.terms_version, t.id, t.version, t.currency, t.hold_minor,
             array(select row(c.number, c.max_power_w) from connector c
                   where c.station_id = s.id and c.max_power_w is not null),
-            z.time_zone, s.portable, coalesce(z.tags, '{}'))
+            z.time_zone, s.portable, z.tags)
         from unnest(
             $1::text[] || array(select station_id from wanted_sessions), $12::timestamptz[]) k (id, at)
         cross join lateral (select * from station s where s.id = k.id limit 1) s
