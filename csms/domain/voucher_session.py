@@ -14,7 +14,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from csms.base.money import to_minor
-from csms.domain import voucher, voucher_charge, voucher_prices
+from csms.domain import portable, voucher, voucher_charge, voucher_prices
 from csms.domain.assets import put_voucher
 from csms.domain.charge_pieces import pieces
 from csms.domain.pack_rows import Voucher, VoucherUse
@@ -70,7 +70,7 @@ def pays_at(world: World, station: Station, known: Token, at: datetime) -> bool:
     """The same of a token that is shown at a station before any session."""
     if known.driver_id is None:
         return False
-    return stands_in(world, _thought_of(station, known, at), known.driver_id)
+    return stands_in(world, _thought_of(world, station, known, at), known.driver_id)
 
 
 def own_prices(
@@ -79,14 +79,15 @@ def own_prices(
     """What a driver with a voucher may be shown at a station instead of `told`; None: nothing else."""
     if told is None or driver_id is None or station.kind != "charger":
         return None
-    tariff = voucher_prices.with_best(told.tariff, _usable(world, _thought_of(station, known, at), driver_id))
+    tariff = voucher_prices.with_best(told.tariff, _usable(world, _thought_of(world, station, known, at), driver_id))
     return None if tariff is None else Quote(f"{told.name}/v", tariff, told.zone)
 
 
-def _thought_of(station: Station, known: Token, at: datetime) -> Session:
+def _thought_of(world: World, station: Station, known: Token, at: datetime) -> Session:
     """The session that a token which is shown there would begin."""
     asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
-    return asked._replace(token_key=known.key, stands_for=known.stands_for)
+    asked = asked._replace(token_key=known.key, stands_for=known.stands_for)
+    return portable.at_its_outlet(world, asked) if station.portable else asked
 
 
 def _pays_all(one: Voucher, state: State, energy_alone: bool) -> bool:

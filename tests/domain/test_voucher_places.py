@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.base.errors import Refused
-from csms.domain import portable, voucher, voucher_terms
+from csms.domain import portable, voucher, voucher_session, voucher_terms
 from csms.domain.assets import Host, Item
 from csms.domain.offer_words import Known, reasons, text
 from csms.domain.offers import Visit, judge
 from csms.domain.pack_rows import Unit, Voucher
-from csms.domain.session import Station, opened
+from csms.domain.session import Station, Terms, opened
 from csms.domain.site_tags import TAGS_MAX
 from csms.domain.tariff_periods import Period
 from csms.domain.voucher_charge import Begun, usable
-from csms.domain.world import Rules, World
+from csms.domain.world import Rules, Token, World
 from tests.domain.histories import P4, product, weeks
 from tests.domain.test_voucher_charge import MINE, PERIODS, covered, laid
 from tests.domain.test_voucher_charge import voucher as bought
@@ -155,15 +155,23 @@ def test_whichever_token_is_shown_a_voucher_never_raises_a_price_nor_gives_more_
 
 
 def test_the_tags_of_a_portable_charger_are_those_of_its_outlet() -> None:
-    station = Station("i1", "charger", "P", "home", 1, None, {}, None, True, ("depot",))
+    station = Station("i1", "charger", "P", "home", 1, Terms("T", 1, "KRW", 1, 1), {}, None, True, ("depot",))
     session = opened(station, new_id(), "r", "r", offline=False, received_at=NOW)
     world = World(Rules(policies={}))
     names = dict.fromkeys(Item._fields, None) | {"code": "i1", "tag": "T9"}
     world.assets.items["i1"] = Item(**names)  # type: ignore[arg-type]
     world.assets.hosts["T9"] = Host("yard", 0, ("fast",))
 
+    shown = Token(MINE_KEY, "accepted", "ada", "active", None, None, None, None, False, None, False, None)
+
+    def pays(tag: str) -> bool:
+        mine = bought(1, unit="val", tags=[tag])
+        world.assets.vouchers[mine.id] = mine
+        return voucher_session.pays_at(world, station, shown, mine.valid_from)
+
     moved = portable.at_its_outlet(world, session)
 
+    assert (pays("fast"), pays("depot")) == (True, False)
     assert (session.site_tags, moved.site_id, moved.site_tags) == (("depot",), "yard", ("fast",))
 
 
