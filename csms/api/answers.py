@@ -89,6 +89,7 @@ class Site(Answer):
     A site, and who is reimbursed for the electricity of its outlets, by which share of a fee (basis points).
 
     `power_cap_w` is what its battery stations may draw together; null: no limit. In a `region` drivers are compared.
+    Vouchers may count at sites with one of its `tags`.
     """
 
     id: str
@@ -99,12 +100,13 @@ class Site(Answer):
     host_name: str | None
     power_cap_w: int | None
     region: str | None
+    tags: list[str]
     created_at: Moment
 
 
 def site(row: Record) -> Site:
     """A row of `show_site`."""
-    names = ("id", "name", "time_zone", "host_bp", "host_name", "power_cap_w", "region", "created_at")
+    names = ("id", "name", "time_zone", "host_bp", "host_name", "power_cap_w", "region", "tags", "created_at")
     return Site(provider=row["provider_id"], **{name: row[name] for name in names})
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from csms.api.shapes import Body, ChosenId, Json, Minor, Moment, MoneyBody, Name, StationId
+from csms.domain import site_tags
 from csms.flows.admin import CONNECTOR_MAX, POWER_W_MAX, ConnectorKind, ConnectorSpec, StationKind
 from csms.flows.drivers import TokenStatus, TokenType
 
@@ -16,6 +17,8 @@ QUANTITY_MAX = 10**9
 Password = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Protocol = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
 PowerCap = Annotated[int, Field(gt=0, le=10**9, description="W")]
+Tag = Annotated[str, StringConstraints(pattern=f"^{site_tags.TAG}$")]
+Tags = Annotated[list[Tag], Field(max_length=site_tags.TAGS_MAX)]
 Share = Annotated[int, Field(ge=0, le=10_000, description="basis points of the fee")]
 
 
@@ -95,7 +98,7 @@ class NewSite(Body):
 
     Its host is who is reimbursed for the electricity that portable chargers take from its outlets, by a share of
     their fees. `power_cap_w` is what its battery stations may draw together; null: no limit. `region`: your word for
-    where drivers are compared with each other.
+    where drivers are compared with each other; `tags`: your words for what vouchers' conditions may name.
     """
 
     id: ChosenId
@@ -106,15 +109,21 @@ class NewSite(Body):
     host_name: Name | None = None
     power_cap_w: PowerCap | None = None
     region: ChosenId | None = None
+    tags: Tags = Field(default_factory=list)
 
 
 class SitePatch(Body):
-    """What is given is changed, a share for sessions that start from now on. A `power_cap_w` of null: no limit."""
+    """
+    What is given is changed, a share and tags for sessions that start from now on.
+
+    A `power_cap_w` of null: no limit. `tags` take the place of all there were.
+    """
 
     host_bp: Share = 0
     host_name: Name | None = None
     power_cap_w: PowerCap | None = None
     region: ChosenId | None = None
+    tags: Tags = Field(default_factory=list)
 
 
 class NewTariff(Body):

@@ -83,7 +83,7 @@ _CORE: tuple[Route, ...] = (
     Route("GET", "/sites", stations.list_sites, SEE, "List sites", Page[answers.Site], query=Paging),
     Route("GET", "/sites/{site}", stations.show_site, SEE, "Show a site", answers.Site),
     Route(
-        "PATCH", "/sites/{site}", stations.change_site, SET_UP, "Change a site's host or its limit of power",
+        "PATCH", "/sites/{site}", stations.change_site, SET_UP, "Change a site's host, limit of power, region or tags",
         answers.Site, bodies.SitePatch,
     ),
     Route(

@@ -106,13 +106,7 @@ async def _station(conn: Connection, station_id: str, password: str | None = Non
 async def add_site(call: Call) -> answers.Site:
     """Add a site."""
     new: NewSite = call.body
-    await parties.add_site(
-        call.conn,
-        parties.SiteSpec(
-            new.id, new.provider, new.name, new.time_zone, new.host_bp, new.host_name, new.power_cap_w, new.region
-        ),
-        call.parts.clock(),
-    )
+    await parties.add_site(call.conn, parties.SiteSpec(**new.model_dump()), call.parts.clock())
     return await _site(call.conn, new.id)
 
 
@@ -129,7 +123,7 @@ async def show_site(call: Call) -> answers.Site:
 
 
 async def change_site(call: Call) -> answers.Site:
-    """Change what is given of a site: its host, and what its battery stations may draw."""
+    """Change what is given of a site: its host, what its battery stations may draw, its region and tags."""
     patch: SitePatch = call.body
     await parties.change_site(call.conn, call.path["site"], patch.model_dump(exclude_unset=True))
     return await _site(call.conn, call.path["site"])

@@ -18,6 +18,7 @@ from csms.api.voucher_preview import Wording
 from csms.base.errors import NotFound, Refused
 from csms.base.money import SCALES
 from csms.db import SQL, Connection, Record
+from csms.domain import vehicle
 from csms.domain.offer_words import Language
 from csms.flows import offering, vehicles
 from csms.flows.offering import Inquiry, Question
@@ -91,7 +92,8 @@ async def inquire(call: Call) -> VoucherInquiry:
     now = call.parts.clock()
     async with system(call.parts) as conn:
         await vehicles.proven(conn, row, now)
-    question = Question(row["id"], row["driver_id"], new.currency, new.station)
+    key = vehicle.shown(row["kind"], row["key"])
+    question = Question(row["id"], row["driver_id"], new.currency, new.station, vehicle_key=key)
     try:
         inquiry = await offering.inquire(partial(system, call.parts), question, now)
     except offering.TooMany as error:

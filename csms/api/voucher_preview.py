@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, WithJsonSchema
 
+from csms.api.bodies import Tags
 from csms.api.call import Call, Route, connection
 from csms.api.offer_answers import Figures, figures
 from csms.api.problems import Problem, of_validation
@@ -40,13 +41,14 @@ Products = Annotated[
 
 
 class PastSession(Body):
-    """A session: `wh` flowed evenly within `minutes`."""
+    """A session: `wh` flowed evenly within `minutes`, at a site with these `tags`."""
 
     start: Moment
     minutes: Annotated[int | Decimal, Field(ge=0, le=MINUTES_MAX)]
     wh: Annotated[int | Decimal, Field(ge=0, le=WH_MAX)]
     station: StationId | None = None
     site: ChosenId | None = None
+    tags: Tags = Field(default_factory=list)
 
 
 class OfferQuestion(Body):
@@ -54,7 +56,8 @@ class OfferQuestion(Body):
     An OCPI tariff, products as `POST /voucher-products` takes them (or ids of stored ones), and a driver's history.
 
     What counts are sessions of the 56 days before `now`, all priced by this tariff; `time_zone` is that of the site.
-    Of all products it is taken that they count at these stations, whoever's they are.
+    Of all products it is taken that they count at these stations, whoever's they are, and of a product for one vehicle
+    that all of this is what that vehicle charged.
     """
 
     tariff: dict[str, Json]
@@ -91,7 +94,7 @@ async def preview_offers(call: Call) -> OfferPreview:
     if len(asked.history) * len(products) > WORK_MAX:
         detail = f"sessions times products are at most {WORK_MAX}: ask for fewer products at once"
         raise Problem(422, detail, [{"pointer": "/history", "detail": detail}])
-    told = [Told(s.start, Fraction(s.minutes), Fraction(s.wh), s.station, s.site) for s in asked.history]
+    told = [Told(s.start, Fraction(s.minutes), Fraction(s.wh), s.station, s.site, tuple(s.tags)) for s in asked.history]
     judged, known = await asyncio.to_thread(_judged, told, tariff, asked, products)
     language = call.query.language
     return OfferPreview(

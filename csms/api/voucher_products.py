@@ -46,9 +46,10 @@ class NewVoucherProduct(Body):
     `effect`: `{kind: included}` (the default: nothing is asked for what is covered), `{kind: percent_off, percent}`,
     `{kind: flat_rate, price}` (per kWh, tax included) or `{kind: fee_waived, fees: [FLAT, TIME, PARKING_TIME]}`.
     `conditions`: OCPI restrictions (`start_time`, `end_time`, `start_date`, `end_date`, `day_of_week`, `min_power`,
-    `max_power`) and `stations`, `sites`, `uses` (`charge`, `rental`). It may be used for `uses_max` sessions; `quota`
-    are sold that are valid at one time. What is not `on_sale` is sold no more. `country`: by whose policy what is never
-    used is lost (`/breakage-policies`); without one it never is.
+    `max_power`); places, any of which will do (`stations`, `sites`, `tags` of sites); `uses` (`charge`, `rental`);
+    `vehicle: true`: only what the vehicle charges for which it is bought. It may be used for `uses_max` sessions;
+    `quota` are sold that are valid at one time. What is not `on_sale` is sold no more. `country`: by whose policy what
+    is never used is lost (`/breakage-policies`); without one it never is.
     """
 
     id: ChosenId

@@ -36,7 +36,8 @@ class Voucher(Answer):
     A right to use that a driver has bought, or was given (`gift`: nothing was paid for it, so nothing is deferred).
 
     `used` of `total` have released `released` of its price; `deferred` is the rest, for what is `left`: `valid` says
-    whether that may be used now. Of a voucher that was given back nothing is left.
+    whether that may be used now. Of a voucher that was given back nothing is left. `vehicle` is the one for which alone
+    it counts (null: any, or one that was taken away since: `conditions` say which).
     """
 
     id: str
@@ -66,6 +67,7 @@ class Voucher(Answer):
     state: str
     bought_at: Moment
     gift: bool
+    vehicle: str | None = None
 
 
 class VoucherUse(Answer):
@@ -195,6 +197,7 @@ def voucher(row: Record) -> Voucher:
         left=row["total"] - row["used"] if is_there else 0, price=money(row["price_minor"], currency),
         released=money(row["released_minor"], currency), deferred=money(deferred, currency), valid=row["is_valid"],
         effect=terms.get("effect"), conditions=terms.get("conditions"), used_times=row["uses"], gift=is_gift,
+        vehicle=None if row["vehicle_id"] is None else str(row["vehicle_id"]),
         **decimals(row), **{name: row[name] for name in names},
     )  # fmt: skip
 

@@ -199,10 +199,11 @@ R = TypeVar("R", Item, Door, Grant, Rental, Pack, Swap, Voucher, Reservation)
 
 
 class Host(NamedTuple):
-    """Whose electricity an outlet gives, and the host's share of a fee in basis points."""
+    """Whose electricity an outlet gives, the host's share of a fee in basis points, and the tags of the site."""
 
     site_id: str
     host_bp: int
+    tags: tuple[str, ...] = ()
 
 
 Outage = tuple[datetime, datetime | None]

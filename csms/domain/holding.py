@@ -34,8 +34,9 @@ def deposit_minor(tariff: Tariff, terms: Terms) -> int:
 def begins(session: Session) -> voucher.Begins:
     """Where and when a rental began, as conditions of vouchers ask."""
     return voucher.Begins(
-        session.station_id, session.site_id, session.provider_id, session.time_zone, session.opened_at
-    )
+        session.station_id, session.site_id, session.provider_id, session.time_zone, session.opened_at,
+        session.site_tags,
+    )  # fmt: skip
 
 
 def _has_vouchers(world: World, session: Session, tariff: Tariff, driver_id: str | None) -> bool:

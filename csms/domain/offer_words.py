@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from csms.base.money import decimal_text, exact_text
 from csms.base.units import WH_PER_KWH
-from csms.domain.offers import COLD_SESSIONS, DAYS_PER_WEEK, GAIN_MIN, Confidence, Offer
+from csms.domain.offers import COLD_SESSIONS, DAYS_PER_WEEK, GAIN_MIN, Confidence, Offer, Product
 from csms.domain.pack_rows import Unit
 
 Language = Literal["en", "ko"]
@@ -44,7 +44,7 @@ def reasons(offer: Offer, known: Known) -> list[Reason]:
     """What speaks for an offer and against it, the weightiest first; the last says what it rests on."""
     currency, days = offer.product.currency, offer.product.valid_days
     if not offer.windows and known.cohort is None:
-        return [Reason("no_history", {"price": offer.product.price_minor, "currency": currency})]
+        return [Reason("no_history", {"price": offer.product.price_minor, "currency": currency}), *_bounds(offer)]
     money: Numbers = {"minor": abs(offer.expected), "currency": currency, "days": days}
     found = [Reason("saves" if offer.expected > 0 else "costs_more", money)]
     if offer.worst != offer.expected:
@@ -56,7 +56,7 @@ def reasons(offer: Offer, known: Known) -> list[Reason]:
     covered: Numbers = {"covered": offer.covered, "unit": offer.product.unit}
     if offer.product.unit == "wh":
         covered["used"] = offer.used
-    found.append(Reason("covers", covered))
+    found += [Reason("covers", covered), *_bounds(offer)]
     if offer.extrapolated:
         found.append(Reason("extrapolated", {"known_days": known.days, "days": days}))
     if known.cohort is not None:
@@ -64,6 +64,13 @@ def reasons(offer: Offer, known: Known) -> list[Reason]:
         found.append(Reason("others_like_you", {"drivers": known.cohort, "own_weight": share_text(weight)}))
     found.append(Reason(f"confidence_{known.confidence}", {"sessions": known.sessions, "days": known.days}))
     return found
+
+
+def _bounds(offer: Offer) -> list[Reason]:
+    """Which tags and which vehicle it counts for, where that is not any."""
+    conditions = offer.product.terms.conditions
+    found = [Reason("at_tags", {"tags": ", ".join(sorted(conditions.tags))})] if conditions.tags else []
+    return [*found, Reason("one_vehicle", {})] if conditions.vehicle else found
 
 
 def text(offer: Offer, known: Known, language: Language = "en") -> str:
@@ -81,7 +88,10 @@ def _english(offer: Offer, known: Known) -> str:
     product = offer.product
     price = money_text(product.price_minor, product.currency)
     if not offer.windows and known.cohort is None:
-        return f"Nothing is known yet of how you charge. For {price} this is the cheapest, and it is not recommended."
+        unknown = (
+            f"Nothing is known yet of how you charge. For {price} this is the cheapest, and it is not recommended."
+        )
+        return " ".join([unknown, *_english_bounds(product)])
     period = f"per {_count(product.valid_days, 'day')}"
     amount = money_text(offer.expected, product.currency)
     since = f"On your last {_span(known.days)}" if offer.windows else "On what drivers like you charge"
@@ -97,6 +107,7 @@ def _english(offer: Offer, known: Known) -> str:
         said.append(f"It would have paid off in {_percent(offer.gain)} of the periods only, so it is not recommended.")
     if offer.windows:
         said.append(f"It covers {_covered(offer, _ENGLISH)}.")
+    said += _english_bounds(product)
     if offer.extrapolated and offer.windows:
         said.append(
             f"You are known for less than {_count(product.valid_days, 'day')}: what you did was taken to go on."
@@ -106,6 +117,14 @@ def _english(offer: Offer, known: Known) -> str:
     if known.confidence == "low":
         said.append(f"This rests on {_count(known.sessions, 'session')} only.")
     return " ".join(said)
+
+
+def _english_bounds(product: Product) -> list[str]:
+    conditions, said = product.terms.conditions, []
+    if conditions.tags:
+        more = ", and at the places that it names" if conditions.stations or conditions.sites else ""
+        said.append(f"It counts only at sites with the tag {' or '.join(sorted(conditions.tags))}{more}.")
+    return [*said, "It counts only for this vehicle."] if conditions.vehicle else said
 
 
 _ENGLISH: Mapping[Unit, Callable[[Offer], str]] = {
@@ -120,7 +139,8 @@ def _korean(offer: Offer, known: Known) -> str:
     product = offer.product
     price = money_text(product.price_minor, product.currency)
     if not offer.windows and known.cohort is None:
-        return f"아직 충전 이력이 없습니다. 가장 저렴한 상품({price})을 보여 드리며, 추천은 아닙니다."
+        unknown = f"아직 충전 이력이 없습니다. 가장 저렴한 상품({price})을 보여 드리며, 추천은 아닙니다."
+        return " ".join([unknown, *_korean_bounds(product)])
     amount, days = money_text(offer.expected, product.currency), product.valid_days
     since = f"최근 {_korean_span(known.days)} 이용 기준으로" if offer.windows else "비슷한 운전자의 이용 기준으로"
     if offer.expected > 0:
@@ -135,6 +155,7 @@ def _korean(offer: Offer, known: Known) -> str:
         said.append(f"이득인 기간이 {_percent(offer.gain)}뿐이므로 추천하지 않습니다.")
     if offer.windows:
         said.append(f"적용 범위: {_covered(offer, _KOREAN)}.")
+    said += _korean_bounds(product)
     if offer.extrapolated and offer.windows:
         said.append(f"이용 이력이 {days}일보다 짧아 지금까지의 이용이 계속된다고 보았습니다.")
     if known.cohort is not None:
@@ -142,6 +163,14 @@ def _korean(offer: Offer, known: Known) -> str:
     if known.confidence == "low":
         said.append(f"충전 {known.sessions}회만을 근거로 합니다.")
     return " ".join(said)
+
+
+def _korean_bounds(product: Product) -> list[str]:
+    conditions, said = product.terms.conditions, []
+    if conditions.tags:
+        more = " 장소와 상품에 적힌" if conditions.stations or conditions.sites else ""
+        said.append(f"{' 또는 '.join(sorted(conditions.tags))} 태그가 있는{more} 장소에서만 적용됩니다.")
+    return [*said, "이 차량으로 충전할 때만 적용됩니다."] if conditions.vehicle else said
 
 
 _KOREAN: Mapping[Unit, Callable[[Offer], str]] = {

@@ -49,13 +49,19 @@ CUT_MAX = 2**256
 
 
 class Visit(NamedTuple):
-    """A session of the past, priced by the tariff that would be asked now."""
+    """
+    A session of the past, priced by the tariff that would be asked now. `site_tags` are those of its site now.
+
+    `by_vehicle`: of the vehicle for which is chosen.
+    """
 
     start: datetime
     station_id: str | None
     site_id: str | None
     pieces: tuple[Piece, ...]
     provider_id: str | None = None
+    site_tags: tuple[str, ...] = ()
+    by_vehicle: bool = True
 
 
 class Product(NamedTuple):
@@ -316,7 +322,8 @@ def _takes(laid: Sequence[_Laid], product: Product, begin: datetime, bit: int) -
         (place, one)
         for place, one in enumerate(laid)
         if product.provider_id in (None, one.visit.provider_id)
-        and conditions.at(one.visit.station_id, one.visit.site_id, "charge")
+        and conditions.at(one.visit.station_id, one.visit.site_id, "charge", one.visit.site_tags)
+        and (one.visit.by_vehicle or not conditions.vehicle)
     ]
     if product.unit == "val":
         return [take for place, one in there for take in _of_value(one.visit, product, begin, place)], 1

@@ -158,7 +158,8 @@ class Voucher(NamedTuple):
     `provider_id` None: at every provider's stations. `carry_until`: what is left at its end may be used until then,
     while another one of the same product is valid. `overuse_price` per kWh, hour or delivery, tax included. It has
     had `uses`, and may have `uses_max`. `terms` are its effect and conditions, as stored (`voucher_terms.stored`).
-    `funded_by`: the account that pays for what is used of a gift; None: its driver has paid before.
+    `funded_by`: the account that pays for what is used of a gift; None: its driver has paid before. `token_key`: of the
+    vehicle for which it was bought, where its conditions ask for that.
     """
 
     id: UUID
@@ -181,6 +182,7 @@ class Voucher(NamedTuple):
     uses_max: int | None = None
     terms: str | None = None
     funded_by: str | None = None
+    token_key: bytes | None = None
 
 
 class VoucherUse(NamedTuple):

@@ -78,8 +78,9 @@ def judge_key(
 
     `again`: whoever showed it before is known by something else now, a pack: its single use and its expiry are past.
     """
-    session = session._replace(token_key=key, token_masked=masked)
     known = world.tokens.get(key)
+    stands_for = None if known is None else known.stands_for
+    session = session._replace(token_key=key, token_masked=masked, stands_for=stands_for)
     if again and known is not None:
         known = replace(known, single_use=False, session_id=None, session_open=False, expires_at=None, station_id=None)
     station = world.stations[session.station_id]

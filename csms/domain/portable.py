@@ -49,7 +49,9 @@ def objection(
 
 
 def at_its_outlet(world: World, session: Session) -> Session:
-    """The session at the site whose electricity it gives, with the share of that site's host."""
+    """The session at the site whose electricity it gives, with that site's tags and the share of its host."""
     item = world.assets.items.get(session.station_id)
     host = world.assets.hosts.get(item.tag) if item is not None and item.tag is not None else None
-    return session if host is None else session._replace(site_id=host.site_id, host_bp=host.host_bp)
+    if host is None:
+        return session
+    return session._replace(site_id=host.site_id, host_bp=host.host_bp, site_tags=host.tags)

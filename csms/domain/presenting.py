@@ -34,7 +34,7 @@ def presented(world: World, changes: Changes, event: TokenPresented) -> Outcome:
         return Outcome("accepted")
     station = world.stations[event.station_id]
     told = quote_at(world, station)
-    own = voucher_session.own_prices(world, station, payer.person(world, known), told, event.received_at)
+    own = voucher_session.own_prices(world, station, known, payer.person(world, known), told, event.received_at)
     if known.psp is None:
         credit = known.driver_id is not None and world.balances.get((known.driver_id, terms.currency), 0) > 0
         if voucher_session.pays_at(world, station, known, event.received_at):

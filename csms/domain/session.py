@@ -68,6 +68,8 @@ class Station:
     time_zone: str | None = None
     portable: bool = False
     """It is an item that is lent, and gives energy to whoever has rented it."""
+    tags: tuple[str, ...] = ()
+    """Of its site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,15 @@ class Session(NamedTuple):
     """The share of the site's host, of whose electricity a portable charger gives."""
     drawn_minor: int = 0
     """The part of its fee that vouchers released."""
+    site_tags: tuple[str, ...] = ()
+    """The tags of its site when it began."""
+    stands_for: bytes | None = None
+    """The key of the token that the one shown stands for; None: it is itself."""
+
+    @property
+    def token_owner(self) -> bytes | None:
+        """The key of the token that it began with, whatever stood for it."""
+        return self.stands_for or self.token_key
 
 
 def opened(
@@ -212,6 +223,7 @@ def opened(
         time_zone=station.time_zone,
         revision=0,
         policy=None,
+        site_tags=station.tags,
     )
 
 

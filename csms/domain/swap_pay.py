@@ -254,7 +254,7 @@ def _wanted(world: World, swap: Swap, mine: Sequence[Voucher], now: datetime) ->
     assert terms is not None
     priced = world.priced[terms.tariff_id, terms.tariff_version, station.provider_id, terms.terms_version]
     own = priced.tariff.own
-    there = voucher.Begins(station.id, station.site_id, station.provider_id, station.time_zone, now)
+    there = voucher.Begins(station.id, station.site_id, station.provider_id, station.time_zone, now, station.tags)
     usable = voucher.for_rental(mine, there, terms.currency, now)
     covered = own is not None and voucher.covers(usable, own)
     return deposit_minor(priced.tariff, terms) + (0 if covered else terms.hold_minor)

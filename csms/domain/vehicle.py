@@ -26,6 +26,11 @@ HOW: dict[Kind, str] = {
 """How it can be proven whose it is, for people."""
 
 
+def shown(kind: str | None, key: bytes | None) -> bytes | None:
+    """The key of the token that a vehicle shows; None for what is shown to nobody: a VIN, an app."""
+    return key if kind in SHOWN else None
+
+
 def read(kind: Kind, value: str) -> str:
     """
     The canonical text of an identification, spelled as that of a token, so that the two can be compared.

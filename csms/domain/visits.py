@@ -17,13 +17,14 @@ from csms.domain.tariff_restrictions import Restrictions
 
 
 class Place(NamedTuple):
-    """Where a session was: whose station, in which zone (None: UTC), and what is asked there now."""
+    """Where a session was: whose station, in which zone (None: UTC), what is asked there now, the tags of its site."""
 
     station_id: str | None
     site_id: str | None
     provider_id: str | None
     zone: str | None
     tariff: Tariff
+    site_tags: tuple[str, ...] = ()
 
 
 def cuts(products: Iterable[Product]) -> list[Restrictions]:
@@ -60,9 +61,11 @@ def charged(start: datetime, seconds: Number, wh: Number, *, powered: bool = Tru
     return Period(start, end, wh, seconds, 0, power_w, power_w)
 
 
-def visit(periods: Sequence[Period], place: Place, asked: Iterable[Restrictions]) -> Visit:
+def visit(periods: Sequence[Period], place: Place, asked: Iterable[Restrictions], *, by_vehicle: bool = True) -> Visit:
     """One session of these periods, in the order of time; `asked` are the conditions that it is cut for (`cuts`)."""
     asked = list(asked)
     found = quarter_pieces.pieces(periods, place.tariff, place.zone, asked)
     priced = tuple(pieces(periods, place.tariff, place.zone, asked) if found is None else found)
-    return Visit(periods[0].start, place.station_id, place.site_id, priced, place.provider_id)
+    return Visit(
+        periods[0].start, place.station_id, place.site_id, priced, place.provider_id, place.site_tags, by_vehicle
+    )

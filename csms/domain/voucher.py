@@ -36,6 +36,7 @@ class Begins(NamedTuple):
     provider_id: str
     time_zone: str | None
     at: datetime
+    site_tags: tuple[str, ...]
 
 
 Refund = Literal["none", "untouched", "unused"]
@@ -52,12 +53,13 @@ def valid(vouchers: Iterable[Voucher], provider_id: str, currency: str, at: date
     """
     The vouchers that may be used at a provider's station at `at`, used up or not, the oldest first.
 
-    What was left at the end of one may be used for one more period, while its driver has another of that product.
+    What was left at the end of one may be used for one more period, while its driver has another of that product, for
+    the same vehicle if it counts for one.
     One that may be used so many times only is not, after them.
     """
     mine = [v for v in vouchers if v.currency == currency and v.provider_id in (None, provider_id)]
     mine = [v for v in mine if v.uses_max is None or v.uses < v.uses_max]
-    running = {v.product_id for v in mine if v.valid_from <= at < v.valid_until}
+    running = {(v.product_id, v.token_key) for v in mine if v.valid_from <= at < v.valid_until}
     found = [v for v in mine if v.valid_from <= at and (at < v.valid_until or _carried(v, running, at))]
     return sorted(found, key=lambda v: (v.valid_from, v.id))
 
@@ -74,14 +76,15 @@ def for_rental(vouchers: Iterable[Voucher], begins: Begins, currency: str, at: d
     def fits(one: Voucher) -> bool:
         terms = voucher_terms.stored(one.terms, one.unit)
         conditions = terms.conditions
-        there = conditions.at(begins.station_id, begins.site_id, "rental") and conditions.during(state)
-        return there and terms.effect.kind == "included"
+        there = conditions.at(begins.station_id, begins.site_id, "rental", begins.site_tags)
+        return there and conditions.during(state) and terms.effect.kind == "included"
 
     return [one for one in valid(vouchers, begins.provider_id, currency, at) if fits(one)]
 
 
-def _carried(voucher: Voucher, running: set[str], at: datetime) -> bool:
-    return voucher.carry_until is not None and at < voucher.carry_until and voucher.product_id in running
+def _carried(voucher: Voucher, running: set[tuple[str, bytes | None]], at: datetime) -> bool:
+    in_time = voucher.carry_until is not None and at < voucher.carry_until
+    return in_time and (voucher.product_id, voucher.token_key) in running
 
 
 def covers(vouchers: Iterable[Voucher], own: Own) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from math import floor
+from typing import NamedTuple
 from uuid import UUID
 
 from csms.base.money import from_minor, to_minor
@@ -35,6 +36,15 @@ COUNTED: dict[Unit, frozenset[Dimension]] = {
     "val": frozenset(),
 }
 """What of a charging session the units of a voucher count; value pays for what is left, a count for fees."""
+
+
+class Begun(NamedTuple):
+    """Where a session was begun, and with which token: the key of what was shown, or of what that stands for."""
+
+    station_id: str
+    site_id: str | None
+    site_tags: tuple[str, ...] = ()
+    token_key: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -79,9 +89,15 @@ class _Mine:
         return high
 
 
-def usable(vouchers: Iterable[Voucher], station_id: str, site_id: str | None) -> list[Voucher]:
-    """Of the valid ones those that cover charging at this station at all."""
-    return [v for v in vouchers if stored(v.terms, v.unit).conditions.at(station_id, site_id, "charge")]
+def usable(vouchers: Iterable[Voucher], begun: Begun) -> list[Voucher]:
+    """Of the valid ones those that cover what was begun there, and with that token, at all."""
+
+    def fits(one: Voucher) -> bool:
+        conditions = stored(one.terms, one.unit).conditions
+        there = conditions.at(begun.station_id, begun.site_id, "charge", begun.site_tags)
+        return there and conditions.with_token(one.token_key, begun.token_key)
+
+    return [one for one in vouchers if fits(one)]
 
 
 def conditions(vouchers: Iterable[Voucher]) -> list[Restrictions]:

@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from csms.domain import voucher, voucher_charge, voucher_prices
+from csms.domain import portable, voucher, voucher_charge, voucher_prices
 from csms.domain.pack_rows import Voucher
 from csms.domain.quote import Quote
 from csms.domain.session import VOUCHERS, Priced, Session, Station, flagged, opened
 from csms.domain.tariff import Usage
 from csms.domain.tariff_clock import zone_of
 from csms.domain.tariff_restrictions import State
+from csms.domain.voucher_charge import Begun
 from csms.domain.voucher_terms import HUNDRED, stored
 from csms.domain.world import Changes, Token, World
 
@@ -63,17 +64,24 @@ def pays_at(world: World, station: Station, known: Token, at: datetime) -> bool:
     """The same of a token that is shown at a station before any session."""
     if known.driver_id is None:
         return False
-    asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
-    return stands_in(world, asked, known.driver_id)
+    return stands_in(world, _thought_of(world, station, known, at), known.driver_id)
 
 
-def own_prices(world: World, station: Station, driver_id: str | None, told: Quote | None, at: datetime) -> Quote | None:
+def own_prices(
+    world: World, station: Station, known: Token, driver_id: str | None, told: Quote | None, at: datetime
+) -> Quote | None:
     """What a driver with a voucher may be shown at a station instead of `told`; None: nothing else."""
     if told is None or driver_id is None or station.kind != "charger":
         return None
-    asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
-    tariff = voucher_prices.with_best(told.tariff, usable(world, asked, driver_id))
+    tariff = voucher_prices.with_best(told.tariff, usable(world, _thought_of(world, station, known, at), driver_id))
     return None if tariff is None else Quote(f"{told.name}/v", tariff, told.zone)
+
+
+def _thought_of(world: World, station: Station, known: Token, at: datetime) -> Session:
+    """The session that a token which is shown there would begin."""
+    asked = opened(station, UNBORN, "", "", offline=False, received_at=at)
+    asked = asked._replace(token_key=known.key, stands_for=known.stands_for)
+    return portable.at_its_outlet(world, asked) if station.portable else asked
 
 
 def _pays_all(one: Voucher, state: State, energy_alone: bool) -> bool:
@@ -89,7 +97,8 @@ def usable(world: World, session: Session, driver_id: str | None) -> list[Vouche
         return []
     mine = world.assets.vouchers.of("driver", driver_id)
     valid = voucher.valid(mine, session.provider_id, session.currency, _began(session))
-    return voucher_charge.usable(valid, session.station_id, session.site_id)
+    begun = Begun(session.station_id, session.site_id, session.site_tags, session.token_owner)
+    return voucher_charge.usable(valid, begun)
 
 
 def lacks(world: World, changes: Changes, session: Session) -> bool:

@@ -2,14 +2,14 @@
 What a voucher does, and where and when: its effect and its usage conditions, as its product's document says them.
 
 Conditions are OCPI restrictions (2.3.0 mod_tariffs, TariffRestrictions) with their rules: local to the site, lower
-bounds inclusive, upper bounds exclusive, an `end_time` before `start_time` on the next day. Stations, sites and
-kinds of use are ours.
+bounds inclusive, upper bounds exclusive, an `end_time` before `start_time` on the next day. Stations, sites and their
+tags, kinds of use and the vehicle are ours.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -17,7 +17,7 @@ from typing import Literal
 
 from csms.base.errors import Refused
 from csms.base.units import WH_PER_KWH
-from csms.domain import tariff_restrictions
+from csms.domain import site_tags, tariff_restrictions
 from csms.domain.pack_rows import Unit
 from csms.domain.tariff_document import DIMENSIONS, Dimension
 from csms.domain.tariff_reading import listed, number, object_, only
@@ -47,7 +47,7 @@ _EFFECT_KEYS: Mapping[Kind, frozenset[str]] = {
 _RESTRICTIONS = frozenset(
     {"start_time", "end_time", "start_date", "end_date", "day_of_week", "min_power", "max_power"},
 )
-_CONDITION_KEYS = frozenset({*_RESTRICTIONS, "stations", "sites", "uses"})
+_CONDITION_KEYS = frozenset({*_RESTRICTIONS, "stations", "sites", "tags", "uses", "vehicle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +76,35 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Where, when and for what kind of use it covers; None or empty restricts nothing."""
+    """
+    Where, when and for what kind of use it covers; None or empty restricts nothing.
+
+    `vehicle`: only what the vehicle charges for which it was bought.
+    """
 
     restrictions: Restrictions | None = None
     stations: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
     uses: frozenset[str] = frozenset(USES)
+    vehicle: bool = False
 
-    def at(self, station_id: str | None, site_id: str | None, use: str) -> bool:
-        """Whether it covers such a use of this station at all: a station that is named, or of a site that is."""
-        places = not self.stations and not self.sites
-        return use in self.uses and (places or station_id in self.stations or site_id in self.sites)
+    def at(self, station_id: str | None, site_id: str | None, use: str, tags: Collection[str]) -> bool:
+        """
+        Whether it covers such a use of this station at all, of whose site these are the tags.
+
+        A station that is named, one of a site that is named, or one of a site with any of the tags: either will do.
+        """
+        named = station_id in self.stations or site_id in self.sites or not self.tags.isdisjoint(tags)
+        return use in self.uses and (named or not self.has_places())
+
+    def has_places(self) -> bool:
+        """Whether it covers at some places only."""
+        return bool(self.stations or self.sites or self.tags)
+
+    def with_token(self, bought_for: bytes | None, shown: bytes | None) -> bool:
+        """Whether it covers what was begun with a token, by its key, if it was bought for the vehicle of that key."""
+        return not self.vehicle or (bought_for is not None and bought_for == shown)
 
     def during(self, state: State) -> bool:
         """Whether it covers what flows then."""
@@ -112,6 +130,8 @@ def read(effect: object, conditions: object, unit: Unit) -> Terms:
     Refused, with the JSON pointer of the place, for what is unknown, can never be met, or does not fit the unit.
     """
     terms = Terms(_effect(effect, unit, "/effect"), _conditions(conditions, "/conditions"))
+    if terms.conditions.vehicle and terms.effect.kind == "included" and unit == "cnt":
+        raise Refused("cnt counts deliveries, and a vehicle takes none", "/conditions/vehicle")
     if terms.effect.kind != "included" and "charge" not in terms.conditions.uses:
         raise Refused(f"{terms.effect.kind} covers charging only; add charge, or leave uses out", "/conditions/uses")
     return terms
@@ -169,13 +189,21 @@ def _conditions(document: object, at: str) -> Conditions:
     document = object_(document, at)
     only(document, _CONDITION_KEYS, at)
     restrictions, _ = tariff_restrictions.read({k: v for k, v in document.items() if k in _RESTRICTIONS}, at)
-    uses = document.get("uses")
+    tags, vehicle = document.get("tags"), _vehicle(document.get("vehicle"), f"{at}/vehicle")
     return Conditions(
         restrictions,
         _places(document.get("stations"), f"{at}/stations"),
         _places(document.get("sites"), f"{at}/sites"),
-        frozenset(USES) if uses is None else _uses(uses, f"{at}/uses"),
+        frozenset() if tags is None else site_tags.read(tags, f"{at}/tags"),
+        _uses(document.get("uses"), f"{at}/uses", vehicle=vehicle),
+        vehicle,
     )
+
+
+def _vehicle(value: object, at: str) -> bool:
+    if value is not None and value is not True:
+        raise Refused("true: it counts for the vehicle for which it is bought; leave it out otherwise", at)
+    return value is True
 
 
 def _places(value: object, at: str) -> frozenset[str]:
@@ -188,8 +216,12 @@ def _places(value: object, at: str) -> frozenset[str]:
     return frozenset(str(name) for name in places)
 
 
-def _uses(value: object, at: str) -> frozenset[str]:
+def _uses(value: object, at: str, *, vehicle: bool) -> frozenset[str]:
+    if value is None:
+        return frozenset({"charge"} if vehicle else USES)
     uses = listed(value, len(USES), at)
     if not all(use in USES for use in uses):
         raise Refused(f"a use is one of {', '.join(USES)}", at)
+    if vehicle and "rental" in uses:
+        raise Refused("a vehicle charges, and rents nothing; leave rental out", at)
     return frozenset(str(use) for use in uses)

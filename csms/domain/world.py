@@ -70,6 +70,11 @@ class Token:
     spendings: tuple[tuple[str, str, date, int], ...] = ()
     """(period, currency, first day of the period, minor units) of what it has spent or set aside."""
 
+    @property
+    def stands_for(self) -> bytes | None:
+        """The key of the token that this one stands for, None where it is itself."""
+        return self.owner if self.owner and self.owner != self.key else None
+
 
 class ReadingRow(NamedTuple):
     """A reading and where it belongs; `day` is its partition."""

@@ -49,12 +49,15 @@ async def add_batch(conn: Connection, spec: BatchSpec, by: str, now: datetime) -
     """
     Make a batch and answer its codes: nobody can tell them again.
 
-    The product need not be on sale. Refused without it or with an end that is past, Conflict when the id is taken.
+    The product need not be on sale. Refused without it, for one that is bought for a vehicle, or with an end that is
+    past; Conflict when the id is taken.
     """
     check_id(spec.id)
     product = await SQL.show_voucher_product.one(conn, spec.product)
     if product is None:
         raise Refused(f"there is no product {spec.product}", "/product")
+    if vouchers.is_for_vehicle(product):
+        raise Refused(f"{spec.product} counts for one vehicle only, and a code is for anybody", "/product")
     if spec.redeem_until <= now:
         raise Refused("this is past", "/redeem_until")
     provider_id = product["provider_id"]

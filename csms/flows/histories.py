@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
+from uuid import UUID
 
 from csms.base.errors import Refused
 from csms.db import SQL, Connection, Record
@@ -37,6 +38,7 @@ class Told(NamedTuple):
     wh: Fraction
     station_id: str | None = None
     site_id: str | None = None
+    site_tags: tuple[str, ...] = ()
 
 
 class History(NamedTuple):
@@ -68,7 +70,7 @@ def told(
     for entry in entries:
         if not begin <= entry.start < now:
             continue
-        place = Place(entry.station_id, entry.site_id, None, zone, tariff)
+        place = Place(entry.station_id, entry.site_id, None, zone, tariff, entry.site_tags)
         period = visits.charged(entry.start, entry.minutes * SECONDS_PER_MINUTE, entry.wh)
         found.append(visits.visit((period,), place, asked))
         pieces += len(found[-1].pieces)
@@ -78,22 +80,36 @@ def told(
 
 
 class Kept(NamedTuple):
-    """What is kept of a driver: quarters of an hour, and what its stations ask now."""
+    """
+    What is kept of a driver: quarters of an hour, and what its stations ask now.
+
+    `of_vehicle`: the sessions of the vehicle for which is chosen; None: nobody asks, and all count as such.
+    """
 
     segments: Sequence[Record]
     places: Mapping[str, Place]
+    of_vehicle: frozenset[UUID] | None = None
 
 
-async def kept(conn: Connection, driver_id: str, now: datetime) -> Kept:
-    """Two queries. A session that began before the 56 days is left out whole."""
+async def kept(conn: Connection, driver_id: str, now: datetime, vehicle_key: bytes | None = None) -> Kept:
+    """
+    Two queries, a third one for the sessions that began with the token of `vehicle_key`, where that is asked.
+
+    A session that began before the 56 days is left out whole.
+    """
     segments = await SQL.list_usage_segments.many(conn, driver_id, visits.begin(now), now, SEGMENTS_MAX)
     rows = await SQL.list_tariffs_of_stations.many(conn, list({row["station_id"] for row in segments}), now)
-    return Kept(segments, {row["id"]: _place(row) for row in rows})
+    places = {row["id"]: _place(row) for row in rows}
+    if vehicle_key is None:
+        return Kept(segments, places)
+    sessions = {row["session_id"]: row["station_id"] for row in segments}
+    own = await SQL.sessions_of_token.many(conn, list(sessions), list(sessions.values()), vehicle_key)
+    return Kept(segments, places, frozenset(row["id"] for row in own))
 
 
 async def priced(of: Kept, products: Iterable[Product], now: datetime) -> History:
     """Its visits, priced by what its stations ask now; what has no tariff now is left out."""
-    found = await asyncio.to_thread(_built, of.segments, of.places, visits.cuts(products))
+    found = await asyncio.to_thread(_built, of, visits.cuts(products))
     since = of.segments[0]["since"] if of.segments else None
     known = [visit for _, visit in found]
     days = days_known(known, now, since)
@@ -104,29 +120,31 @@ async def priced(of: Kept, products: Iterable[Product], now: datetime) -> Histor
     return History(by_currency, since, len(found), days, None if last is None else last[0])
 
 
-def _built(
-    segments: Sequence[Record], places: Mapping[str, Place], asked: Sequence[Restrictions]
-) -> list[tuple[str, Visit]]:
+def _built(of: Kept, asked: Sequence[Restrictions]) -> list[tuple[str, Visit]]:
     """Each session with its currency. Of a long history it takes a while: beside the event loop."""
     found: list[tuple[str, Visit]] = []
-    for _, group in groupby(segments, key=lambda row: row["session_id"]):
+    for session_id, group in groupby(of.segments, key=lambda row: row["session_id"]):
         quarters = list(group)
-        place = places.get(quarters[0]["station_id"])
+        place = of.places.get(quarters[0]["station_id"])
         if place is not None:
-            found.append((place.tariff.currency, visit_of(quarters, place, asked)))
+            by_vehicle = of.of_vehicle is None or session_id in of.of_vehicle
+            found.append((place.tariff.currency, visit_of(quarters, place, asked, by_vehicle=by_vehicle)))
     return found
 
 
-def visit_of(quarters: Sequence[Record], place: Place, asked: Iterable[Restrictions]) -> Visit:
+def visit_of(
+    quarters: Sequence[Record], place: Place, asked: Iterable[Restrictions], *, by_vehicle: bool = True
+) -> Visit:
     """One session of its quarters of an hour, in the order of time."""
     asked = list(asked)
     powered = visits.asks_power(asked, place.tariff)
     periods = [visits.charged(row["at"], row["seconds"], row["wh"], powered=powered) for row in quarters]
-    return visits.visit(periods, place, asked)
+    return visits.visit(periods, place, asked, by_vehicle=by_vehicle)
 
 
 def _place(row: Record) -> Place:
-    return Place(row["id"], row["site_id"], row["provider_id"], row["time_zone"], _tariff(row["document"]))
+    tariff, tags = _tariff(row["document"]), tuple(row["site_tags"])
+    return Place(row["id"], row["site_id"], row["provider_id"], row["time_zone"], tariff, tags)
 
 
 @lru_cache(maxsize=512)

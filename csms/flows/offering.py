@@ -45,7 +45,8 @@ class Question:
     """
     What a vehicle asks: for vouchers in a currency (None: what it pays in), where it stands at a station.
 
-    `message_id`: the station asks for it.
+    `message_id`: the station asks for it. `vehicle_key`: of the token that the vehicle shows; None: it shows none, so
+    that nothing can be bought that counts for it alone.
     """
 
     vehicle_id: UUID
@@ -53,6 +54,7 @@ class Question:
     currency: str | None
     station_id: str | None
     message_id: str | None = None
+    vehicle_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,15 @@ async def judge(opened: Opened, question: Question, now: datetime) -> Judged:
         if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
             raise TooMany("too many questions; the offers of before still stand")
         rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
-        kept = await histories.kept(conn, question.driver_id, now)
+        products = [product for product in map(product_of, rows.values()) if for_charging(product)]
+        key = question.vehicle_key
+        for_it = any(product.terms.conditions.vehicle for product in products)
+        kept = await histories.kept(conn, question.driver_id, now, key if for_it else None)
         station = await _station(conn, question.station_id, now)
         tendency = await SQL.show_tendency.one(conn, question.driver_id)
         is_kept = bool(await SQL.keeps_tendency.value(conn, question.driver_id))
-        held = frozenset(row["product_id"] for row in await SQL.held_products.many(conn, question.driver_id, now))
-    products = [product for product in map(product_of, rows.values()) if for_charging(product)]
+        held = frozenset(row["product_id"] for row in await SQL.held_products.many(conn, question.driver_id, now, key))
+    products = [product for product in products if key is not None or not product.terms.conditions.vehicle]
     history = await histories.priced(kept, products, now)
     currency = _currency(question, station, history, products)
     products = _there([product for product in products if product.currency == currency], station)
@@ -209,7 +214,7 @@ def _there(products: list[Product], station: Record | None) -> list[Product]:
         product
         for product in products
         if product.provider_id in (None, station["provider_id"])
-        and product.terms.conditions.at(station["id"], station["site_id"], "charge")
+        and product.terms.conditions.at(station["id"], station["site_id"], "charge", station["site_tags"])
     ]
     return found or products
 

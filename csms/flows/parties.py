@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from csms.base.errors import Conflict, NotFound, Refused
@@ -33,6 +34,7 @@ class SiteSpec:
 
     `host_bp` is the share of each fee that reimburses its host for the electricity of portable chargers, `power_cap_w`
     what its battery stations may draw together (None: no limit). In a `region` drivers are compared with each other.
+    Vouchers' conditions may name its `tags`.
     """
 
     id: str
@@ -43,6 +45,7 @@ class SiteSpec:
     host_name: str | None = None
     power_cap_w: int | None = None
     region: str | None = None
+    tags: Sequence[str] = ()
 
 
 async def add_provider(conn: Connection, spec: ProviderSpec, now: datetime) -> None:
@@ -95,17 +98,17 @@ async def add_site(conn: Connection, spec: SiteSpec, now: datetime) -> None:
             raise Refused(f"there is no provider {spec.provider}; add it first (POST /api/v1/providers)", "/provider")
         added = await SQL.add_site.value(
             conn, spec.id, spec.provider, spec.name, spec.time_zone, now, spec.host_bp, spec.host_name,
-            spec.power_cap_w, spec.region,
+            spec.power_cap_w, spec.region, _each_once(spec.tags),
         )  # fmt: skip
         if added is None:
             raise Conflict(f"there is a site {spec.id} already")
 
 
-async def change_site(conn: Connection, site_id: str, changed: Mapping[str, object]) -> None:
+async def change_site(conn: Connection, site_id: str, changed: Mapping[str, Any]) -> None:
     """
-    Change what is given of `host_bp`, `host_name`, `power_cap_w` and `region`.
+    Change what is given of `host_bp`, `host_name`, `power_cap_w`, `region` and `tags`.
 
-    Sessions that have begun keep the share they began with.
+    Sessions that have begun keep the share, and the tags, they began with.
     """
     async with conn.transaction():
         row = await SQL.lock_site_to_change.one(conn, site_id)
@@ -113,7 +116,11 @@ async def change_site(conn: Connection, site_id: str, changed: Mapping[str, obje
             raise NotFound(f"there is no site {site_id}")
         site = {**row, **changed}
         values = [site[name] for name in ("host_bp", "host_name", "power_cap_w", "region")]
-        await SQL.change_site.run(conn, site_id, *values)
+        await SQL.change_site.run(conn, site_id, *values, _each_once(site["tags"]))
+
+
+def _each_once(tags: Collection[str]) -> list[str]:
+    return sorted(set(tags))
 
 
 def check_id(chosen: str) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID
 from csms.base.errors import Conflict, CsmsError, Refused
 from csms.base.money import Money, decimal_text
 from csms.db import SQL, Connection, Record
-from csms.domain import errand
+from csms.domain import errand, vehicle
 from csms.domain.authorization import Ask
 from csms.flows import top_up, vouchers
 from csms.flows.authorize import answered
@@ -104,7 +104,7 @@ async def begin(conn: Connection, wish: Wish, payer: Payer, caps: Caps, now: dat
     if offer["payment_state"] == "taken" or offer["price_minor"] == 0:
         return await _bought(conn, offer, now)
     _check_caps(caps, offer)
-    await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now, offer["product_version"])
+    await _sold(conn, offer, now)
     owed = await SQL.owed.value(conn, offer["driver_id"], offer["currency"])
     if owed > 0:
         amount = f"{decimal_text(owed, offer['currency'])} {offer['currency']}"
@@ -200,10 +200,22 @@ async def _refusal(conn: Connection, offer: Record, now: datetime) -> CsmsError 
         return None
     try:
         async with conn.transaction():
-            await vouchers.sold(conn, offer["driver_id"], offer["product_id"], now, offer["product_version"])
+            await _sold(conn, offer, now)
     except Conflict as error:
         return error
     return None
+
+
+async def _sold(conn: Connection, offer: Record, now: datetime) -> None:
+    """Conflict where what was offered cannot be sold now."""
+    await vouchers.sold(
+        conn, offer["driver_id"], offer["product_id"], now, offer["product_version"], vehicle_key=_key_of(offer)
+    )
+
+
+def _key_of(offer: Record) -> bytes | None:
+    """Of the token that its vehicle shows; None also where its driver has it no more."""
+    return vehicle.shown(offer["vehicle_kind"], offer["vehicle_key"])
 
 
 async def declined(conn: Connection, payment_id: UUID, reason: str, now: datetime) -> None:
@@ -238,7 +250,10 @@ async def _voucher_of(conn: Connection, offer: Record, wish: Wish, now: datetime
 async def _bought(conn: Connection, offer: Record, now: datetime) -> Record:
     """The voucher, which will be handed to the station where it was asked for, if it was at one."""
     voucher_id = new_id()
-    row = await vouchers.buy(conn, voucher_id, offer["driver_id"], offer["product_id"], now, offer["product_version"])
+    row = await vouchers.buy(
+        conn, voucher_id, offer["driver_id"], offer["product_id"], now, offer["product_version"],
+        vehicle_key=_key_of(offer),
+    )  # fmt: skip
     await SQL.take_offer.run(conn, offer["id"], voucher_id)
     if offer["station_id"] is not None:
         await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"])])

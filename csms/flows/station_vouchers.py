@@ -74,7 +74,8 @@ async def _vehicle(conn: Connection, ask: VoucherAsk) -> Record | None:
 
 async def _inquire(pool: Pool, ask: VoucherAsk, row: Record, now: datetime) -> VoucherAnswer:
     """New offers, unless a repeat of this very message was first with them."""
-    question = Question(row["id"], row["driver_id"], None, ask.station_id, ask.id)
+    key = vehicle.shown(row["kind"], row["key"])
+    question = Question(row["id"], row["driver_id"], None, ask.station_id, ask.id, key)
     judged = await offering.judge(partial(_acting, pool), question, now)
     async with _acting(pool) as conn:
         await SQL.lock_station_inquiry.run(conn, f"{ask.station_id}/{ask.id}")

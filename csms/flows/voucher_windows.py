@@ -20,7 +20,7 @@ def terms_of(product: Record) -> Terms:
 
 
 async def loads(conn: Connection, sites: Sequence[str], now: datetime) -> dict[str, Load]:
-    """What valid vouchers that name these sites, or stations of theirs, are expected to draw there; W by half hours."""
+    """What valid vouchers that name these sites, a station or tag of them, are expected to draw; W by half hours."""
     sold: dict[str, list[Sold]] = {}
     for row in await SQL.sold_windows.many(conn, list(sites), now):
         conditions = terms_of(row).conditions
@@ -31,15 +31,16 @@ async def loads(conn: Connection, sites: Sequence[str], now: datetime) -> dict[s
 
 async def full_site(conn: Connection, product: Record, now: datetime, *, sells: bool = False) -> str | None:
     """
-    A site that this product names, directly or by a station, and whose window one voucher more would overfill.
+    A site that this product names, itself, by a station or by a tag, and whose window one voucher more would overfill.
 
     Who `sells` one in this transaction keeps others from selling there until it ends.
     """
     conditions = terms_of(product).conditions
-    if product["unit"] != "wh" or not (conditions.sites or conditions.stations):
+    if product["unit"] != "wh" or not conditions.has_places():
         return None
     more = Sold(conditions, product["amount"], windows.days_of(conditions, product["valid_days"]))
-    rows = await SQL.limited_sites.many(conn, sorted(conditions.sites), sorted(conditions.stations))
+    places = (sorted(conditions.sites), sorted(conditions.stations), sorted(conditions.tags))
+    rows = await SQL.limited_sites.many(conn, *places)
     if sells:
         await SQL.lock_windows.many(conn, [row["id"] for row in rows])
     standing = await loads(conn, [row["id"] for row in rows], now)

@@ -19,6 +19,11 @@ from csms.flows import voucher_windows
 from csms.flows.books import PostingRefused, new_id
 from csms.flows.parties import check_id
 
+FOR_VEHICLE = (
+    "ask which vouchers there are for the vehicle, as EVCCID, eMAID or MAC, and buy it there"
+    " (POST /api/v1/vehicles/{vehicle}/vouchers)"
+)
+
 RETRIES_MAX = 5
 """Uses may take from a voucher while what is left of it is counted."""
 
@@ -118,21 +123,29 @@ async def product(conn: Connection, product_id: str, version: int | None = None)
 
 
 async def buy(
-    conn: Connection, voucher_id: UUID, driver_id: str, product_id: str, now: datetime, version: int | None = None
+    conn: Connection,
+    voucher_id: UUID,
+    driver_id: str,
+    product_id: str,
+    now: datetime,
+    version: int | None = None,
+    *,
+    vehicle_key: bytes | None = None,
 ) -> Record:
     """
     Sell a driver a voucher of a product, paid from the balance; in the caller's transaction.
 
     Of its newest version, or of the `version` that was offered: whether it is sold still is the newest one's word.
-    Refused without the product, Conflict while the driver is blocked, NotEnough when the balance does not reach.
+    `vehicle_key`: of the token that the vehicle shows for which it is bought. Refused without the product, Conflict
+    where it cannot be sold now (`sold`), NotEnough when the balance does not reach.
     """
-    found = await sold(conn, driver_id, product_id, now, version)
+    found = await sold(conn, driver_id, product_id, now, version, vehicle_key=vehicle_key)
     price_minor, currency, unit = found["price_minor"], found["currency"], found["unit"]
     until, carry_until = rules.ends(now, found["valid_days"], carry_over=found["carry_over"])
     await SQL.add_voucher.run(
         conn, voucher_id, driver_id, found["provider_id"], product_id, found["version"], unit, found["amount"],
         price_minor, currency, found["vat_percent"], found["overuse_price"], now, until, carry_until, found["refund"],
-        found["uses_max"], terms_text(found),
+        found["uses_max"], terms_text(found), vehicle_key if is_for_vehicle(found) else None,
     )  # fmt: skip
     await SQL.settle_debt.value(conn, new_id(), driver_id, currency, now)  # the balance pays what is owed first
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
@@ -144,8 +157,21 @@ async def buy(
     return await show(conn, driver_id, voucher_id, now)
 
 
-async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime, version: int | None = None) -> Record:
-    """A product's newest version, or the one offered, if a driver may buy it now; in the caller's transaction."""
+async def sold(
+    conn: Connection,
+    driver_id: str,
+    product_id: str,
+    now: datetime,
+    version: int | None = None,
+    *,
+    vehicle_key: bytes | None = None,
+) -> Record:
+    """
+    A product's newest version, or the one offered, if a driver may buy it now; in the caller's transaction.
+
+    Conflict while the driver is blocked, for what is not on sale or sold out, and for what counts for one vehicle only
+    where it is bought for none that shows a token.
+    """
     driver = await SQL.show_driver.one(conn, driver_id)
     if driver is None:
         raise NotFound(f"there is no driver {driver_id}")
@@ -156,6 +182,8 @@ async def sold(conn: Connection, driver_id: str, product_id: str, now: datetime,
         raise Refused(f"there is no product {product_id}", "/product")
     await _on_sale(conn, newest, now)
     found = newest if version in (None, newest["version"]) else await product(conn, product_id, version)
+    if vehicle_key is None and is_for_vehicle(found):
+        raise Conflict(f"{found['id']} counts for one vehicle only: {FOR_VEHICLE}")
     if (site := await voucher_windows.full_site(conn, found, now, sells=True)) is not None:
         raise Conflict(f"the hours of {found['id']} are sold out at {site}: its power is limited")
     return found
@@ -172,6 +200,11 @@ async def _on_sale(conn: Connection, found: Record, now: datetime) -> None:
         await SQL.lock_voucher_product.run(conn, found["id"])
         if await SQL.count_valid_vouchers.value(conn, found["id"], now) >= found["quota"]:
             raise Conflict(f"all {found['quota']} vouchers of {found['id']} are sold; try again when one has ended")
+
+
+def is_for_vehicle(product: Record) -> bool:
+    """Whether vouchers of a product count for the vehicle alone for which they are bought."""
+    return voucher_windows.terms_of(product).conditions.vehicle
 
 
 def terms_text(product: Record) -> str | None:

@@ -112,8 +112,8 @@ async def load(conn: Connection, assets: Assets, wanted: AssetsWanted, starts_at
         assets.rentals[rental.id] = rental._replace(
             flags=tuple(rental.flags), level_out=_level(fields[-3]), level_in=_level(fields[-2])
         )
-    for tag, site_id, host_bp in row["hosts"]:
-        assets.hosts[tag] = Host(site_id, host_bp)
+    for tag, site_id, host_bp, tags in row["hosts"]:
+        assets.hosts[tag] = Host(site_id, host_bp, tuple(tags))
     for station_id, id_, error, grant_id, unit, expires_at, rental_id in row["reported"]:
         assets.reported[station_id, id_] = AssetAnswer(error, False, grant_id, unit, expires_at, rental_id)
     assets.looked_up |= wanted.items

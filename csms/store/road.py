@@ -168,18 +168,19 @@ def _columns(pairs: Iterable[tuple[A, B]]) -> tuple[list[A], list[B]]:
 
 
 def _station(row: Record) -> Station:
-    id_, kind, provider_id, site_id, terms_version, *priced, powers, time_zone, portable = row
+    id_, kind, provider_id, site_id, terms_version, *priced, powers, time_zone, portable, tags = row
     tariff_id, tariff_version, currency, hold_minor = priced
     terms = None
     if tariff_id is not None:
         terms = Terms(tariff_id, tariff_version, currency, hold_minor, terms_version)
-    return Station(id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone, portable)
+    return Station(
+        id_, kind, provider_id, site_id, terms_version, terms, dict(powers), time_zone, portable, tuple(tags or ())
+    )
 
 
 def _session(row: Record) -> Session:
-    fields = list(row)
-    fields[31] = tuple(fields[31])
-    return Session(*fields)
+    session = Session(*row)
+    return session._replace(flags=tuple(session.flags), site_tags=tuple(session.site_tags))
 
 
 async def load_priced(conn: Connection, key: PricedKey) -> Priced:

@@ -56,20 +56,20 @@ limit $2;
 
 -- name: add_site
 -- Adds a site; no row comes back when the id is taken.
-insert into site (id, provider_id, name, time_zone, created_at, host_bp, host_name, power_cap_w, region)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+insert into site (id, provider_id, name, time_zone, created_at, host_bp, host_name, power_cap_w, region, tags)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (id) do nothing
 returning id;
 
 -- name: show_site
 -- One site.
-select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, tags, created_at
 from site
 where id = $1;
 
 -- name: list_sites
 -- Sites by id.
-select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, created_at
+select id, provider_id, name, time_zone, host_bp, host_name, power_cap_w, region, tags, created_at
 from site
 where id > $1
 order by id
@@ -77,15 +77,15 @@ limit $2;
 
 -- name: lock_site_to_change
 -- What of a site may change, kept from other writers until the transaction ends.
-select host_bp, host_name, power_cap_w, region
+select host_bp, host_name, power_cap_w, region, tags
 from site
 where id = $1
 for update;
 
 -- name: change_site
--- Who hosts a site, the share of sessions that start from now on, what its battery stations may draw, its region.
+-- Who hosts a site, the share of sessions that start from now on, what its battery stations may draw, its region and tags.
 update site
-set host_bp = $2, host_name = $3, power_cap_w = $4, region = $5
+set host_bp = $2, host_name = $3, power_cap_w = $4, region = $5, tags = $6
 where id = $1;
 
 -- name: site_to_tag

@@ -333,7 +333,7 @@ select
         join cabinet c on c.station_id = s.id
     ) as cabinets,
     array(
-        select row(i.tag, t.site_id, s.host_bp)
+        select row(i.tag, t.site_id, s.host_bp, s.tags)
         from all_items w
         join item i on i.code = w.code
         join outlet_tag t on t.tag = i.tag
@@ -361,7 +361,7 @@ select
         select row(
             v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
             v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
-            v.uses, v.uses_max, v.terms, v.funded_by)
+            v.uses, v.uses_max, v.terms, v.funded_by, v.token_key)
         from (
             select driver_id from token_drivers where driver_id is not null
             union

@@ -22,8 +22,8 @@ where not exists (
 order by u.session_id, u.at;
 
 -- name: list_tariffs_of_stations
--- What is asked at these stations now ($2), whose they are, and the zone of their site.
-select s.id, s.site_id, s.provider_id, site.time_zone, t.document::text as document
+-- What is asked at these stations now ($2), whose they are, and the zone and tags of their site.
+select s.id, s.site_id, s.provider_id, site.time_zone, coalesce(site.tags, '{}') as site_tags, t.document::text as document
 from station s
 join lateral (
     select t.document
@@ -35,6 +35,18 @@ join lateral (
     limit 1) t on true
 left join site on site.id = s.site_id
 where s.id = any ($1::text[]);
+
+-- name: sessions_of_token
+-- Of the sessions $1, at the stations $2, those that began with the token whose key is $3, or with one that stands for it.
+select s.id
+from unnest($1::uuid[], $2::text[]) k (id, station_id)
+cross join lateral (
+    select id, token_key, stands_for
+    from session
+    where session.id = k.id
+    and session.station_id = k.station_id
+    limit 1) s
+where coalesce(s.stands_for, s.token_key) = $3::bytea;
 
 -- name: add_vehicle
 -- A vehicle of a driver, who may have it already; proven if $7 says how. No row comes back when it is another's.
@@ -83,7 +95,7 @@ returning id;
 
 -- name: find_proven_vehicle
 -- The vehicle behind an identification that is proven, and its driver.
-select id, driver_id
+select id, driver_id, kind, key
 from vehicle
 where kind = $1
 and key = $2
@@ -131,14 +143,16 @@ where driver_id = $1
 and asked_at > $2;
 
 -- name: held_products
--- The products of which driver $1 has vouchers that are valid at $2, with something left.
+-- The products of which driver $1 has vouchers that are valid at $2, with something left: not those for other vehicles
+-- than that of the key $3.
 select distinct product_id
 from voucher
 where driver_id = $1
 and state = 'active'
 and used < total
 and valid_from <= $2
-and valid_until > $2;
+and valid_until > $2
+and (token_key is null or token_key = $3::bytea);
 
 -- name: add_inquiry
 -- A question of a vehicle.
@@ -173,7 +187,7 @@ and not exists (select from voucher_offer o where o.inquiry_id = i.id);
 
 -- name: place_of_station
 -- Whose a station is, where, and in which currency it asks now ($2; null: nothing).
-select s.id, s.site_id, s.provider_id, (select region from site where site.id = s.site_id) as region, (
+select s.id, s.site_id, s.provider_id, site.region, coalesce(site.tags, '{}') as site_tags, (
     select t.currency
     from tariff t
     where t.id = s.tariff_id
@@ -182,6 +196,7 @@ select s.id, s.site_id, s.provider_id, (select region from site where site.id = 
     order by t.version desc
     limit 1) as currency
 from station s
+left join site on site.id = s.site_id
 where s.id = $1;
 
 -- name: lock_offer
@@ -192,20 +207,24 @@ where id = $1
 for update;
 
 -- name: show_offer
--- An offer with its inquiry, and the payment that is being made for it or was.
+-- An offer with its inquiry, its vehicle, and the payment that is being made for it or was.
 select o.id, o.product_id, o.product_version, o.price_minor, o.currency, o.voucher_id, i.driver_id, i.vehicle_id,
-    i.station_id, i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request
+    i.station_id, i.valid_until, p.id as payment_id, p.state as payment_state, p.request as payment_request,
+    c.kind as vehicle_kind, c.key as vehicle_key
 from voucher_offer o
 join voucher_inquiry i on i.id = o.inquiry_id
+left join vehicle c on c.id = i.vehicle_id
 left join voucher_payment p on p.offer_id = o.id and p.state <> 'declined'
 where o.id = $1;
 
 -- name: lock_offer_of_payment
--- The offer that a payment is for.
-select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id, i.station_id
+-- The offer that a payment is for, and its vehicle, while its driver has it.
+select o.id, o.product_id, o.product_version, o.voucher_id, i.driver_id, i.station_id, c.kind as vehicle_kind,
+    c.key as vehicle_key
 from voucher_payment p
 join voucher_offer o on o.id = p.offer_id
 join voucher_inquiry i on i.id = o.inquiry_id
+left join vehicle c on c.id = i.vehicle_id
 where p.id = $1
 for update of o;
 

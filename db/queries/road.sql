@@ -71,11 +71,12 @@ select
             s.id, s.kind, s.provider_id, s.site_id, p.terms_version, t.id, t.version, t.currency, t.hold_minor,
             array(select row(c.number, c.max_power_w) from connector c
                   where c.station_id = s.id and c.max_power_w is not null),
-            (select time_zone from site where site.id = s.site_id), s.portable)
+            z.time_zone, s.portable, z.tags)
         from unnest(
             $1::text[] || array(select station_id from wanted_sessions), $12::timestamptz[]) k (id, at)
         cross join lateral (select * from station s where s.id = k.id limit 1) s
         cross join lateral (select * from provider p where p.id = s.provider_id limit 1) p
+        left join lateral (select time_zone, tags from site where site.id = s.site_id limit 1) z on true
         left join lateral (
             select *
             from tariff t
@@ -92,7 +93,7 @@ select
             s.token_masked, s.driver_id, s.means, s.psp, s.authorization_id, s.hold_minor, s.offline, s.started_at,
             s.ended_at, s.meter_start_wh, s.meter_end_wh, s.energy_wh, s.fee_minor, s.end_reason, s.reason, s.flags,
             s.opened_at, s.closed_at, s.rest, s.time_zone, s.revision, s.policy, s.use, s.host_bp,
-            s.drawn_minor)
+            s.drawn_minor, s.site_tags, s.stands_for)
         from wanted_sessions s
     ) as sessions,
     array(
@@ -132,7 +133,7 @@ select
         select row(
             v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
             v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
-            v.uses, v.uses_max, v.terms, v.funded_by)
+            v.uses, v.uses_max, v.terms, v.funded_by, v.token_key)
         from (
             select person_id as driver_id from wanted_tokens where person_id is not null
             union

@@ -44,7 +44,7 @@ order by country;
 -- they were not told yet), at most $4. Nobody has paid for gifts. What a use may yet take, whose bill is open, is not lost.
 select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
     v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until, v.uses,
-    v.uses_max, v.terms, v.funded_by
+    v.uses_max, v.terms, v.funded_by, v.token_key
 from voucher v
 join voucher_product p on p.id = v.product_id and p.version = v.product_version
 where p.country = $1

@@ -42,8 +42,8 @@ limit $2;
 -- A voucher that was just paid.
 insert into voucher (id, version, driver_id, provider_id, product_id, product_version, unit, total, used, price_minor,
     released_minor, currency, vat_percent, overuse_price, valid_from, valid_until, carry_until, refund, state,
-    bought_at, uses_max, terms)
-values ($1, 1, $2, $3, $4, $5, $6, $7, 0, $8, 0, $9, $10, $11, $12, $13, $14, $15, 'active', $12, $16, $17);
+    bought_at, uses_max, terms, token_key)
+values ($1, 1, $2, $3, $4, $5, $6, $7, 0, $8, 0, $9, $10, $11, $12, $13, $14, $15, 'active', $12, $16, $17, $18);
 
 -- name: count_valid_vouchers
 -- How many vouchers of a product are sold and valid at $2; gifts are not sold.
@@ -55,16 +55,20 @@ and state = 'active'
 and valid_until > $2;
 
 -- name: show_voucher
--- A driver's voucher; `is_valid`: what is left may be used at $3, also what another one of its product carries on.
+-- A driver's voucher; `is_valid`: what is left may be used at $3, also what another one of its product carries on;
+-- `vehicle_id`: for which alone it counts, while its driver has it.
 select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
     v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.funded_by,
+    v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.funded_by, v.token_key,
+    (select c.id from vehicle c where c.driver_id = v.driver_id and c.key = v.token_key order by c.id limit 1)
+        as vehicle_id,
     v.state = 'active' and v.valid_from <= $3 and (
         $3 < v.valid_until
         or $3 < v.carry_until and exists (
             select from voucher o
             where o.driver_id = v.driver_id
             and o.product_id = v.product_id
+            and o.token_key is not distinct from v.token_key
             and o.currency = v.currency
             and o.state = 'active'
             and o.valid_from <= $3
@@ -78,17 +82,20 @@ and v.id = $2;
 -- A driver's vouchers as `show_voucher` shows them, in state $6, valid at $3 or not ($7); the newest first, below ($2, $4).
 select id, version, driver_id, provider_id, product_id, product_version, name, unit, total, used, price_minor, released_minor,
     currency, vat_percent, overuse_price, valid_from, valid_until, carry_until, refund, state, bought_at, uses, uses_max,
-    terms, funded_by, is_valid
+    terms, funded_by, token_key, vehicle_id, is_valid
 from (
     select v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.product_version, p.name, v.unit, v.total, v.used,
         v.price_minor, v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until,
-        v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.funded_by,
-    v.state = 'active' and v.valid_from <= $3 and (
+        v.carry_until, v.refund, v.state, v.bought_at, v.uses, v.uses_max, v.terms, v.funded_by, v.token_key,
+        (select c.id from vehicle c where c.driver_id = v.driver_id and c.key = v.token_key order by c.id limit 1)
+            as vehicle_id,
+        v.state = 'active' and v.valid_from <= $3 and (
             $3 < v.valid_until
             or $3 < v.carry_until and exists (
                 select from voucher o
                 where o.driver_id = v.driver_id
                 and o.product_id = v.product_id
+                and o.token_key is not distinct from v.token_key
                 and o.currency = v.currency
                 and o.state = 'active'
                 and o.valid_from <= $3

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.flows import parties
 from tests.api.books import a_day, a_hosted_charge, settled
 from tests.api.offered import bazaar
 from tests.api.plaza import plaza
 from tests.flows import lending, swaps
-from tests.make import Told, after
+from tests.flows.voucher_shop import sell
+from tests.make import ANN, Told, after, ended, seed, started
 
 PLANTED: dict[str, str] = {
     "trial_balance": "update guarded_account set balance = balance + 1 where address = 'driver:ann:balance'",
@@ -109,6 +111,16 @@ PLANTED_WITH_OFFERS: dict[str, tuple[str, ...]] = {
 }
 """Likewise, where offered vouchers are paid through a psp."""
 
+PLANTED_WITH_CONDITIONS: dict[str, tuple[str, ...]] = {
+    "vouchers_where_they_count": (
+        "update session set site_tags = '{fast}'",
+        "update session set token_key = sha256('another')",
+        "update session set stands_for = sha256('another')",
+        "update voucher set token_key = null",
+    ),
+}
+"""Likewise, where a voucher counts at sites with a tag, for one vehicle."""
+
 
 async def test_good_books_pass_every_check(conn: Any, dsn: str) -> None:
     sessions = await a_day(conn, dsn)
@@ -127,7 +139,7 @@ async def test_an_empty_system_passes_every_check(conn: Any) -> None:
 
 def test_every_check_has_its_planted_error() -> None:
     planted = PLANTED.keys() | PLANTED_AT_CABINETS.keys() | PLANTED_AT_BATTERY_STATIONS.keys()
-    assert planted | PLANTED_WITH_OFFERS.keys() == db.checks().keys()
+    assert planted | PLANTED_WITH_OFFERS.keys() | PLANTED_WITH_CONDITIONS.keys() == db.checks().keys()
 
 
 @pytest.fixture
@@ -181,6 +193,18 @@ async def test_each_error_planted_with_offers_is_found_by_its_check(conn: Any, d
         offer = await town.offer()
         assert (await town.buy(offer["offer"], pay={"psp": "social", "token": "token-of-ann"})).status == 201
     await _are_found(conn, PLANTED_WITH_OFFERS)
+
+
+async def test_each_error_planted_with_conditions_is_found_by_its_check(conn: Any, dsn: str) -> None:
+    await seed(conn)
+    await parties.change_site(conn, "site", {"tags": ["depot", "fast"]})
+    await sell(conn, conditions={"tags": ["depot"], "sites": ["elsewhere"], "vehicle": True}, vehicle=ANN)
+    await sell(conn, conditions={"stations": ["S2"]})
+    async with Told(dsn) as road:
+        await road.tell(started())
+        await road.tell(ended())
+    assert await conn.fetchval("select count(*) from voucher_use") == 1
+    await _are_found(conn, PLANTED_WITH_CONDITIONS)
 
 
 async def _are_found(conn: Any, planted: dict[str, tuple[str, ...]]) -> None:

@@ -21,7 +21,7 @@ from csms.domain.pack_rows import Unit, Voucher
 from csms.domain.tariff import Tariff, Usage, calculate, parse, price
 from csms.domain.tariff_own import Drawn
 from csms.domain.tariff_periods import Period
-from csms.domain.voucher_charge import conditions, cover, usable
+from csms.domain.voucher_charge import Begun, conditions, cover, usable
 from tests.domain.histories import BASE, tariff
 
 EVENING = datetime(2026, 3, 2, 20, tzinfo=UTC)  # a Monday
@@ -144,9 +144,9 @@ def test_a_limit_of_the_whole_price_bounds_what_is_saved() -> None:
 def test_only_stations_and_uses_that_are_named_count() -> None:
     named, packs = voucher(1, stations=["S1"], sites=["north"]), voucher(2, uses=["rental"])
 
-    assert usable([named, packs], "S1", None) == [named]
-    assert usable([named], "S2", "north") == [named]
-    assert usable([named], "S2", "south") == []
+    assert usable([named, packs], Begun("S1", None)) == [named]
+    assert usable([named], Begun("S2", "north")) == [named]
+    assert usable([named], Begun("S2", "south")) == []
 
 
 @pytest.mark.parametrize(

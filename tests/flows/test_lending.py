@@ -97,13 +97,14 @@ async def test_a_portable_charger_gives_energy_only_if_plugged_rented_and_paid(r
     await road.tell(said.SocketChanged(**lending.report("i1", after(4)), **plugged, tag="T9"))
     assert (await road.tell(start("t3", 5)))[0].reason == "unknown_outlet"
     await conn.execute("insert into outlet_tag (tag, site_id, created_at) values ('T9', 'site', now())")
-    await conn.execute("update site set host_bp = 2000 where id = 'site'")
+    await conn.execute("update site set host_bp = 2000, tags = '{yard}' where id = 'site'")
     assert (await road.tell(start("t4", 6, BOB)))[0].reason == "not_rented"
     assert (await road.tell(start("t5", 7)))[0].status == "accepted"
     [outcome] = await road.tell(ended("t5", station_id="i1", at=after(67), received_at=after(67), wh=11_000))
     assert outcome.fee_minor == 3_000
     shares = await conn.fetchrow("select operator_minor, provider_minor, host_minor from bill where total_minor = 3000")
     assert tuple(shares) == (300, 2_100, 600)
+    assert await conn.fetchval("select site_tags from session where ref = 't5'") == ["yard"]
     await road.tell(lending.placed("C2", 1, "i1", None, after(70)))
     assert (await road.tell(start("t6", 71)))[0].reason == "not_rented"
     assert await conn.fetchval("select state from rental where id = $1", wish.rental_id) == "closed"

@@ -8,6 +8,7 @@ from typing import Any
 
 from csms import db
 from csms.base.money import Money
+from csms.domain import token as tokens
 from csms.flows import vouchers
 from csms.flows.vouchers import ProductSpec
 from tests import make
@@ -17,7 +18,12 @@ from tests.make import NOON, new_id
 async def sell(
     conn: Any, driver: str = "ann", wh: int = 100_000, price: int = 25_000, fund: bool = True, **terms: Any
 ) -> Any:
-    """A voucher of some Wh, valid since an hour before noon, paid with money of its own; its id."""
+    """
+    A voucher of some Wh, valid since an hour before noon, paid with money of its own; its id.
+
+    `vehicle`: the token of the one for which it is bought.
+    """
+    vehicle = terms.pop("vehicle", None)
     spec = ProductSpec(
         f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28, False,
         None, terms.pop("refund", "none"), **terms,
@@ -27,7 +33,8 @@ async def sell(
         await make.fund(conn, driver, price)
     voucher_id = new_id()
     async with conn.transaction():
-        await vouchers.buy(conn, voucher_id, driver, spec.id, NOON - timedelta(hours=1))
+        key = None if vehicle is None else tokens.key(vehicle)
+        await vouchers.buy(conn, voucher_id, driver, spec.id, NOON - timedelta(hours=1), vehicle_key=key)
     return voucher_id
 
 
