@@ -241,5 +241,5 @@ async def _bought(conn: Connection, offer: Record, now: datetime) -> Record:
     row = await vouchers.buy(conn, voucher_id, offer["driver_id"], offer["product_id"], now, offer["product_version"])
     await SQL.take_offer.run(conn, offer["id"], voucher_id)
     if offer["station_id"] is not None:
-        await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"])])
+        await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"], offer["station_id"])])
     return row

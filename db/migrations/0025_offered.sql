@@ -28,6 +28,26 @@ select guard('voucher_offered', 'provider_id = own_provider()', null);
 create index outbox_deliveries on outbox ((payload ->> 'station'))
     where kind = 'voucher.deliver' and state = 'waiting';
 
+-- Vouchers that wait for these stations to be there are due in so long; what a worker writes just now is left alone. It is
+-- planned each time: every station that is let in waits for it, and a plan that was made while the table was empty is slow.
+create function hurry_deliveries(stations text[], settled_in interval) returns void language sql
+set plan_cache_mode = force_custom_plan as $$
+    with waiting as materialized (
+        select id
+        from outbox
+        where kind = 'voucher.deliver'
+        and state = 'waiting'
+        and payload ->> 'station' = any (stations)
+        and result ->> 'pending' = 'away'
+        and next_at > now() + settled_in
+        order by id
+        for update skip locked)
+    update outbox o
+    set next_at = now() + settled_in
+    from waiting w
+    where o.id = w.id
+$$;
+
 -- Everything belongs to csms_owner (0011), also what was added since.
 do $$
 declare

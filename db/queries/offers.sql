@@ -236,14 +236,20 @@ and c.product_version = t.product_version
 and c.began = unit_of('15 minutes', i.asked_at);
 
 -- name: voucher_to_deliver
--- The voucher that an offer has bought, the vehicle that asked for it, and at which station.
+-- The voucher that an offer has bought, the vehicle that asked for it, at which station, and its newest connection.
 select v.id, v.driver_id, v.product_id, v.product_version, v.unit, v.total, v.price_minor, v.currency, v.terms,
-    v.bought_at, v.valid_from, v.valid_until, v.state, i.station_id, c.kind as vehicle_kind, c.masked as vehicle_masked
+    v.bought_at, v.valid_from, v.valid_until, v.state, i.station_id, s.epoch, c.kind as vehicle_kind,
+    c.masked as vehicle_masked
 from voucher_offer o
 join voucher v on v.id = o.voucher_id
 join voucher_inquiry i on i.id = o.inquiry_id
 join vehicle c on c.id = i.vehicle_id
+left join station s on s.id = i.station_id
 where o.id = $1;
+
+-- name: hurry_deliveries
+-- Vouchers that wait for the stations $1 to be there are due in $2.
+select hurry_deliveries($1, $2);
 
 -- name: add_voucher_payment
 -- A psp will be asked for the price of an offer.
