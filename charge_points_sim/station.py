@@ -87,6 +87,10 @@ class Station:
         self._new_ref = new_ref
         self._clock = clock
 
+    def now(self) -> int:
+        """The station's own time."""
+        return self._clock()
+
     def boot(self, settle: Settle = ignore, reason: str = "PowerUp") -> None:
         """Introduces itself after power came up; once more at the next connection if nobody answers."""
         self.booted = bool(self.booted)

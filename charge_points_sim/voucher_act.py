@@ -207,5 +207,9 @@ async def _reported(stage: Stage, bought: Bought) -> list[Finding]:
             and liability[0]["deferred_minor"] == owed
             and sold[0]["saved_minor"] == saved,
             f"the reports vouchers and voucher-liability say so too: {money(saved)} saved, {money(owed)} still owed",
-        )
+        ),
+        Finding(
+            (sold[0]["offered"], sold[0]["taken"]) == (1, 1),
+            "the report vouchers says that it was offered once, and that this offer was taken",
+        ),
     ]

@@ -37,6 +37,7 @@ Error = Literal[
     "GrantUsed",
     "GrantExpired",
     "ItemMismatch",
+    "UnknownVehicle",
     "Busy",
     "BadPayload",
     "BadVersion",

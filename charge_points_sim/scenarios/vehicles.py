@@ -51,7 +51,11 @@ class Vehicle:
 
 @dataclass(frozen=True, slots=True)
 class VoucherPlan:
-    """Who asks, and how it is lived. `follow`: it begins when the system says that it is, not at `start`."""
+    """
+    Who asks, and how it is lived. `follow`: it begins when the system says that it is, not at `start`.
+
+    A vehicle waits `delivery_s_max` seconds of the wall for what it bought; once one waited in vain, no other does.
+    """
 
     vehicles: Sequence[Vehicle]
     start: int
@@ -60,6 +64,7 @@ class VoucherPlan:
     speed: float | None = None
     seed: int = 1
     faults: Faults = field(default_factory=Faults)
+    delivery_s_max: float = 10.0
 
 
 def vehicles(count: int, seed: int) -> list[Vehicle]:

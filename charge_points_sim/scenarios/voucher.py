@@ -1,12 +1,14 @@
 """
 Vehicles that charge for some weeks, ask for vouchers through their stations, buy the first one offered, and use it.
 
-All by DataTransfer of stations (`Voucher.Inquire`, `Voucher.Purchase`), on every version. With REST (`Desk`) they wait
-until the system has looked at how they charged, and what came of it is told.
+All by DataTransfer of stations (`Voucher.Inquire`, `Voucher.Purchase`), on every version; what was bought is handed
+over to the vehicle by `Voucher.Deliver`. With REST (`Desk`) they wait until the system has looked at how they charged,
+and what came of it is told.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from charge_points_sim.agreement import money
 from charge_points_sim.connection import Connection
 from charge_points_sim.devices import DEVICES
 from charge_points_sim.devices.device import Payload
+from charge_points_sim.devices.handover import Handover
 from charge_points_sim.fleet import Fleet
 from charge_points_sim.scenarios.charge import Charge
 from charge_points_sim.scenarios.drivers import Driver, Population
@@ -54,17 +57,29 @@ class Trade:
     bought: Counter[str] = field(default_factory=Counter)
     paid_minor: int = 0
     unexpected: list[str] = field(default_factory=list)
+    handovers: list[Handover] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of the vouchers that were bought, by id."""
+    wait_s: float = 0.0
+    """So long what is bought is waited for; nothing is any more, once one did not come in time."""
+
+    @property
+    def delivered(self) -> Counter[str]:
+        """What was handed over of what was bought, by name, until now."""
+        ids = {id for handover in self.handovers for id in handover.delivered}
+        return Counter(name for id, name in self.names.items() if id in ids)
 
 
 async def trade(plan: VoucherPlan, url: str, password: str | None, desk: Desk | None = None) -> dict[str, Any]:
     """Lives through it against the system at `url`; answers the facts. Raises `CannotConnect`."""
     start = await _now(plan, url, password) if plan.follow else plan.start
-    done = Trade()
+    done = Trade(wait_s=plan.delivery_s_max)
     facts = await replay(_lived(plan, start, done, desk), url, password, _no_token, Tally())
     facts |= {
         "inquiries": done.inquiries,
         "offered": dict(sorted(done.offered.items())),
         "bought": dict(sorted(done.bought.items())),
+        "delivered": dict(sorted(done.delivered.items())),
         "paid_minor": done.paid_minor,
         "unexpected": [*facts["unexpected"], *done.unexpected],
     }
@@ -105,7 +120,10 @@ async def _now(plan: VoucherPlan, url: str, password: str | None) -> int:
 async def _buy(
     done: Trade, vehicle: Vehicle, now: int, sessions: int, desk: Desk | None, connection: Connection
 ) -> None:
-    """A vehicle asks at its station, and takes the first offer."""
+    """A vehicle asks at its station, takes the first offer, and waits there for its voucher."""
+    came = asyncio.Event()
+    there = {"EVCCID": vehicle.evccid}
+    done.handovers.append(Handover(connection.station, there, lambda id: came.set()))
     if desk is not None and not await desk.known(vehicle, sessions):
         done.unexpected.append(f"nothing was known in time of how {vehicle.driver.name} charges")
     done.inquiries += 1
@@ -123,6 +141,11 @@ async def _buy(
         done.paid_minor += bought["bill"]["fee"]
         if bought["bill"]["fee"] != best["fee"]:
             done.unexpected.append(f"{vehicle.driver.name} paid {bought['bill']['fee']}, not {best['fee']}")
+        done.names[bought["bill"]["ref"]] = best["name"]
+        try:
+            await asyncio.wait_for(came.wait(), done.wait_s)
+        except TimeoutError:
+            done.wait_s = 0.0
 
 
 async def _say(
@@ -147,6 +170,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"sessions: {facts['sessions']}, {facts['energy_wh'] / 1000:.3f} kWh; {facts['inquiries']} vehicles asked",
         f"offered: {_counts(facts['offered'])}",
         f"bought: {_counts(facts['bought'])}, for {money(facts['paid_minor'])}",
+        f"delivered to the vehicles: {_counts(facts['delivered'])}",
     ]
     if "used_wh" in facts:
         lines.append(

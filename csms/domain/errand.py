@@ -81,8 +81,8 @@ def void(authorization_id: UUID) -> Errand:
     return Errand(derived(authorization_id, VOID_PLACE), "psp.void", f"{subject}/void", subject, payload)
 
 
-def deliver(voucher_id: UUID, offer_id: UUID) -> Errand:
-    """Hands a voucher to the station where its offer was asked for."""
+def deliver(voucher_id: UUID, offer_id: UUID, station_id: str) -> Errand:
+    """Hands a voucher to the station where its offer was asked for, when that is there."""
     subject = f"voucher/{voucher_id}"
-    payload: dict[str, object] = {"offer": str(offer_id)}
+    payload: dict[str, object] = {"offer": str(offer_id), "station": station_id}
     return Errand(derived(voucher_id, DELIVER_PLACE), "voucher.deliver", f"{subject}/deliver", subject, payload)

@@ -2,7 +2,7 @@
 Letting stations in: who is it, and from which epoch on does this connection speak for it?
 
 After a restart ten thousand stations arrive at once; those that wait while one batch is judged are
-the next batch. A batch costs two statements, whatever its size.
+the next batch. A batch costs three statements, whatever its size.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +21,9 @@ BATCH_MAX = 512
 
 CHARGER = "charger"
 """The kind of station that has neither doors nor slots: it is not missed when it is away."""
+
+HAND_OVER_AFTER = timedelta(seconds=10)
+"""A station that has just connected has other things to do than to take vouchers (quirks Q-B02, Q-C07)."""
 
 _DUMMY = bytes(32)
 """Compared where there is no credential, so that an unknown station takes as long as a known one."""
@@ -129,6 +132,7 @@ class Admission:
                 cabinets = [station_id for station_id, kind in kinds.items() if kind != CHARGER]
                 if cabinets:
                     await SQL.stations_arrived.run(conn, cabinets, now)
+                await SQL.hurry_deliveries.run(conn, list(epochs), HAND_OVER_AFTER)
         return {
             station_id: _admitted(row, epochs.get(station_id, 0), protocol, kinds.get(station_id, CHARGER))
             for station_id, (protocol, row) in proven.items()

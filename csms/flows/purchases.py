@@ -256,5 +256,5 @@ async def _bought(conn: Connection, offer: Record, now: datetime) -> Record:
     )  # fmt: skip
     await SQL.take_offer.run(conn, offer["id"], voucher_id)
     if offer["station_id"] is not None:
-        await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"])])
+        await outbox.insert_errands(conn, [errand.deliver(voucher_id, offer["id"], offer["station_id"])])
     return row

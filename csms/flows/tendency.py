@@ -28,7 +28,7 @@ KEPT = timedelta(days=120)
 """How long segments are kept: twice the history and a week more, so that yesterday's choice can be understood."""
 
 OFFERS_KEPT = timedelta(days=30)
-"""How long offers are kept that nobody took."""
+"""How long offers are kept that nobody took; how many there were stays counted (`voucher_offered`)."""
 
 NIGHT_DRIVERS = 2_000
 """Drivers in one transaction of the night."""

@@ -18,7 +18,7 @@ from csms.base.clock import Clock
 from csms.base.errors import WireError
 from csms.bus import Bus, subject
 from csms.db import TROUBLE
-from csms.domain.commands import FEATURE_ABSENT, Answer, Command, EndConnection, News, UseMeterKeys
+from csms.domain.commands import FEATURE_ABSENT, Answer, Command, DeliverVoucher, EndConnection, News, UseMeterKeys
 from csms.domain.quote import Quote
 from csms.domain.voucher_asks import VoucherAnswer, VoucherAsk
 from csms.flows.connect import CHARGER, Admission, Admitted, Arrival
@@ -299,15 +299,17 @@ class Gateway:
         except WireError as fault:
             observe.COMMANDS.labels("failed").inc()
             return Answer("failed", error=f"{fault.code}: {fault.description}")
-        answer = await self._ask(socket, peer, action, payload)
+        answer = await self._ask(socket, peer, action, payload, counts=not isinstance(command, DeliverVoucher))
         if peer.version == "ocpp2.1" and peer.kind == BATTERY_STATION and answer.error == FEATURE_ABSENT:
             other = commands_21.otherwise(command, self._desk.clock())
             answer = answer if other is None else await self._ask(socket, peer, *other)
         observe.COMMANDS.labels(answer.end).inc()
         return answer
 
-    async def _ask(self, socket: StationSocket, peer: Peer, action: str, payload: dict[str, Any]) -> Answer:
-        """Send a call and wait for its end."""
+    async def _ask(
+        self, socket: StationSocket, peer: Peer, action: str, payload: dict[str, Any], *, counts: bool = True
+    ) -> Answer:
+        """Send a call and wait for its end; `counts`: silence would be a sign of a dead connection."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Answer] = loop.create_future()
 
@@ -316,17 +318,17 @@ class Gateway:
                 ended.set_result(answer)
 
         asked: Asked = peer.asking.ask(action, payload, on_end)
-        timer = loop.call_later(COMMAND_S_MAX, self._give_up, socket, asked)
+        timer = loop.call_later(COMMAND_S_MAX, self._give_up, socket, asked, counts)
         try:
             return await ended
         finally:
             timer.cancel()
 
-    def _give_up(self, socket: StationSocket, asked: Asked) -> None:
+    def _give_up(self, socket: StationSocket, asked: Asked, counts: bool) -> None:
         """The time of a call is over. A station that answers none at all has to redial (quirk Q-C06)."""
         assert socket.peer is not None
         asking = socket.peer.asking
-        asking.give_up(asked)
+        asking.give_up(asked, counts=counts)
         if asking.unanswered >= UNANSWERED_MAX:
             log.warning("station answers no call", station=socket.station_id)
             socket.close(frames.SERVICE_RESTART, "calls are not answered on this connection")

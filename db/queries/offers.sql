@@ -161,17 +161,28 @@ insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, as
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: add_offers
--- What it is offered, in order.
-insert into voucher_offer (id, inquiry_id, place, product_id, product_version, price_minor, currency, expected_minor,
-    worst_minor, gain, recommended, windows)
-select o.id, $1, o.place, o.product_id, o.product_version, o.price_minor, $2, o.expected, o.worst, o.gain, o.recommended,
-    o.windows
-from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[],
-    $10::boolean[], $11::smallint[]) with ordinality
-    o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place);
+-- What it is offered, in order; and each product is counted as offered, once more. Counters are locked in one order.
+with made as (
+    insert into voucher_offer (id, inquiry_id, place, product_id, product_version, price_minor, currency,
+        expected_minor, worst_minor, gain, recommended, windows)
+    select o.id, $1, o.place, o.product_id, o.product_version, o.price_minor, $2, o.expected, o.worst, o.gain,
+        o.recommended, o.windows
+    from unnest($3::uuid[], $4::text[], $5::integer[], $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[],
+        $10::boolean[], $11::smallint[]) with ordinality
+        o (id, product_id, product_version, price_minor, expected, worst, gain, recommended, windows, place)
+    returning product_id, product_version)
+insert into voucher_offered as c (product_id, product_version, began, provider_id, offered)
+select m.product_id, m.product_version, unit_of('15 minutes', i.asked_at), p.provider_id, count(*)
+from made m
+join voucher_inquiry i on i.id = $1
+join voucher_product p on p.id = m.product_id and p.version = m.product_version
+group by 1, 2, 3, 4
+order by 1, 2
+on conflict (product_id, product_version, began) do update
+set offered = c.offered + excluded.offered;
 
 -- name: drop_old_offers
--- Offers of questions that were asked before $1 and that bought nothing, unless a psp was asked for one.
+-- Offers of questions that were asked before $1 and that bought nothing, unless a psp was asked for one. They stay counted.
 delete from voucher_offer o
 using voucher_inquiry i
 where i.id = o.inquiry_id
@@ -229,20 +240,35 @@ where p.id = $1
 for update of o;
 
 -- name: take_offer
--- An offer has bought a voucher.
-update voucher_offer
-set voucher_id = $2
-where id = $1;
+-- An offer has bought a voucher, and is counted as taken where it was counted as offered.
+with taken as (
+    update voucher_offer
+    set voucher_id = $2
+    where id = $1
+    returning inquiry_id, product_id, product_version)
+update voucher_offered c
+set taken = c.taken + 1
+from taken t
+join voucher_inquiry i on i.id = t.inquiry_id
+where c.product_id = t.product_id
+and c.product_version = t.product_version
+and c.began = unit_of('15 minutes', i.asked_at);
 
 -- name: voucher_to_deliver
--- The voucher that an offer has bought, the vehicle that asked for it, and at which station.
+-- The voucher that an offer has bought, the vehicle that asked for it, at which station, and its newest connection.
 select v.id, v.driver_id, v.product_id, v.product_version, v.unit, v.total, v.price_minor, v.currency, v.terms,
-    v.bought_at, v.valid_from, v.valid_until, v.state, i.station_id, c.kind as vehicle_kind, c.masked as vehicle_masked
+    v.bought_at, v.valid_from, v.valid_until, v.state, i.station_id, s.epoch, c.kind as vehicle_kind,
+    c.masked as vehicle_masked
 from voucher_offer o
 join voucher v on v.id = o.voucher_id
 join voucher_inquiry i on i.id = o.inquiry_id
 join vehicle c on c.id = i.vehicle_id
+left join station s on s.id = i.station_id
 where o.id = $1;
+
+-- name: hurry_deliveries
+-- Vouchers that wait for the stations $1 to be there are due in $2.
+select hurry_deliveries($1, $2);
 
 -- name: add_voucher_payment
 -- A psp will be asked for the price of an offer.

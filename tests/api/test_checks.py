@@ -108,8 +108,19 @@ PLANTED_WITH_OFFERS: dict[str, tuple[str, ...]] = {
         "update payment set amount_minor = amount_minor - 1",
         "delete from payment",
     ),
+    "offers_counted": (
+        "delete from voucher_offered where taken = 0",
+        "update voucher_offered set offered = offered + 1",
+        "insert into voucher_offer select gen_random_uuid(), inquiry_id, 9, product_id, product_version, price_minor,"
+        " currency, expected_minor, worst_minor, gain, recommended, windows from voucher_offer"
+        " where voucher_id is null",
+        "update voucher_offered set taken = taken - 1 where taken > 0",
+        "update voucher_offer set voucher_id = null",
+        "delete from voucher_offer where voucher_id is not null",
+        "update voucher_offered set provider_id = 'P'",
+    ),
 }
-"""Likewise, where offered vouchers are paid through a psp."""
+"""Likewise, where vouchers are offered, at two times, and one is paid through a psp."""
 
 PLANTED_WITH_CONDITIONS: dict[str, tuple[str, ...]] = {
     "vouchers_where_they_count": (
@@ -190,6 +201,8 @@ async def test_each_error_planted_at_battery_stations_is_found_by_its_check(conn
 
 async def test_each_error_planted_with_offers_is_found_by_its_check(conn: Any, dsn: str, pool: db.Pool) -> None:
     async with bazaar(dsn, pool) as town:
+        await town.offer("bob")
+        town.later(15)
         offer = await town.offer()
         assert (await town.buy(offer["offer"], pay={"psp": "social", "token": "token-of-ann"})).status == 201
     await _are_found(conn, PLANTED_WITH_OFFERS)

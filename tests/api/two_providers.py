@@ -122,6 +122,8 @@ insert into voucher_offer (id, inquiry_id, place, product_id, product_version, p
     worst_minor, gain, recommended, windows)
 select gen_random_uuid(), id, 1, $1 || '-product', 1, 100, 'KRW', -100, -100, 0, false, 0
 from voucher_inquiry where station_id = $1;
+insert into voucher_offered (product_id, product_version, began, provider_id, offered)
+select id, version, unit_of('15 minutes', now()), provider_id, 1 from voucher_product where id = $1 || '-product';
 insert into voucher_payment (id, offer_id, driver_id, psp, issuer, subject, amount_minor, currency, state, asked_at,
     decided_at, request)
 select gen_random_uuid(), o.id, $2, 'social', $1, $1 || '-subject', 100, 'KRW', 'declined', now(), now(), ''

@@ -1,4 +1,4 @@
-"""What was bought through a station is handed over there, signed: once, and at the worst not at all."""
+"""What was bought through a station is handed over there, signed, once it is there; at the worst not at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import pytest
 from csms import db
 from csms.api import auth, voucher_documents
 from csms.domain.commands import DeliverVoucher
+from csms.flows import vouchers
 from csms.ocpp import schemas
 from csms.ocpp.gateway import COMMANDS
 from csms.ocpp.schemas import FOLDERS, Version
+from csms.ocpp.socket import READY_S
 from csms.ocpp.vendor import bodies
+from csms.store import outbox
 from csms.store.outbox import Job, Result
 from csms.worker import deliveries
 from csms.worker.tasks import Outside
@@ -50,8 +53,16 @@ async def work(rig: Rig, attempts: int = 1) -> Result:
     return await task(job, Outside(rig.pool, {}, {}, rig.clock, random.Random(1)))
 
 
+async def settled(rig: Rig, station: Station) -> None:
+    """A station has said something, and ten seconds have passed: it may be called."""
+    await station.call("Heartbeat", {})
+    for _ in range(READY_S + 1):
+        rig.gateway.wheel.tick()
+
+
 async def delivered(rig: Rig, station: Station, status: str) -> tuple[Any, Result]:
-    """What the station heard, and what came of its answer."""
+    """What the station heard, once it could be called, and what came of its answer."""
+    await settled(rig, station)
     working = asyncio.create_task(work(rig))
     _, message_id, action, payload = await station.hear()
     assert action == "DataTransfer"
@@ -100,31 +111,160 @@ async def test_a_station_that_does_not_take_it_is_asked_no_more(pool: db.Pool, d
         await station.leave()
 
 
-async def test_a_station_that_is_away_is_tried_a_few_times_and_nobody_is_troubled(pool: db.Pool, dsn: str) -> None:
+async def left(rig: Rig, station: Station) -> None:
+    """A station goes, and the system has seen it."""
+    await station.leave()
+    for _ in range(1_000):
+        if not len(rig.gateway.stations):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it is still there")
+
+
+async def kept(rig: Rig, attempts: int = 1) -> Result:
+    """As `work`, and what came of it is written, as the worker does."""
+    result = await work(rig, attempts)
+    async with rig.pool.acquire() as conn:
+        await outbox.save(conn, [result])
+    return result
+
+
+async def due_in_s(rig: Rig) -> float:
+    """Seconds of the wall until the worker takes the job in hand."""
+    async with rig.pool.acquire() as conn:
+        return float(
+            await conn.fetchval("select date_part('epoch', next_at - now()) from outbox where state = 'waiting'")
+        )
+
+
+async def test_a_station_that_is_away_is_waited_for_and_nobody_is_troubled(pool: db.Pool, dsn: str) -> None:
     async with Rig(pool, dsn) as rig:
         await house(rig)
         station = await rig.station("ocpp2.0.1")
         await bought(rig, station, "ocpp2.0.1")
+        await left(rig, station)
+
+        results = [await kept(rig, attempts) for attempts in range(1, 12)]
+
+        waits = [5, 10, 20, 40, 80, 160, 320, 640, 1_280, 1_800, 1_800]
+        assert [(one.state, one.wait_s) for one in results] == [("waiting", wait_s) for wait_s in waits]
+        assert [one.concerns for one in results] == [()] * 11
+        assert await count(rig, "command") == 0  # nothing was sent, and nothing is kept of that
+        async with pool.acquire() as conn:
+            await conn.execute("update outbox set created_at = now() - interval '3 hours'")
+            assert await db.checks()["jobs_listed"].many(conn) == []
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+async def test_a_station_that_comes_hours_later_gets_it_once(pool: db.Pool, dsn: str, version: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station(version)
+        voucher = await bought(rig, station, version)
+        await left(rig, station)
+        await kept(rig, attempts=12)
+        assert await due_in_s(rig) > 1_700
+        rig.now += timedelta(hours=20)
+
+        other = await rig.station(version, "S2")
+        assert await due_in_s(rig) > 1_700  # it is not the one
+        again = await rig.station(version)
+        assert 9 < await due_in_s(rig) <= 10
+
+        payload, result = await delivered(rig, again, "Accepted")
+        async with pool.acquire() as conn:
+            await outbox.save(conn, [result])
+        body = json.loads(payload["data"]) if version == "ocpp1.6" else payload["data"]
+        assert (body["id"], body["exp"]) == (voucher, "2026-11-21T08:01:00Z")
+        assert (result.state, result.facts) == ("done", {"end": "accepted", "error": None})
+        await left_and_back(rig, again, version)
+        assert await count(rig, "outbox where kind = 'voucher.deliver' and state = 'waiting'") == 0
+        assert await count(rig, "command") == 1
+        await other.leave()
+
+
+async def left_and_back(rig: Rig, station: Station, version: str) -> None:
+    """A station connects once more."""
+    await station.leave()
+    await (await rig.station(version)).leave()
+
+
+async def test_a_worker_that_dies_with_the_answer_sends_the_same_command_again(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.1")
+        await bought(rig, station, "ocpp2.1")
+
+        sent = [(await delivered(rig, station, "Accepted"))[0] for _ in "12"]
+
+        assert sent[0]["data"]["id"] == sent[1]["data"]["id"]
         await station.leave()
-        await asyncio.sleep(0.2)
 
-        results = [await work(rig, attempts) for attempts in range(1, deliveries.ATTEMPTS_MAX + 1)]
 
-        assert [(one.state, one.wait_s) for one in results] == [
-            *(("waiting", wait_s) for wait_s in (5, 10, 20, 40, 80)), ("done", 0),
-        ]  # fmt: skip
-        assert [one.concerns for one in results] == [()] * 6
+async def test_a_station_that_answers_nothing_keeps_its_connection_and_is_not_hurried(
+    pool: db.Pool, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csms.ocpp.gateway.COMMAND_S_MAX", 0.02)
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp1.6")
+        await bought(rig, station, "ocpp1.6")
+
+        await settled(rig, station)
+        results = [await kept(rig, attempts) for attempts in (9, 10, 11, 12)]
+        await station.leave()
+        back = await rig.station("ocpp1.6")
+
+        assert [(one.state, one.facts) for one in results] == [("waiting", {"pending": "unknown"})] * 4
+        assert station.socket.close_code == 1000  # its own word
+        assert await due_in_s(rig) > 1_700
+        await back.leave()
+
+
+async def test_an_hour_of_silence_does_not_end_it_but_a_day_does(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp2.0.1")
+        await bought(rig, station, "ocpp2.0.1")
+        await left(rig, station)
+
+        rig.now += deliveries.OFFERED_FOR - timedelta(seconds=1)
+        before = await work(rig)
+        rig.now += timedelta(seconds=1)
+        after = await work(rig)
+
+        assert (before.state, after.state, after.facts) == ("waiting", "done", {"end": "too late"})
+        assert await count(rig, "command") == 0
+
+
+async def test_what_is_given_back_while_its_station_is_away_is_never_sent(pool: db.Pool, dsn: str) -> None:
+    async with Rig(pool, dsn) as rig:
+        await house(rig)
+        station = await rig.station("ocpp1.6")
+        voucher = await bought(rig, station, "ocpp1.6")
+        await left(rig, station)
+        await kept(rig)
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("update voucher set refund = 'unused'")
+            await vouchers.give_back(conn, "ann", UUID(voucher), rig.now)
+
+        back = await rig.station("ocpp1.6")
+        result = await work(rig, attempts=2)
+
+        assert (result.state, result.facts, await count(rig, "command")) == ("done", {"end": "refunded"}, 0)
+        await back.leave()
 
 
 GONE = {
-    "voucher": "update voucher set state = 'refunded'",
-    "vehicle": "delete from vehicle",
-    "station": "update voucher_inquiry set station_id = null, message_id = null",
+    "voucher": ("update voucher set state = 'refunded'", "refunded"),
+    "time": ("update voucher set valid_from = '2026-11-01', valid_until = '2026-11-20 12:00+00'", "expired"),
+    "vehicle": ("delete from vehicle", "nothing to deliver"),
+    "station": ("update voucher_inquiry set station_id = null, message_id = null", "nothing to deliver"),
 }
 
 
-@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
-async def test_what_has_gone_meanwhile_is_not_delivered(pool: db.Pool, dsn: str, gone: str) -> None:
+@pytest.mark.parametrize(("gone", "end"), GONE.values(), ids=GONE)
+async def test_what_has_gone_meanwhile_is_not_delivered(pool: db.Pool, dsn: str, gone: str, end: str) -> None:
     async with Rig(pool, dsn) as rig:
         await house(rig)
         station = await rig.station("ocpp2.1")
@@ -134,7 +274,7 @@ async def test_what_has_gone_meanwhile_is_not_delivered(pool: db.Pool, dsn: str,
 
         result = await work(rig)
 
-        assert (result.state, result.facts, await count(rig, "command")) == ("done", {"end": "nothing to deliver"}, 0)
+        assert (result.state, result.facts, await count(rig, "command")) == ("done", {"end": end}, 0)
         await station.leave()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from charge_points_sim.scenarios.vehicles import (
     vehicles,
 )
 from charge_points_sim.scenarios.voucher import Used, describe, trade
+from charge_points_sim.station import ASSETS
 from charge_points_sim.times import epoch, wire
 from tests.sim.system import System
 
@@ -32,12 +34,13 @@ OFFERS = [{"offer": "best", "name": "nights", "fee": 395, "currency": "USD"},
 
 
 class Shop(System):
-    """Offers two vouchers, and asks `fee` for what is bought; `err` refuses it."""
+    """Offers two vouchers, asks `fee` for what is bought, and `delivers` it, if it does; `err` refuses it."""
 
-    def __init__(self, fee: int = 395, err: str | None = None) -> None:
+    def __init__(self, fee: int = 395, err: str | None = None, delivers: bool = True) -> None:
         super().__init__()
         self.said: list[tuple[str, str, Mapping[str, Any]]] = []
-        self.fee, self.err = fee, err
+        self.fee, self.err, self.delivers = fee, err, delivers
+        self.work: set[asyncio.Task[None]] = set()
 
     def answer(self, station_id: str, action: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """As a system does that sells vouchers."""
@@ -51,10 +54,24 @@ class Shop(System):
         if payload["messageId"] == "Voucher.Inquire":
             told["offers"] = OFFERS
         elif self.err is None:
-            told["bill"] = {"ref": "v-1", "fee": self.fee, "currency": "USD"}
+            told["bill"] = {"ref": f"bought-at-{station_id}", "fee": self.fee, "currency": "USD"}
+            if self.delivers:
+                self.work.add(asyncio.create_task(self.deliver(station_id, body, as_text)))
         else:
             told["err"], status = self.err, "Rejected"
         return {"status": status, "data": json.dumps(told) if as_text else told}
+
+    async def deliver(self, station_id: str, bought: Mapping[str, Any], as_text: bool) -> None:
+        """What was bought, twice."""
+        told = {
+            "v": 1, "id": f"bought-at-{station_id}", "ts": bought["ts"], "exp": wire(epoch(bought["ts"]) + 60),
+            "vehicle": {"type": "EVCCID", "value": f"{bought['vehicle']['value'][:2]}..."}, "voucher": "a.b.c",
+        }  # fmt: skip
+        data = json.dumps(told) if as_text else told
+        for _ in range(2):
+            await self.ask(
+                station_id, "DataTransfer", {"vendorId": ASSETS, "messageId": "Voucher.Deliver", "data": data}
+            )
 
 
 class Told:
@@ -85,6 +102,7 @@ async def test_each_vehicle_asks_after_four_weeks_and_buys_the_first_offer(versi
     facts = await lived(shop, replace(PLAN, versions=(version,)))
     assert facts["unexpected"] == []
     assert (facts["inquiries"], facts["bought"], facts["paid_minor"]) == (3, {"nights": 3}, 3 * 395)
+    assert facts["delivered"] == {"nights": 3} and "delivered to the vehicles: 3 x nights" in describe(facts)
     assert "used_wh" not in facts and "used:" not in describe(facts)
     assert facts["sessions"] == len(shop.ends) == sum(len(part) for v in PLAN.vehicles for part in charges(v, START, 1))
     for vehicle in PLAN.vehicles:
@@ -93,6 +111,12 @@ async def test_each_vehicle_asks_after_four_weeks_and_buys_the_first_offer(versi
         assert (bought["inquiry"], bought["offer"]) == (asked["id"], "best")
         assert asked["vehicle"] == {"type": "EVCCID", "value": vehicle.evccid}
         assert asked["ts"] == wire(charges(vehicle, START, 1)[1][0].arrival - 3_600)
+
+
+async def test_what_is_not_delivered_is_told_and_not_waited_for_by_everybody() -> None:
+    facts = await lived(Shop(delivers=False), replace(PLAN, delivery_s_max=0.2))
+    assert (facts["delivered"], facts["bought"], facts["unexpected"]) == ({}, {"nights": 3}, [])
+    assert "delivered to the vehicles: nothing" in describe(facts)
 
 
 async def test_copies_say_the_same_message() -> None:

@@ -40,11 +40,11 @@ async def test_vehicles_that_say_all_twice_leave_the_same_vouchers_uses_and_bill
     assert len(first["inquiries"]) == said["inquiries"] == 3 and not any(row[3] for row in first["inquiries"])
     assert sum(row[4] for row in first["uses"]) == said["used_wh"] == sum(row[5] for row in first["vouchers"])
     assert len(first["bills"]) == said["sessions"]
+    assert said["delivered"] == said["bought"]
     assert not first["exceptions"]
     for other, rows in others:
-        assert {name: other[name] for name in ("bought", "offered", "paid_minor", "saved_minor")} == {
-            name: said[name] for name in ("bought", "offered", "paid_minor", "saved_minor")
-        }
+        told = ("bought", "delivered", "offered", "paid_minor", "saved_minor")
+        assert {name: other[name] for name in told} == {name: said[name] for name in told}
         for name, wanted in first.items():
             assert rows[name] == wanted, name
 
