@@ -123,22 +123,24 @@ and (p.quota is null or p.quota > (
     and v.valid_until > $1))
 order by p.id;
 
--- name: count_inquiries
--- How often a driver's vehicles have asked since $2.
-select count(*)
-from voucher_inquiry
-where driver_id = $1
-and asked_at > $2;
-
--- name: held_products
--- The products of which driver $1 has vouchers that are valid at $2, with something left.
-select distinct product_id
-from voucher
-where driver_id = $1
-and state = 'active'
-and used < total
-and valid_from <= $2
-and valid_until > $2;
+-- name: show_asker
+-- A driver who asks for vouchers at $2: how often since $3, the products of which vouchers are valid with something left,
+-- whether a tendency is kept, its version and region.
+select d.keeps_tendency, t.version, t.region, (
+    select count(*)
+    from voucher_inquiry i
+    where i.driver_id = d.id
+    and i.asked_at > $3) as inquiries, array(
+    select distinct v.product_id
+    from voucher v
+    where v.driver_id = d.id
+    and v.state = 'active'
+    and v.used < v.total
+    and v.valid_from <= $2
+    and v.valid_until > $2) as held
+from driver d
+left join tendency t on t.driver_id = d.id
+where d.id = $1;
 
 -- name: add_inquiry
 -- A question of a vehicle.
