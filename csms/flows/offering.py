@@ -13,8 +13,9 @@ from uuid import UUID
 from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher_terms
+from csms.domain.offer_takes import Product, Visit
 from csms.domain.offer_words import Known, share_text
-from csms.domain.offers import Offer, Product, Visit, blend, choose, confidence, judge_all
+from csms.domain.offers import Offer, blend, choose, confidence, judge_all
 from csms.domain.voucher_charge import COUNTED
 from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id

@@ -1,9 +1,10 @@
 -- Vehicles, what they are offered, and the history by which that is chosen.
 
 -- name: list_usage_segments
--- A driver's quarters of an hour from $2 to $3, session by session; `since`: when the very first one was. A session that
--- began before $2 is none of them.
-select u.session_id, u.station_id, u.at, u.wh, u.seconds,
+-- A driver's sessions from $2 to $3, each with its quarters of an hour in no order (`at_us`: microseconds since 1970);
+-- `since`: when the very first one was. A session that began before $2 is none of them.
+select u.session_id, u.station_id, array_agg((extract(epoch from u.at) * 1000000)::bigint) as at_us,
+    array_agg(u.wh) as wh, array_agg(u.seconds) as seconds,
     (select min(f.at) from usage_segment f where f.driver_id = $1) as since
 from (
     select session_id, station_id, at, wh, seconds
@@ -13,13 +14,14 @@ from (
     and at < $3
     order by at desc
     limit $4) u
-where not exists (
-    select from usage_segment e
-    where e.driver_id = $1
-    and e.session_id = u.session_id
-    and e.at >= $2::timestamptz - interval '1 hour'
-    and e.at < $2)
-order by u.session_id, u.at;
+group by u.session_id, u.station_id
+having u.session_id not in (
+    select session_id
+    from usage_segment
+    where driver_id = $1
+    and at >= $2::timestamptz - interval '1 hour'
+    and at < $2)
+order by u.session_id;
 
 -- name: list_tariffs_of_stations
 -- What is asked at these stations now ($2), whose they are, and the zone of their site.
