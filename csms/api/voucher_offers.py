@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from csms.api.shapes import Answer, Body, Moment, StationId
 from csms.api.voucher_preview import Wording
 from csms.base.errors import NotFound, Refused
 from csms.base.money import SCALES
-from csms.db import SQL, Connection, Record
+from csms.db import SQL, Record
 from csms.domain import vehicle
 from csms.domain.offer_words import Language
 from csms.flows import offering, vehicles
@@ -87,11 +88,8 @@ async def inquire(call: Call) -> VoucherInquiry:
     new: NewInquiry = call.body
     if new.currency is not None and new.currency not in SCALES:
         raise Refused(f"the currency {new.currency} is not known", "/currency")
-    async with connection(call.parts) as conn:
-        row = await vehicle_of(conn, call)
     now = call.parts.clock()
-    async with system(call.parts) as conn:
-        await vehicles.proven(conn, row, now)
+    row = await proven_vehicle(call, now)
     key = vehicle.shown(row["kind"], row["key"])
     question = Question(row["id"], row["driver_id"], new.currency, new.station, vehicle_key=key)
     try:
@@ -101,11 +99,15 @@ async def inquire(call: Call) -> VoucherInquiry:
     return _inquiry(call, inquiry)
 
 
-async def vehicle_of(conn: Connection, call: Call) -> Record:
-    """The vehicle in the address, which the client may know of."""
-    row = await SQL.show_vehicle.one(conn, UUID(call.path["vehicle"]))
+async def proven_vehicle(call: Call, now: datetime) -> Record:
+    """The vehicle in the address, which the client may know of; Conflict while it is not proven whose it is."""
+    async with connection(call.parts) as conn:
+        row = await SQL.show_vehicle.one(conn, UUID(call.path["vehicle"]))
     if row is None:
         raise NotFound("there is no such vehicle")
+    if row["proven_at"] is None:
+        async with system(call.parts) as conn:
+            await vehicles.prove(conn, row, now)
     return row
 
 

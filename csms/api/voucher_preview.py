@@ -18,8 +18,9 @@ from csms.api.voucher_products import NewVoucherProduct, spec_of
 from csms.base.errors import NotFound, Refused
 from csms.db import Connection
 from csms.domain import tariff as tariffs
+from csms.domain.offer_takes import Product
 from csms.domain.offer_words import Known
-from csms.domain.offers import Offer, Product, choose, confidence, days_known, judge_all
+from csms.domain.offers import Offer, choose, confidence, days_known, judge_all
 from csms.flows import histories, offering, vouchers
 from csms.flows.histories import Told
 from csms.flows.parties import check_zone

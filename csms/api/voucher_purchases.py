@@ -8,16 +8,16 @@ from uuid import UUID
 from pydantic import RootModel, StringConstraints
 
 from csms.api import offer_tokens
-from csms.api.call import Call, Reply, Route, connection, idempotency_key, system
+from csms.api.call import Call, Reply, Route, idempotency_key, system
 from csms.api.offer_tokens import TOKEN_LENGTH_MAX
 from csms.api.problems import Problem
 from csms.api.shapes import Answer, Body, ChosenId
-from csms.api.voucher_offers import ASK, vehicle_of
+from csms.api.voucher_offers import ASK, proven_vehicle
 from csms.api.vouchers import Voucher, voucher
 from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Record
 from csms.domain.authorization import Ask
-from csms.flows import purchases, vehicles
+from csms.flows import purchases
 from csms.flows.idempotency import first_answer, once
 from csms.flows.purchases import Bought, Expired, Payer, Wish
 from csms.flows.vouchers import NotEnough
@@ -67,10 +67,7 @@ async def buy_offered(call: Call) -> Reply:
     """
     new: Purchase = call.body
     key = idempotency_key(call.request)
-    async with connection(call.parts) as conn:
-        row = await vehicle_of(conn, call)
-    async with system(call.parts) as conn:
-        await vehicles.proven(conn, row, call.parts.clock())
+    row = await proven_vehicle(call, call.parts.clock())
     wish = Wish(offer_tokens.read(call.parts.access, new.offer), row["id"], f"{call.client.id}\n{key}")
     try:
         if new.pay == "balance":

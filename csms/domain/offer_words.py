@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from csms.base.money import decimal_text, exact_text
 from csms.base.units import WH_PER_KWH
-from csms.domain.offers import COLD_SESSIONS, DAYS_PER_WEEK, GAIN_MIN, Confidence, Offer, Product
+from csms.domain.offer_takes import Product
+from csms.domain.offers import COLD_SESSIONS, DAYS_PER_WEEK, GAIN_MIN, Confidence, Offer
 from csms.domain.pack_rows import Unit
 
 Language = Literal["en", "ko"]

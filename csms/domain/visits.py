@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from csms.base.units import SECONDS_PER_HOUR
 from csms.domain import quarter_pieces
-from csms.domain.charge_pieces import pieces
-from csms.domain.offers import HISTORY_DAYS, Product, Visit
+from csms.domain.charge_pieces import Piece, pieces
+from csms.domain.offer_takes import Product, Visit
+from csms.domain.offers import HISTORY_DAYS
+from csms.domain.quarter_pieces import EPOCH, Quarter
 from csms.domain.tariff_document import Tariff
 from csms.domain.tariff_periods import MICROSECOND, SECOND_US, Number, Period
 from csms.domain.tariff_restrictions import Restrictions
@@ -27,10 +29,10 @@ class Place(NamedTuple):
     site_tags: tuple[str, ...] = ()
 
 
-def cuts(products: Iterable[Product]) -> list[Restrictions]:
+def cuts(products: Iterable[Product]) -> tuple[Restrictions, ...]:
     """Where the clock matters to one of these products, so that sessions are cut there; each once."""
     told = (product.terms.conditions.restrictions for product in products)
-    return list(dict.fromkeys(found for found in told if found is not None))
+    return tuple(dict.fromkeys(found for found in told if found is not None))
 
 
 def begin(now: datetime) -> datetime:
@@ -38,34 +40,35 @@ def begin(now: datetime) -> datetime:
     return now - timedelta(days=HISTORY_DAYS)
 
 
-def asks_power(asked: Iterable[Restrictions], tariff: Tariff) -> bool:
-    """Whether the power of a use matters to its price, or to one of these conditions."""
-    told = (*asked, *(element.restrictions for element in tariff.elements if element.restrictions is not None))
-    return any(
-        bound is not None
-        for one in told
-        for bound in (one.min_power_w, one.max_power_w, one.min_current_a, one.max_current_a)
-    )
-
-
-def charged(start: datetime, seconds: Number, wh: Number, *, powered: bool = True) -> Period:
-    """
-    So many Wh, evenly in so many seconds from `start` on; none: parked. The power is the mean.
-
-    Not `powered`: nobody asks for the power, and it is left out.
-    """
+def charged(start: datetime, seconds: Number, wh: Number) -> Period:
+    """So many Wh, evenly in so many seconds from `start` on; none: parked. The power is the mean."""
     end = start + int(seconds * SECOND_US) * MICROSECOND
     if not wh:
         return Period(start, end, 0, 0, seconds, 0, 0)
-    power_w = Fraction(wh * SECONDS_PER_HOUR, seconds) if seconds and powered else None
+    power_w = Fraction(wh * SECONDS_PER_HOUR, seconds) if seconds else None
     return Period(start, end, wh, seconds, 0, power_w, power_w)
 
 
-def visit(periods: Sequence[Period], place: Place, asked: Iterable[Restrictions], *, by_vehicle: bool = True) -> Visit:
-    """One session of these periods, in the order of time; `asked` are the conditions that it is cut for (`cuts`)."""
-    asked = list(asked)
-    found = quarter_pieces.pieces(periods, place.tariff, place.zone, asked)
-    priced = tuple(pieces(periods, place.tariff, place.zone, asked) if found is None else found)
-    return Visit(
-        periods[0].start, place.station_id, place.site_id, priced, place.provider_id, place.site_tags, by_vehicle
-    )
+def told(start: datetime, seconds: Number, wh: Number, place: Place, asked: Iterable[Restrictions]) -> Visit:
+    """A session of which nothing else is known; `asked` are the conditions that it is cut for (`cuts`)."""
+    return _visit(start, place, pieces((charged(start, seconds, wh),), place.tariff, place.zone, asked))
+
+
+def kept(
+    quarters: Sequence[Quarter],
+    place: Place,
+    asked: tuple[Restrictions, ...],
+    now: datetime,
+    *,
+    by_vehicle: bool = True,
+) -> Visit:
+    """A session that is kept in quarters of an hour, in the order of time, for a history that ends `now`."""
+    found = quarter_pieces.pieces(quarters, place.tariff, place.zone, asked, now)
+    if found is None:
+        periods = [charged(EPOCH + at_us * MICROSECOND, seconds, wh) for at_us, wh, seconds in quarters]
+        found = pieces(periods, place.tariff, place.zone, asked)
+    return _visit(EPOCH + quarters[0][0] * MICROSECOND, place, found, by_vehicle)
+
+
+def _visit(start: datetime, place: Place, found: Iterable[Piece], by_vehicle: bool = True) -> Visit:
+    return Visit(start, place.station_id, place.site_id, tuple(found), place.provider_id, place.site_tags, by_vehicle)

@@ -9,7 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from csms.base.errors import Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import tariff as tariffs
 from csms.domain import visits
-from csms.domain.offers import Product, Visit, days_known
+from csms.domain.offer_takes import Product, Visit
+from csms.domain.offers import days_known
 from csms.domain.tariff_restrictions import Restrictions
 from csms.domain.visits import Place
 
@@ -71,8 +71,7 @@ def told(
         if not begin <= entry.start < now:
             continue
         place = Place(entry.station_id, entry.site_id, None, zone, tariff, entry.site_tags)
-        period = visits.charged(entry.start, entry.minutes * SECONDS_PER_MINUTE, entry.wh)
-        found.append(visits.visit((period,), place, asked))
+        found.append(visits.told(entry.start, entry.minutes * SECONDS_PER_MINUTE, entry.wh, place, asked))
         pieces += len(found[-1].pieces)
         if pieces > PIECES_MAX:
             raise Refused(f"this history comes to more than {PIECES_MAX} pieces of one price", "/history")
@@ -81,12 +80,12 @@ def told(
 
 class Kept(NamedTuple):
     """
-    What is kept of a driver: quarters of an hour, and what its stations ask now.
+    What is kept of a driver: sessions in quarters of an hour, and what their stations ask now.
 
     `of_vehicle`: the sessions of the vehicle for which is chosen; None: nobody asks, and all count as such.
     """
 
-    segments: Sequence[Record]
+    sessions: Sequence[Record]
     places: Mapping[str, Place]
     of_vehicle: frozenset[UUID] | None = None
 
@@ -97,20 +96,20 @@ async def kept(conn: Connection, driver_id: str, now: datetime, vehicle_key: byt
 
     A session that began before the 56 days is left out whole.
     """
-    segments = await SQL.list_usage_segments.many(conn, driver_id, visits.begin(now), now, SEGMENTS_MAX)
-    rows = await SQL.list_tariffs_of_stations.many(conn, list({row["station_id"] for row in segments}), now)
+    sessions = await SQL.list_usage_segments.many(conn, driver_id, visits.begin(now), now, SEGMENTS_MAX)
+    rows = await SQL.list_tariffs_of_stations.many(conn, list({row["station_id"] for row in sessions}), now)
     places = {row["id"]: _place(row) for row in rows}
     if vehicle_key is None:
-        return Kept(segments, places)
-    sessions = {row["session_id"]: row["station_id"] for row in segments}
-    own = await SQL.sessions_of_token.many(conn, list(sessions), list(sessions.values()), vehicle_key)
-    return Kept(segments, places, frozenset(row["id"] for row in own))
+        return Kept(sessions, places)
+    ids, stations = [row["session_id"] for row in sessions], [row["station_id"] for row in sessions]
+    own = await SQL.sessions_of_token.many(conn, ids, stations, vehicle_key)
+    return Kept(sessions, places, frozenset(row["id"] for row in own))
 
 
 async def priced(of: Kept, products: Iterable[Product], now: datetime) -> History:
     """Its visits, priced by what its stations ask now; what has no tariff now is left out."""
-    found = await asyncio.to_thread(_built, of, visits.cuts(products))
-    since = of.segments[0]["since"] if of.segments else None
+    found = await asyncio.to_thread(_built, of, visits.cuts(products), now)
+    since = of.sessions[0]["since"] if of.sessions else None
     known = [visit for _, visit in found]
     days = days_known(known, now, since)
     by_currency: dict[str, list[Visit]] = {}
@@ -120,26 +119,16 @@ async def priced(of: Kept, products: Iterable[Product], now: datetime) -> Histor
     return History(by_currency, since, len(found), days, None if last is None else last[0])
 
 
-def _built(of: Kept, asked: Sequence[Restrictions]) -> list[tuple[str, Visit]]:
+def _built(of: Kept, asked: tuple[Restrictions, ...], now: datetime) -> list[tuple[str, Visit]]:
     """Each session with its currency. Of a long history it takes a while: beside the event loop."""
     found: list[tuple[str, Visit]] = []
-    for session_id, group in groupby(of.segments, key=lambda row: row["session_id"]):
-        quarters = list(group)
-        place = of.places.get(quarters[0]["station_id"])
+    for row in of.sessions:
+        place = of.places.get(row["station_id"])
         if place is not None:
-            by_vehicle = of.of_vehicle is None or session_id in of.of_vehicle
-            found.append((place.tariff.currency, visit_of(quarters, place, asked, by_vehicle=by_vehicle)))
+            quarters = sorted(zip(row["at_us"], row["wh"], row["seconds"], strict=True))
+            by_vehicle = of.of_vehicle is None or row["session_id"] in of.of_vehicle
+            found.append((place.tariff.currency, visits.kept(quarters, place, asked, now, by_vehicle=by_vehicle)))
     return found
-
-
-def visit_of(
-    quarters: Sequence[Record], place: Place, asked: Iterable[Restrictions], *, by_vehicle: bool = True
-) -> Visit:
-    """One session of its quarters of an hour, in the order of time."""
-    asked = list(asked)
-    powered = visits.asks_power(asked, place.tariff)
-    periods = [visits.charged(row["at"], row["seconds"], row["wh"], powered=powered) for row in quarters]
-    return visits.visit(periods, place, asked, by_vehicle=by_vehicle)
 
 
 def _place(row: Record) -> Place:

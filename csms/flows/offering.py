@@ -13,8 +13,9 @@ from uuid import UUID
 from csms.base.errors import CsmsError, Refused
 from csms.db import SQL, Connection, Record
 from csms.domain import voucher_terms
+from csms.domain.offer_takes import Product, Visit
 from csms.domain.offer_words import Known, share_text
-from csms.domain.offers import Offer, Product, Visit, blend, choose, confidence, judge_all
+from csms.domain.offers import Offer, blend, choose, confidence, judge_all
 from csms.domain.voucher_charge import COUNTED
 from csms.flows import histories, voucher_windows
 from csms.flows.books import new_id
@@ -103,28 +104,29 @@ async def inquire(opened: Opened, question: Question, now: datetime) -> Inquiry:
 
 async def judge(opened: Opened, question: Question, now: datetime) -> Judged:
     """All products on sale that fit, tried out on how the driver charged; meanwhile no connection is held."""
+    key = question.vehicle_key
     async with opened() as conn:
-        if await SQL.count_inquiries.value(conn, question.driver_id, now - OFFER_AGE) >= INQUIRIES_MAX:
+        asker = await SQL.show_asker.one(conn, question.driver_id, now, now - OFFER_AGE, key)
+        assert asker is not None, "a vehicle has a driver"
+        if asker["inquiries"] >= INQUIRIES_MAX:
             raise TooMany("too many questions; the offers of before still stand")
         rows = {row["id"]: row for row in await SQL.list_products_on_sale.many(conn, now)}
         products = [product for product in map(product_of, rows.values()) if for_charging(product)]
-        key = question.vehicle_key
         for_it = any(product.terms.conditions.vehicle for product in products)
         kept = await histories.kept(conn, question.driver_id, now, key if for_it else None)
         station = await _station(conn, question.station_id, now)
-        tendency = await SQL.show_tendency.one(conn, question.driver_id)
-        is_kept = bool(await SQL.keeps_tendency.value(conn, question.driver_id))
-        held = frozenset(row["product_id"] for row in await SQL.held_products.many(conn, question.driver_id, now, key))
     products = [product for product in products if key is not None or not product.terms.conditions.vehicle]
     history = await histories.priced(kept, products, now)
     currency = _currency(question, station, history, products)
     products = _there([product for product in products if product.currency == currency], station)
     offers = await asyncio.to_thread(_judged, history.of(currency), products, now, history.since)
     known = Known(history.sessions, history.days, confidence(history.sessions, history.days))
-    if is_kept and known.confidence == "low":
-        region = tendency["region"] if tendency is not None else station and station["region"]
+    if asker["keeps_tendency"] and known.confidence == "low":
+        region = asker["region"] if asker["version"] is not None else station and station["region"]
         offers, known = await _with_cohort(opened, offers, known, question.driver_id, region, now)
-    return Judged(question, currency, known, tendency and tendency["version"], is_kept, held, offers, rows)
+    return Judged(
+        question, currency, known, asker["version"], asker["keeps_tendency"], frozenset(asker["held"]), offers, rows
+    )
 
 
 async def keep(conn: Connection, judged: Judged, now: datetime) -> Inquiry:

@@ -69,14 +69,12 @@ async def _charged_with(conn: Connection, driver_id: str, kind: str, key: bytes)
     return kind in SHOWN and bool(await SQL.charged_with.value(conn, driver_id, key))
 
 
-async def proven(conn: Connection, row: Record, now: datetime) -> None:
+async def prove(conn: Connection, row: Record, now: datetime) -> None:
     """
-    Conflict, which says how to prove it, when it is not proven whose a vehicle is; charging with it since is proof.
+    Prove whose a vehicle is by having charged with it since it was added; Conflict, which says how else, if it was not.
 
     In the caller's transaction.
     """
-    if row["proven_at"] is not None:
-        return
     if not await _charged_with(conn, row["driver_id"], row["kind"], bytes(row["key"])):
         raise Conflict(f"it is not proven that this vehicle is yours: {vehicle.HOW[row['kind']]}")
     try:

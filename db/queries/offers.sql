@@ -1,9 +1,10 @@
 -- Vehicles, what they are offered, and the history by which that is chosen.
 
 -- name: list_usage_segments
--- A driver's quarters of an hour from $2 to $3, session by session; `since`: when the very first one was. A session that
--- began before $2 is none of them.
-select u.session_id, u.station_id, u.at, u.wh, u.seconds,
+-- A driver's sessions from $2 to $3, each with its quarters of an hour in no order (`at_us`: microseconds since 1970);
+-- `since`: when the very first one was. A session that began before $2 is none of them.
+select u.session_id, u.station_id, array_agg((extract(epoch from u.at) * 1000000)::bigint) as at_us,
+    array_agg(u.wh) as wh, array_agg(u.seconds) as seconds,
     (select min(f.at) from usage_segment f where f.driver_id = $1) as since
 from (
     select session_id, station_id, at, wh, seconds
@@ -13,13 +14,14 @@ from (
     and at < $3
     order by at desc
     limit $4) u
-where not exists (
-    select from usage_segment e
-    where e.driver_id = $1
-    and e.session_id = u.session_id
-    and e.at >= $2::timestamptz - interval '1 hour'
-    and e.at < $2)
-order by u.session_id, u.at;
+group by u.session_id, u.station_id
+having u.session_id not in (
+    select session_id
+    from usage_segment
+    where driver_id = $1
+    and at >= $2::timestamptz - interval '1 hour'
+    and at < $2)
+order by u.session_id;
 
 -- name: list_tariffs_of_stations
 -- What is asked at these stations now ($2), whose they are, and the zone and tags of their site.
@@ -135,24 +137,25 @@ and (p.quota is null or p.quota > (
     and v.valid_until > $1))
 order by p.id;
 
--- name: count_inquiries
--- How often a driver's vehicles have asked since $2.
-select count(*)
-from voucher_inquiry
-where driver_id = $1
-and asked_at > $2;
-
--- name: held_products
--- The products of which driver $1 has vouchers that are valid at $2, with something left: not those for other vehicles
--- than that of the key $3.
-select distinct product_id
-from voucher
-where driver_id = $1
-and state = 'active'
-and used < total
-and valid_from <= $2
-and valid_until > $2
-and (token_key is null or token_key = $3::bytea);
+-- name: show_asker
+-- A driver who asks for vouchers at $2: how often since $3, the products of which vouchers are valid with something left
+-- (none for other vehicles than that of the key $4), whether a tendency is kept, its version and region.
+select d.keeps_tendency, t.version, t.region, (
+    select count(*)
+    from voucher_inquiry i
+    where i.driver_id = d.id
+    and i.asked_at > $3) as inquiries, array(
+    select distinct v.product_id
+    from voucher v
+    where v.driver_id = d.id
+    and v.state = 'active'
+    and v.used < v.total
+    and v.valid_from <= $2
+    and v.valid_until > $2
+    and (v.token_key is null or v.token_key = $4::bytea)) as held
+from driver d
+left join tendency t on t.driver_id = d.id
+where d.id = $1;
 
 -- name: add_inquiry
 -- A question of a vehicle.

@@ -101,6 +101,15 @@ async def test_a_session_at_a_station_without_a_tariff_is_left_out(town: Bazaar)
     assert (await town.inquire()).json["sessions"] == 0
 
 
+async def test_a_session_that_began_before_the_56_days_is_left_out_whole(town: Bazaar) -> None:
+    await town.quarters("ann", NOON - timedelta(days=56, minutes=30), [2_500] * 4)
+    await town.quarters("ann", NOON - timedelta(days=56), [2_500] * 4)
+
+    found = (await town.inquire()).json
+
+    assert (found["sessions"], found["days"]) == (1, 56)
+
+
 async def test_what_is_not_sold_now_is_not_offered(town: Bazaar) -> None:
     await town.charged("ann", NIGHT, 8_000, WEEKDAYS)
     await town.rest.post("/voucher-products", {**P1, "on_sale": False})

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from csms.domain.charge_pieces import pieces
-from csms.domain.offers import Product, Visit
+from csms.domain.offer_takes import Product, Visit
 from csms.domain.pack_rows import Unit
 from csms.domain.tariff_document import Tariff, parse
 from csms.domain.tariff_periods import Period

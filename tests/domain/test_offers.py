@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.offers import Offer, Visit, blend, confidence, judge, offers
+from csms.domain.offer_takes import Visit
+from csms.domain.offers import Offer, blend, confidence, judge, offers
 from tests.domain.histories import BASE, P1, P2, P3, P4, product, tariff, visit, weeks
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
