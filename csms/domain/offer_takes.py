@@ -27,6 +27,7 @@ from csms.domain.voucher_terms import Terms
 
 DAY_S = 24 * SECONDS_PER_HOUR
 DAY_US = DAY_S * SECOND_US
+SECONDS = COUNTED["sec"]
 CUT_MAX = 2**256
 """Whole numbers of smaller parts of a unit are no faster than fractions."""
 
@@ -106,7 +107,8 @@ def _rows(visit: Visit, start_us: int, tests: Sequence[Callable[[State], bool]])
     """
     The pieces of a session; those that follow each other at one price, and meet the same conditions, are one.
 
-    Not over the end of a day that is counted from the begin of the history: windows begin there.
+    Not over the end of a day that is counted from the begin of the history, because windows begin there, and not past
+    seconds of another kind: parked and charging ones may be taken of the same voucher.
     """
     found: list[_Row] = []
     last: dict[Dimension, int] = {}
@@ -125,6 +127,8 @@ def _rows(visit: Visit, start_us: int, tests: Sequence[Callable[[State], bool]])
         else:
             last[dimension] = len(found)
             found.append(_Row(dimension, at_us, units, length, incl, met))
+        if dimension in SECONDS:  # both take of one voucher, in the order of time
+            last = {place: row for place, row in last.items() if place not in SECONDS or place == dimension}
     return found
 
 

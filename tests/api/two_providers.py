@@ -111,7 +111,7 @@ select gen_random_uuid(), 1, $2, provider_id, id, 1, 'wh', 10, 0, 100, 0, 'KRW',
     'unused', 'active', now()
 from voucher_product where id = $1 || '-product';
 insert into voucher_use (voucher_id, session_id, revision, units, minor, at)
-select v.id, r.id, 1, 10, now() from voucher v, rental r where v.product_id = $1 || '-product' and r.asked_by = $1;
+select v.id, r.id, 1, 1, 10, now() from voucher v, rental r where v.product_id = $1 || '-product' and r.asked_by = $1;
 insert into vehicle (id, driver_id, kind, key, masked, vehicle_class, proven_at, proof, created_at)
 values (gen_random_uuid(), $2, 'VIN', sha256(($1 || '-vin')::bytea), $1, $1, now(), 'staff', now());
 insert into voucher_inquiry (id, driver_id, vehicle_id, station_id, currency, asked_at, valid_until, confidence,

@@ -21,7 +21,7 @@ def judge(visits: Sequence[Visit], product: Product, now: datetime, since: datet
     """What `offers.judge` is to answer of visits that do not overlap and have whole Wh and seconds."""
     known = days_known(visits, now, since)
     begin = now - timedelta(days=known)
-    takes = sorted(take for place, visit in enumerate(visits) for take in _takes(visit, product, place))
+    takes = sorted((take for place, visit in enumerate(visits) for take in _takes(visit, product, place)), key=_when)
     flows = sorted(
         (_at(visit, piece.state.elapsed_s), place, int(piece.high - piece.low), Fraction(0))
         for place, visit in enumerate(visits)
@@ -46,6 +46,11 @@ def judge(visits: Sequence[Visit], product: Product, now: datetime, since: datet
         covered=sum(units for _, units in found) // len(found),
         used=sum(used) // len(used),
     )
+
+
+def _when(take: Take) -> tuple[datetime, int]:
+    """The order in which a voucher is used up: what a session takes at one time, in the order of its pieces."""
+    return take[:2]
 
 
 def _starts(begin: datetime, known: int, length: int) -> list[datetime]:
@@ -86,7 +91,7 @@ def _takes(visit: Visit, product: Product, place: int) -> Iterator[Take]:
     effect, conditions = product.terms.effect, product.terms.conditions
     if product.provider_id not in (None, visit.provider_id):
         return
-    if not visit.pieces or not conditions.at(visit.station_id, visit.site_id, "charge"):
+    if not visit.pieces or not conditions.at(visit.station_id, visit.site_id, "charge", visit.site_tags):
         return
     if product.unit == "val":
         cost = to_minor(sum(((p.high - p.low) * p.incl for p in visit.pieces), Fraction(0)), product.currency)

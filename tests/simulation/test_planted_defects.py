@@ -108,7 +108,7 @@ def refs_without_their_station(patch: pytest.MonkeyPatch) -> Planted:
 
 def a_later_end_is_billed_too(patch: pytest.MonkeyPatch) -> Planted:
     """An end that differs from the first settles once more."""
-    real = decide._disputed
+    real = decide.disputed
 
     def disputed(changes: Changes, session: Session, event: SessionEnded) -> Session:
         after = real(changes, session, event)
@@ -117,7 +117,7 @@ def a_later_end_is_billed_too(patch: pytest.MonkeyPatch) -> Planted:
             changes.add(billing.settle(again, judge(again, NOTHING), Priced(TARIFF, SPLIT), event.received_at))
         return after
 
-    patch.setattr(decide, "_disputed", disputed)
+    patch.setattr(decide, "disputed", disputed)
     return frozenset({"bills", "postings", "balances"})
 
 
