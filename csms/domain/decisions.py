@@ -7,7 +7,6 @@ refused: then the outcome is `refused` with the reason in words.
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 
 from csms.base.ids import derived
@@ -35,7 +34,7 @@ from csms.domain.world import Changes, World
 PROVISIONAL_PLACE = 10
 """The derived id of the exception that tells of a provisional end."""
 
-GONE = "a voucher that paid for it was given back, or has ended for good"
+GONE = "a voucher that paid for it was given back, or has ended for good: refund a part of its bill"
 UNKNOWN = Outcome("refused", reason="there is no such session")
 
 
@@ -65,26 +64,19 @@ def finished(world: World, changes: Changes, event: ProvisionalFinished) -> Outc
     session = world.sessions.get((event.station_id, event.ref))
     if session is None or session.state != "provisional":
         return RECORDED
-    _stands(world, changes, session, event.received_at, "no end came")
+    closed(world, changes, session, provisional.release(session, event.received_at))
+    changes.resolved.append(("session_provisional", str(session.id), "no end came: it stands", event.received_at))
     return RECORDED
-
-
-def _stands(world: World, changes: Changes, session: Session, at: datetime, why: str) -> Session:
-    changes.resolved.append(("session_provisional", str(session.id), f"{why}: it stands", at))
-    return closed(world, changes, session, provisional.release(session, at))
 
 
 def superseded(world: World, changes: Changes, session: Session, event: SessionEnded) -> Session:
     """
     The true end of a provisional session: the first bill is taken back, a new one made.
 
-    It stands where vouchers paid for it that cannot get back what they gave; then people are told of another register.
+    Vouchers that paid for it are there still: until now none of its driver's could be given back, or lapse.
     """
     if lacks(world, changes, session) or voucher_session.lacks(world, changes, session):
         return session
-    if voucher_uses.is_gone(world, session):
-        session = _stands(world, changes, session, event.received_at, GONE)
-        return put(world, changes, disputed(changes, session, event), session)
     at, flag = plausible_time(event.at, event.received_at, session.started_at)
     over = session._replace(
         ended_at=at,
@@ -96,7 +88,8 @@ def superseded(world: World, changes: Changes, session: Session, event: SessionE
     assert energy is not None
     books, priced = world.books[session.id], world.priced_of(session)
     returned = voucher_uses.take_back(world, changes, session, session.revision + 1, event.received_at)
-    cover = as_it_is if priced is None else partial(voucher_session.covered, world, over, priced)
+    before = voucher_uses.of(books)
+    cover = as_it_is if priced is None else partial(voucher_session.covered, world, over, priced, before=before)
     credit, posting, closing = provisional.supersede(
         over,
         energy,
@@ -184,9 +177,9 @@ def corrected(world: World, changes: Changes, event: BillCorrected) -> Outcome:
     if (why := corrections.refusal(session, books, event.revision)) is not None:
         return Outcome("refused", ref=session.ref, reason=why)
     if voucher_uses.is_gone(world, session):
-        return Outcome("refused", reason=f"{GONE}: refund a part of its bill")
+        return Outcome("refused", reason=GONE)
     returned = voucher_uses.take_back(world, changes, session, session.revision + 1, event.received_at)
-    cover = partial(voucher_session.covered, world, session, priced)
+    cover = partial(voucher_session.covered, world, session, priced, before=voucher_uses.of(books))
     correction = corrections.correct(session, books, priced, world.series[session.id], event, returned, cover)
     voucher_uses.take(world, changes, correction.session, correction.drawn, event.received_at)
     return _written(world, changes, session, correction, event, "corrected")

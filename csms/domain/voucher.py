@@ -142,10 +142,13 @@ def draw(voucher: Voucher, units: int, value: Fraction = Fraction(0), excl: Frac
     """
     What a use takes of a voucher; `value` is the price that it pays (tax included), `excl` the same without tax.
 
-    None where a share of the whole price's tax goes with it. No units: a price for what goes beyond it alone.
+    None where a share of the whole price's tax goes with it. No units release nothing: a price for what goes beyond it
+    alone, or so little that its Wh is another's.
     """
     after = released_minor(voucher.price_minor, voucher.total, voucher.used + units)
-    minor = max(0, after - voucher.released_minor)  # one that was put back may have left it a unit ahead
+    minor = (
+        max(0, after - voucher.released_minor) if units else 0
+    )  # what was put back may have left it ahead, or behind
     return Drawn(
         voucher.id, voucher.unit, units, minor, voucher.currency, Fraction(voucher.vat_percent), value, excl,
         voucher.funded_by,

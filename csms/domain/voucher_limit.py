@@ -2,9 +2,10 @@
 Up to how many Wh a driver's vouchers and what is set aside surely pay: `maxEnergy` of stations that keep limits (2.1).
 
 That can be said where the Wh that flow, and nothing else, decide what is to pay: the tariff asks for energy and for
-flat fees only, at one price each, without steps or limits of the whole price; and no voucher that may still pay has
-hours, days or powers. Then every Wh more costs the same or more, and the very rule that bills a session is searched
-for the last Wh that is paid. Elsewhere nothing is told: a limit without the vouchers would stop drivers too early.
+flat fees only, at one price each, without steps or limits of the whole price; and no voucher of the driver that counts
+there has hours, days or powers, used up or not: a correction may fill it again. Then every Wh more costs the same or
+more, and the very rule that bills a session is searched for the last Wh that is paid. Elsewhere nothing is told: a
+limit without the vouchers would stop drivers too early.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from csms.domain.world import World
 ENERGY = "energy"
 """The one limit that is told where vouchers pay: no cost, because nobody knows which tariff a station counts by."""
 
+VOUCHERS_MAX = 16
+"""Of more nothing is told: the search would hold up the stations of this process."""
+
 AT = datetime(2000, 1, 1, tzinfo=UTC)
 """When energy flows whose time does not matter."""
 
@@ -43,10 +47,10 @@ def told(world: World, session: Session, priced: Priced) -> Limit | None:
         return limit_for(session, priced.tariff)
     if not is_limited(session) or session.currency is None or session.driver_id not in world.vouchers_of:
         return None
-    mine = counting(voucher_session.usable(world, session, session.driver_id))
-    if not asks_for_wh_alone(priced.tariff) or any(_asks_when(one) for one in mine):
+    mine = voucher_session.usable(world, session, session.driver_id)
+    if not asks_for_wh_alone(priced.tariff) or any(_asks_when(one) for one in mine) or len(mine) > VOUCHERS_MAX:
         return None
-    return Limit(session.hold_minor, session.currency, priced.tariff, mine)
+    return Limit(session.hold_minor, session.currency, priced.tariff, counting(mine))
 
 
 def kept_by(priced: Priced, limit: Limit | None) -> list[str]:

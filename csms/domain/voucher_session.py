@@ -22,6 +22,7 @@ from csms.domain.voucher_charge import Begun
 from csms.domain.voucher_terms import HUNDRED, stored
 from csms.domain.world import Changes, Token, World
 
+NONE: frozenset[UUID] = frozenset()
 UNBORN = UUID(int=0)
 """The id of a session that is only thought of."""
 
@@ -91,14 +92,20 @@ def _pays_all(one: Voucher, state: State, energy_alone: bool) -> bool:
     return reaches and one.used < one.total and all_of_it and terms.conditions.during(state)
 
 
-def usable(world: World, session: Session, driver_id: str | None) -> list[Voucher]:
-    """The vouchers of a driver that may pay for a session, used up or not, if they are loaded."""
+def usable(world: World, session: Session, driver_id: str | None, before: frozenset[UUID] = NONE) -> list[Voucher]:
+    """
+    The vouchers of a driver that may pay for a session, used up or not, if they are loaded.
+
+    Those that paid for it `before`, by a bill that is taken back, may again, whatever became of what allowed it.
+    """
     if driver_id is None or session.currency is None:
         return []
     mine = world.assets.vouchers.of("driver", driver_id)
     valid = voucher.valid(mine, session.provider_id, session.currency, _began(session))
     begun = Begun(session.station_id, session.site_id, session.site_tags, session.token_owner)
-    return voucher_charge.usable(valid, begun)
+    found = voucher_charge.usable(valid, begun)
+    known = {one.id for one in found}
+    return [*found, *(world.assets.vouchers[id_] for id_ in sorted(before - known))]
 
 
 def lacks(world: World, changes: Changes, session: Session) -> bool:
@@ -109,11 +116,16 @@ def lacks(world: World, changes: Changes, session: Session) -> bool:
     return True
 
 
-def covered(world: World, session: Session, priced: Priced, used: Usage) -> Usage:
-    """`used` with what its driver's vouchers take of it. It has periods, its driver's vouchers are loaded."""
+def covered(world: World, session: Session, priced: Priced, used: Usage, before: frozenset[UUID] = NONE) -> Usage:
+    """
+    `used` with what its driver's vouchers take of it. It has periods, its driver's vouchers are loaded.
+
+    `before`: those that paid for it by a bill that is taken back.
+    """
     if VOUCHERS not in session.flags or used.periods is None or used.energy_wh == 0 or session.currency is None:
         return used
-    return voucher_charge.covered(used, priced.tariff, session.time_zone, usable(world, session, session.driver_id))
+    mine = usable(world, session, session.driver_id, before)
+    return voucher_charge.covered(used, priced.tariff, session.time_zone, mine)
 
 
 class Ahead(NamedTuple):

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from csms.base.money import to_minor
 from csms.domain import voucher
 from csms.domain.assets import put_voucher
+from csms.domain.books import Books
 from csms.domain.pack_rows import VoucherUse
 from csms.domain.session import Session
 from csms.domain.tariff_own import Drawn
@@ -36,8 +38,13 @@ def take(world: World, changes: Changes, session: Session, drawn: Iterable[Drawn
         world.books[session.id] = replace(books, taken=(*books.taken, *taken))
 
 
+def of(books: Books) -> frozenset[UUID]:
+    """The vouchers that the bills of a session took of."""
+    return frozenset(part.voucher_id for part in books.taken)
+
+
 def is_gone(world: World, session: Session) -> bool:
-    """Whether something of what it took cannot come back: a voucher was given back, has lapsed, or is another's now."""
+    """Whether something of what it took cannot come back: a voucher was given back, or has lapsed."""
     return any(part.voucher_id not in world.assets.vouchers for part in world.books[session.id].taken)
 
 

@@ -237,6 +237,8 @@ async def give_back(conn: Connection, driver_id: str, voucher_id: UUID, now: dat
             raise Conflict(why)
         if await SQL.give_voucher_back.value(conn, voucher_id, row["version"]) is None:
             continue
+        if await SQL.awaits_late_end.value(conn, driver_id):
+            raise Conflict("a session that vouchers may pay for has no end yet; try again in three days at most")
         posting = rules.given_back(Voucher(**{name: row[name] for name in Voucher._fields}), now)
         if (answer := await post(conn, posting)) != "posted":
             raise PostingRefused(f"posting {posting.key}: {answer}")

@@ -151,6 +151,8 @@ async def _load_books(conn: Connection, world: World, wanted: Iterable[tuple[str
             row["receivable"],
             tuple(_taken(part) for part in row["taken"]),
         )
+        for fields in row["vouchers"]:
+            world.assets.vouchers[fields[0]] = Voucher(*fields)
         if row["driver_id"] is not None and row["currency"] is not None:
             world.balances[row["driver_id"], row["currency"]] = row["balance"]
             world.debts[row["driver_id"], row["currency"]] = row["debt"]

@@ -6,7 +6,7 @@ comment on column site.tags is 'words of the operator''s, which conditions of vo
 alter table session
     add column site_tags text[] not null default '{}',
     add column stands_for bytea check (length(stands_for) = 32);
-comment on column session.site_tags is 'the tags of its site when it began: vouchers are judged by them until its bill';
+comment on column session.site_tags is 'the tags of its site when it was first heard of: vouchers are judged by them from then on';
 comment on column session.stands_for is 'the key of the token that the one shown stands for; null: it is itself';
 alter type session_in add attribute site_tags text[], add attribute stands_for bytea;
 

@@ -222,6 +222,14 @@ select s.id, s.driver_id, s.currency,
         group by v.id
         having sum(u.units) > 0
         order by v.id) as taken,
+    array(
+        select row(
+            v.id, v.version, v.driver_id, v.provider_id, v.product_id, v.unit, v.total, v.used, v.price_minor,
+            v.released_minor, v.currency, v.vat_percent, v.overuse_price, v.valid_from, v.valid_until, v.carry_until,
+            v.uses, v.uses_max, v.terms, v.funded_by, v.token_key)
+        from (select distinct voucher_id from voucher_use where session_id = s.id) u
+        join voucher v on v.id = u.voucher_id
+        where v.state = 'active') as vouchers,
     coalesce((select g.balance from guarded_account g
               where g.address = 'driver:' || s.driver_id || ':balance' and g.asset = s.currency), 0) as balance,
     coalesce((select minor from debts_of(s.driver_id) d where d.asset = s.currency), 0) as debt

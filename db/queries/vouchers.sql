@@ -119,6 +119,14 @@ where u.voucher_id = $1
 order by u.at, u.session_id, u.revision
 limit $2;
 
+-- name: awaits_late_end
+-- Whether a session of a driver has ended for want of news: its true end may still take of vouchers.
+select exists (
+    select from session
+    where driver_id = $1
+    and state = 'provisional'
+    and 'vouchers' = any (flags));
+
 -- name: give_voucher_back
 -- A voucher that goes back as it was seen; no row comes back when a use was first.
 update voucher

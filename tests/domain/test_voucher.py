@@ -170,6 +170,7 @@ def test_what_is_put_back_is_what_was_taken_and_the_last_unit_still_releases_the
             assert part.minor >= 0
             mine = voucher.drawn_from(mine, part)
             uses_of.append(part)
+        assert voucher.draw(mine, 0).minor == 0
         assert mine.used == sum(part.units for part in uses_of)
         assert mine.uses == len(uses_of)
         assert 0 <= mine.released_minor == sum(part.minor for part in uses_of) <= price

@@ -17,7 +17,7 @@ from csms.domain.session import VOUCHERS, Priced
 from csms.domain.settlement import Split
 from csms.domain.tariff import Period, Tariff, Usage, parse, price
 from csms.domain.voucher_charge import covered
-from csms.domain.voucher_limit import counting, most_wh
+from csms.domain.voucher_limit import VOUCHERS_MAX, counting, most_wh
 from csms.domain.watch import ENERGY_WH_MAX, caps
 from tests.domain.test_spending import DRIVER, START_WH, Charge, document
 from tests.domain.test_voucher_charge import FORTY, MINE, NIGHT, laid, voucher
@@ -171,12 +171,21 @@ def test_a_tariff_that_asks_for_more_than_wh_and_a_fee_tells_nothing(of: dict[st
 
 
 @pytest.mark.parametrize("conditions", [NIGHT, {"day_of_week": ["FRIDAY"]}, {"min_power": 11}])
-def test_a_voucher_of_certain_hours_or_powers_tells_nothing_as_long_as_it_may_pay(conditions: dict[str, Any]) -> None:
+def test_beside_a_voucher_of_certain_hours_or_powers_nothing_is_told_though_it_is_used_up(
+    conditions: dict[str, Any],
+) -> None:
     conditional = voucher(2, effect=FORTY, **conditions)
 
     assert limit_of(leaning(3_000, voucher(left=4_000), conditional)) is None
-    used_up = conditional._replace(used=conditional.total)
-    assert most_of(limit_of(leaning(3_000, voucher(left=4_000), used_up))) == 14_001
+    used_up = conditional._replace(used=conditional.total)  # a correction may fill it again, and the station would stop
+    assert limit_of(leaning(3_000, voucher(left=4_000), used_up)) is None
+
+
+def test_of_more_vouchers_than_are_searched_soon_nothing_is_told() -> None:
+    many = [voucher(number, left=10) for number in range(1, VOUCHERS_MAX + 2)]
+
+    assert limit_of(leaning(3_000, *many[1:])) is not None
+    assert limit_of(leaning(3_000, *many)) is None
 
 
 def test_vouchers_that_are_not_loaded_tell_nothing() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from csms import db
+from csms.base.errors import Conflict
 from csms.domain.events import (
     BillCorrected,
     BillRefunded,
@@ -32,6 +33,11 @@ async def _seeded(conn: Any) -> None:
 
 def corrected(energy_wh: int, revision: int = 1, ref: str = "r1") -> BillCorrected:
     return BillCorrected("S1", ref, LATER, revision, energy_wh, None, "the meter was wrong", "staff")
+
+
+async def give_back(conn: Any, voucher_id: Any) -> None:
+    async with conn.transaction():
+        await vouchers.give_back(conn, "ann", voucher_id, LATER)
 
 
 async def charged(told: Told, ref: str = "r1", hour: int = 0, wh: int = 10_000) -> Outcome:
@@ -150,8 +156,7 @@ async def test_a_voucher_that_was_given_back_meanwhile_gets_nothing_and_the_bill
 
     async with Told(dsn) as told:
         await charged(told)
-        async with conn.transaction():
-            await vouchers.give_back(conn, "ann", voucher_id, LATER)
+        await give_back(conn, voucher_id)
         [answer] = await told.tell(corrected(4_000))
 
     assert (answer.status, answer.reason) == (
@@ -159,6 +164,69 @@ async def test_a_voucher_that_was_given_back_meanwhile_gets_nothing_and_the_bill
         "a voucher that paid for it was given back, or has ended for good: refund a part of its bill",
     )
     assert await used(conn, voucher_id) == (10_000, 2_500, 1)
+    await in_order(conn)
+
+
+async def test_what_paid_before_pays_again_whatever_allowed_it(dsn: str, conn: Any) -> None:
+    """A voucher that was carried over, and the one that carried it is used up since."""
+    first = await sell(conn, carry_over=True, uses_max=1)
+    product = await conn.fetchval("select product_id from voucher")
+    await conn.execute(
+        "update voucher set (valid_from, valid_until, carry_until) ="
+        " (valid_from - $1::interval, valid_until - $1, carry_until - $1)",
+        timedelta(days=28),
+    )
+    await make.fund(conn, "ann", 25_000)
+    async with conn.transaction():
+        second = await vouchers.buy(conn, new_id(), "ann", product, NOON - timedelta(hours=1))
+
+    async with Told(dsn) as told:
+        await charged(told)
+        await charged(told, "r2", hour=1)
+        await told.tell(corrected(9_000))
+
+    assert await used(conn, first) == (9_000, 2_250, 1)
+    assert await used(conn, second["id"]) == (10_000, 2_500, 1)
+    assert await balance(conn, "driver:ann:balance") == 50_000
+    await in_order(conn)
+
+
+async def test_a_driver_of_many_vouchers_gets_back_what_one_gave_that_is_used_up(dsn: str, conn: Any) -> None:
+    voucher_id = await sell(conn, wh=10_000, price=1_000)
+
+    async with Told(dsn) as told:
+        await charged(told)
+        await conn.execute(
+            """
+            insert into voucher (id, version, driver_id, product_id, product_version, unit, total, used, price_minor,
+                released_minor, currency, vat_percent, valid_from, valid_until, refund, state, bought_at)
+            select gen_random_uuid(), 1, driver_id, product_id, product_version, unit, 1, 0, 0, 0, currency,
+                vat_percent, now(), now() + interval '900 days', refund, 'active', bought_at
+            from voucher, generate_series(1, 250)"""
+        )
+        [answer] = await told.tell(corrected(4_000))
+
+    assert answer.status == "accepted"
+    assert await used(conn, voucher_id) == (4_000, 400, 1)
+
+
+async def test_a_session_ends_though_it_takes_less_than_a_unit_of_a_voucher_that_was_put_back(
+    dsn: str, conn: Any
+) -> None:
+    """Two Wh for 3 KRW, in one minute of the day; after one came back the other has released 1 of the 2 it should."""
+    minute = {"start_time": "21:30", "end_time": "21:31"}
+    voucher_id = await sell(conn, wh=2, price=3, conditions=minute)
+
+    async with Told(dsn) as told:
+        for days, ref, wh in ((0, "a", 60), (1, "b", 60), (2, "c", 10)):
+            await told.tell(started(ref, at=NOON + timedelta(days=days)))
+            await told.tell(ended(ref, minutes=1_440 * days + 60, wh=1_000 + wh))
+            if ref == "b":
+                assert await used(conn, voucher_id) == (2, 3, 2)
+                await told.tell(corrected(0, ref="a"))
+                assert await used(conn, voucher_id) == (1, 1, 1)
+
+    assert await conn.fetchval("select state from session where ref = 'c'") == "completed"
     await in_order(conn)
 
 
@@ -246,17 +314,16 @@ async def test_no_end_at_all_leaves_it_as_it_was_read(dsn: str, conn: Any) -> No
     await in_order(conn)
 
 
-async def test_a_late_end_whose_voucher_was_given_back_is_a_dispute(dsn: str, conn: Any) -> None:
+async def test_no_voucher_is_given_back_while_a_late_end_may_take_of_it(dsn: str, conn: Any) -> None:
     voucher_id = await sell(conn, refund="unused")
 
     async with Told(dsn) as told:
         await cut_off(told)
-        async with conn.transaction():
-            await vouchers.give_back(conn, "ann", voucher_id, after(400))
-        await told.tell(ended())
+        with pytest.raises(Conflict, match="no end yet"):
+            await give_back(conn, voucher_id)
+        await told.tell(ended(wh=21_000))
+        await give_back(conn, voucher_id)
 
-    assert await used(conn, voucher_id) == (5_000, 1_250, 1)
-    row = await conn.fetchrow("select state, flags from session")
-    assert row["state"] == "completed"
-    assert "dispute" in row["flags"]
+    assert await used(conn, voucher_id) == (20_000, 5_000, 1)
+    assert await balance(conn, "driver:ann:balance") == 70_000
     await in_order(conn)

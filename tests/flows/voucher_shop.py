@@ -25,8 +25,8 @@ async def sell(
     """
     vehicle = terms.pop("vehicle", None)
     spec = ProductSpec(
-        f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28, False,
-        None, terms.pop("refund", "none"), **terms,
+        f"p{new_id().hex[-8:]}", None, "Wh", terms.pop("unit", "wh"), wh, Money(price, "KRW"), Decimal(10), 28,
+        terms.pop("carry_over", False), None, terms.pop("refund", "none"), **terms,
     )  # fmt: skip
     await vouchers.add_product(conn, spec, NOON)
     if fund and price:
