@@ -76,9 +76,11 @@ class VoucherUse(Answer):
     back, and what it took came back.
 
     `saved` is the part of the price that was not asked for them, less that; null where quantities were covered.
+    `revision` is the number of the bill, in its session, that took them or took them back.
     """
 
     session: str
+    revision: int
     station: str | None
     item: str | None
     units: int
@@ -136,7 +138,8 @@ async def show_voucher(call: Call) -> VoucherWithUses:
         **dict(voucher(row)),
         uses=[
             VoucherUse(
-                session=str(use["session_id"]), station=use["station_id"], item=use["item"], units=use["units"],
+                session=str(use["session_id"]), revision=use["revision"],
+                station=use["station_id"], item=use["item"], units=use["units"],
                 released=money(use["minor"], row["currency"]), at=use["at"],
                 saved=None if use["value_minor"] is None else money(
                     use["value_minor"] - use["minor"], row["currency"]),

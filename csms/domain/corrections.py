@@ -230,6 +230,8 @@ def _returned_by(books: Books) -> SharesBy:
 
 def refusal(session: Session, books: Books, revision: int) -> str | None:
     """Why the bills of a session cannot be touched now, None if they can."""
+    if session.state == "provisional":
+        return "it ended for want of news, and its end may still come: try again when it has, in three days at most"
     if session.state != "completed" or not books.issued:
         return "it has no settled bill"
     if revision != session.revision:

@@ -94,8 +94,10 @@ def closed(world: World, changes: Changes, before: Session, closing: Closing) ->
         payer.carry(world, posting)
     budget.settled(world, changes, closing.session)
     if closing.drawn:
-        assert closing.session.ended_at is not None
-        voucher_uses.take(world, changes, closing.session, closing.drawn, closing.session.ended_at)
+        assert closing.session.ended_at is not None and closing.session.closed_at is not None
+        is_first = closing.session.revision == 1
+        at = closing.session.ended_at if is_first else closing.session.closed_at  # after what was taken back
+        voucher_uses.take(world, changes, closing.session, closing.drawn, at)
     return put(world, changes, closing.session, before)
 
 

@@ -68,9 +68,10 @@ def reasons(offer: Offer, known: Known) -> list[Reason]:
 
 
 def _bounds(offer: Offer) -> list[Reason]:
-    """Which tags and which vehicle it counts for, where that is not any."""
+    """That its driver has one; and which tags and which vehicle it counts for, where that is not any."""
     conditions = offer.product.terms.conditions
-    found = [Reason("at_tags", {"tags": ", ".join(sorted(conditions.tags))})] if conditions.tags else []
+    found = [Reason("have_one", {})] if offer.held else []
+    found += [Reason("at_tags", {"tags": ", ".join(sorted(conditions.tags))})] if conditions.tags else []
     return [*found, Reason("one_vehicle", {})] if conditions.vehicle else found
 
 
@@ -106,6 +107,8 @@ def _english(offer: Offer, known: Known) -> str:
         said.append(f"In the worst period it would have cost {money_text(offer.worst, product.currency)} more.")
     if offer.expected > 0 and offer.gain < GAIN_MIN:
         said.append(f"It would have paid off in {_percent(offer.gain)} of the periods only, so it is not recommended.")
+    if offer.held:
+        said.append("You still have something left of one, so it is not recommended.")
     if offer.windows:
         said.append(f"It covers {_covered(offer, _ENGLISH)}.")
     said += _english_bounds(product)
@@ -154,6 +157,8 @@ def _korean(offer: Offer, known: Known) -> str:
         said.append(f"가장 나쁜 기간에는 {money_text(offer.worst, product.currency)}이 더 들었을 것입니다.")
     if offer.expected > 0 and offer.gain < GAIN_MIN:
         said.append(f"이득인 기간이 {_percent(offer.gain)}뿐이므로 추천하지 않습니다.")
+    if offer.held:
+        said.append("같은 이용권이 아직 남아 있어 추천하지 않습니다.")
     if offer.windows:
         said.append(f"적용 범위: {_covered(offer, _KOREAN)}.")
     said += _korean_bounds(product)

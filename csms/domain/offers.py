@@ -38,7 +38,8 @@ class Offer(NamedTuple):
 
     `expected` is the mean over all windows, rounded down, `worst` the least, `gain` the share of windows in which
     money was saved; the voucher's own price is taken off. `covered` of `used` Wh are what it covers in the mean.
-    `extrapolated`: the driver is known for fewer days than it is valid. Of no windows nothing is known.
+    `extrapolated`: the driver is known for fewer days than it is valid. Of no windows nothing is known. `held`: its
+    driver has something left of another one.
     """
 
     product: Product
@@ -50,6 +51,7 @@ class Offer(NamedTuple):
     recommended: bool = False
     covered: int = 0
     used: int = 0
+    held: bool = False
 
 
 def offers(

@@ -134,7 +134,8 @@ async def keep(conn: Connection, judged: Judged, now: datetime) -> Inquiry:
     fresh = [offer for offer in judged.offers if offer.product.id not in judged.held]
     chosen = await _with_room(conn, fresh, judged.rows, now, choose if judged.is_kept else _by_price)
     if not chosen:  # what the driver has still is shown, and not urged a second time
-        chosen = await _with_room(conn, judged.offers, judged.rows, now, _by_price)
+        held = [offer._replace(held=True) for offer in judged.offers]
+        chosen = await _with_room(conn, held, judged.rows, now, _by_price)
     inquiry = Inquiry(
         new_id(), judged.question, judged.currency, now, now + OFFER_AGE, judged.known, judged.tendency,
         tuple(new_id() for _ in chosen), chosen, tuple(judged.rows[offer.product.id] for offer in chosen),

@@ -151,7 +151,9 @@ async def buy(
     posting = rules.bought(voucher_id, driver_id, price_minor, currency, unit, found["amount"], now)
     answer = await post(conn, posting)
     if answer == "insufficient":
-        raise NotEnough(f"the balance is less than the {decimal_text(price_minor, currency)} {currency} it costs")
+        raise NotEnough(
+            f"the balance is less than the {decimal_text(price_minor, currency)} {currency} it costs; top it up first"
+        )
     if answer != "posted":
         raise PostingRefused(f"posting {posting.key}: {answer}")
     return await show(conn, driver_id, voucher_id, now)

@@ -138,6 +138,7 @@ async def test_a_use_takes_units_and_releases_their_part_of_the_price(town: Plaz
     assert (voucher["used"], voucher["left"], voucher["released"]["minor"]) == (1_068, 932, 5_340)
     [use] = voucher["uses"]
     assert (use["units"], use["released"]["minor"], use["station"]) == (1_068, 5_340, "X1") and use["item"] is not None
+    assert use["revision"] == 1
     trial = await town.rest.get("/ledger/trial-balance")
     lines = {line["account"]: line["balance"] for line in trial["items"] if line["balance"]["currency"] == "XWH"}
     assert lines["voucher:*:wh"] == {"amount": "932", "currency": "XWH", "minor": 932}

@@ -35,6 +35,15 @@ def test_what_would_have_cost_more_is_said_so() -> None:
     assert reasons(offer, HIGH)[0] == ("costs_more", {"minor": 29_400, "currency": "KRW", "days": 28})
 
 
+def test_what_its_driver_still_has_is_said_to_be_no_recommendation() -> None:
+    held = NIGHTS._replace(held=True)
+
+    assert "have_one" in [reason.code for reason in reasons(held, HIGH)]
+    assert "have_one" not in [reason.code for reason in reasons(NIGHTS, HIGH)]
+    assert "You still have something left of one, so it is not recommended." in text(held, HIGH)
+    assert "아직 남아 있어" in text(held, HIGH, "ko")
+
+
 def test_the_worst_case_and_a_gain_that_is_rare_are_not_hidden() -> None:
     lucky = judge([visit(NOW - timedelta(days=1), 60_000), visit(NOW - timedelta(days=56), 0)], P2, NOW)
     lucky = lucky._replace(expected=100, worst=-7_900, gain=Fraction(59_999, 100_000))

@@ -10,6 +10,7 @@ import pytest
 from csms import db
 from csms.base.errors import Conflict
 from csms.domain import token as tokens
+from csms.domain.events import BillCorrected
 from csms.flows import erase, gifts, parties, remote, vehicles, voucher_windows, vouchers
 from csms.flows.gifts import BatchSpec
 from csms.flows.remote import Start
@@ -188,6 +189,24 @@ async def test_of_a_driver_who_is_forgotten_nothing_tells_the_vehicle(dsn: str, 
     assert await conn.fetchval("select token_key from voucher where id = $1", voucher_id) is None
     row = await conn.fetchrow("select token_key, stands_for from session where driver_id = 'bob'")
     assert tuple(row) == (None, None)
+
+
+async def test_a_correction_after_its_driver_was_forgotten_is_paid_by_the_voucher_that_paid_before(
+    dsn: str, conn: Any
+) -> None:
+    voucher_id = await for_car(conn, wh=10_000)
+    async with Told(dsn) as told:
+        await told.tell(started(token=CAR))
+        await told.tell(ended())
+        await erase.erase(conn, "bob", NOON + timedelta(days=1))
+
+        event = BillCorrected("S1", "r1", NOON + timedelta(days=2), 1, 9_000, None, "the meter was wrong", "staff")
+        [answer] = await told.tell(event)
+
+    assert answer.status == "accepted"
+    assert (await used(conn, voucher_id))[0] == 9_000
+    assert await balance(conn, "driver:bob:debt") == 0
+    await in_order(conn)
 
 
 async def test_a_voucher_that_names_a_tag_feeds_the_windows_of_sites_that_have_it(conn: Any) -> None:

@@ -283,6 +283,8 @@ async def test_an_end_that_comes_after_all_is_billed_as_if_nothing_had_been(dsn:
 
     assert answer.fee_minor == 0
     assert await used(conn, voucher_id) == (10_000, 2_500, 1)
+    uses = await db.SQL.list_voucher_uses.many(conn, voucher_id, 10)
+    assert [(use["revision"], use["units"]) for use in uses] == [(1, 5_000), (2, -5_000), (3, 10_000)]
     assert "dispute" not in await conn.fetchval("select flags from session")
     assert await balance(conn, "driver:ann:balance") == 50_000
     await in_order(conn)
