@@ -66,8 +66,8 @@ begin
     return null;
 end $$;
 
--- Everything belongs to csms_owner (0011), also what was added since.
-do $$
+-- Everything belongs to csms_owner (0011): a migration that adds tables, views, types or functions ends by this call.
+create function give_all_to_owner() returns void language plpgsql as $$
 declare
     o record;
 begin
@@ -88,3 +88,6 @@ begin
         execute o.statement;
     end loop;
 end $$;
+revoke execute on function give_all_to_owner from public, csms_writer, csms_staff;
+
+select give_all_to_owner();

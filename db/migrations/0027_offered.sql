@@ -48,25 +48,4 @@ set plan_cache_mode = force_custom_plan as $$
     where o.id = w.id
 $$;
 
--- Everything belongs to csms_owner (0011), also what was added since.
-do $$
-declare
-    o record;
-begin
-    for o in
-        select format('alter %s %s owner to csms_owner',
-            case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.oid::regclass) as statement
-        from pg_class c
-        where c.relnamespace = current_schema()::regnamespace
-        and c.relkind in ('r', 'p', 'v', 'c')
-        and pg_get_userbyid(c.relowner) <> 'csms_owner'
-        union all
-        select format('alter function %s owner to csms_owner', p.oid::regprocedure)
-        from pg_proc p
-        where p.pronamespace = current_schema()::regnamespace
-        and pg_get_userbyid(p.proowner) <> 'csms_owner'
-        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
-    loop
-        execute o.statement;
-    end loop;
-end $$;
+select give_all_to_owner();

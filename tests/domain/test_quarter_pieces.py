@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,13 +35,13 @@ MONDAY_US = (MONDAY - EPOCH) // MICROSECOND
 QUARTERS = st.lists(st.integers(0, 6_000), min_size=1, max_size=40)
 
 
-def joined(found: Iterable[Piece]) -> list[tuple[object, ...]]:
+def joined(found: Iterable[Piece]) -> list[tuple[Any, ...]]:
     """What each Wh, second and fee costs, and which conditions it meets: one entry as far as it is the same."""
-    whole: list[tuple[object, ...]] = []
+    whole: list[tuple[Any, ...]] = []
     for dimension, low, high, incl, excl, state in sorted(found, key=lambda piece: (piece.dimension, piece.low)):
         same = (dimension, incl, excl, *(asked.met(state) for asked in ASKED))
         if whole and whole[-1][1:] == (low, *same):
-            low = whole.pop()[0]  # type: ignore[assignment]
+            low = whole.pop()[0]
         whole.append((low, high, *same))
     return whole
 

@@ -158,8 +158,8 @@ def test_the_tags_of_a_portable_charger_are_those_of_its_outlet() -> None:
     station = Station("i1", "charger", "P", "home", 1, Terms("T", 1, "KRW", 1, 1), {}, None, True, ("depot",))
     session = opened(station, new_id(), "r", "r", offline=False, received_at=NOW)
     world = World(Rules(policies={}))
-    names = dict.fromkeys(Item._fields, None) | {"code": "i1", "tag": "T9"}
-    world.assets.items["i1"] = Item(**names)  # type: ignore[arg-type]
+    names: dict[str, Any] = dict.fromkeys(Item._fields) | {"code": "i1", "tag": "T9"}
+    world.assets.items["i1"] = Item(**names)
     world.assets.hosts["T9"] = Host("yard", 0, ("fast",))
 
     shown = Token(MINE_KEY, "accepted", "ada", "active", None, None, None, None, False, None, False, None)
